@@ -1,0 +1,1 @@
+"""Statistics, tables and reports over result records; nothing here trains."""

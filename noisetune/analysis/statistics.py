@@ -1,0 +1,205 @@
+"""How sure a comparison is: intervals, paired tests, and what noisy labels can resolve.
+
+Pure functions over floats. Intervals hold at their level for roughly normal values; noise matrices
+are (C, C), entry [i, j] being the probability that true class i is labelled j. A row of None or
+nan, a class that does not occur, is left out.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+ROUNDING = 1e-9
+"""Differences below this are the rounding of floats, not a finding."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval; `low` and `high` are None for fewer than two values.
+
+    `mean` is None when there are no values at all.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Group `a` minus group `b`, paired by replicate; `p_adjusted` is Holm's over all compared."""
+
+    a: str
+    b: str
+    difference: Interval
+    p: float | None
+    p_adjusted: float | None
+
+
+def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
+    """Student's t interval of the mean; equal values give one of no width.
+
+    Raises ValueError for a value that is not finite: leave diverged replicates out, and say so.
+    """
+    sample = np.array(list(values), dtype=np.float64)
+    if not np.isfinite(sample).all():
+        raise ValueError(f"values: {sample.tolist()} must all be finite")
+    if len(sample) < 2:
+        return Interval(float(sample[0]) if len(sample) else None, None, None, len(sample))
+    mean = float(sample.mean())
+    half = float(stats.t.ppf((1 + level) / 2, len(sample) - 1) * stats.sem(sample))
+    return Interval(mean, mean - half, mean + half, len(sample))
+
+
+def paired_difference(
+    a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95
+) -> tuple[Interval, float | None]:
+    """Mean of a - b over the replicate seeds they share, and the two-sided p of the paired t test.
+
+    p is None with fewer than two shared seeds. Where the differences do not vary, t is 0/0 or
+    infinite: p is 1 when they are all zero (nothing differs), and None otherwise, since replicates
+    that agree to the last digit do not estimate a variance and p = 0 would claim certainty.
+    """
+    seeds = sorted(a.keys() & b.keys())
+    differences = np.array([a[seed] - b[seed] for seed in seeds], dtype=np.float64)
+    interval = mean_interval(differences, level)
+    if len(seeds) < 2:
+        return interval, None
+    if np.ptp(differences) > ROUNDING:
+        return interval, float(stats.ttest_1samp(differences, 0.0).pvalue)
+    return interval, 1.0 if np.abs(differences).max() <= ROUNDING else None
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjustment (Holm 1979), in the order given; None stays, uncounted."""
+    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[place] = largest
+    return adjusted
+
+
+def compare_all(
+    groups: Mapping[str, Mapping[int, float]],
+    pairs: Sequence[tuple[str, str]],
+    level: float = 0.95,
+) -> list[Comparison]:
+    """Each pair of groups (label -> replicate seed -> score), p adjusted over all the pairs."""
+    found = [paired_difference(groups[a], groups[b], level) for a, b in pairs]
+    adjusted = holm([p for _, p in found])
+    return [
+        Comparison(a, b, interval, p, p_adjusted)
+        for (a, b), (interval, p), p_adjusted in zip(pairs, found, adjusted, strict=True)
+    ]
+
+
+def clean_slope(matrix: ArrayLike, prior: ArrayLike | None = None) -> float:
+    """Points of accuracy on noisy labels gained for each point of accuracy on clean ones.
+
+    A classifier that is right with probability a in every class, and spreads its mistakes evenly
+    over the other classes, agrees with the noisy label of class i with probability
+    a T_ii + (1 - a) mean_{j != i} T_ij. The slope in a, averaged over the classes with weights
+    `prior` (C,) (uniform by default), is sum_i prior_i (T_ii - mean_{j != i} T_ij): for symmetric
+    noise 1 - r - r/(C-1), whatever the prior. Zero or less: noisy accuracy says nothing, or the
+    opposite. Real mistakes are not even, so under other noise it is an approximation.
+    """
+    rows, classes = _transitions(matrix)
+    kept = rows[classes, classes]
+    weights = None if prior is None else np.asarray(prior, dtype=np.float64)[classes]
+    return float(np.average(kept - (1 - kept) / (len(rows) - 1), weights=weights))
+
+
+def diagonally_dominant(matrix: ArrayLike) -> bool:
+    """Whether every class keeps its own label more often than it takes any other one."""
+    rows, classes = _transitions(matrix)
+    others = rows[classes].copy()
+    others[np.arange(len(classes)), classes] = -np.inf
+    return bool((rows[classes, classes] > others.max(axis=1) + ROUNDING).all())
+
+
+def selection_resolution(noisy_accuracy: float, n_validation: int, slope: float) -> float:
+    """Standard error of a noisy validation accuracy (0..1), in units of clean accuracy.
+
+    The binomial error over `clean_slope`, infinite when the slope is zero or less. An accuracy of
+    0 or 1 is taken as 1/(n+1) from it, since no finite sample proves a rate of exactly that.
+    """
+    if slope <= ROUNDING:
+        return math.inf
+    edge = 1 / (n_validation + 1)
+    share = min(max(noisy_accuracy, edge), 1 - edge)
+    return math.sqrt(share * (1 - share) / n_validation) / slope
+
+
+def tied(
+    scores: Mapping[str, float],
+    resolution: float,
+    direction: Literal["maximize", "minimize"] = "maximize",
+) -> set[str]:
+    """The names whose score is within `resolution` of the best one, the best included.
+
+    `resolution` is in the units of the scores: for noisy accuracies that is
+    `selection_resolution` times the slope. A nan score is never among them.
+    """
+    best = {"maximize": max, "minimize": min}[direction]
+    ranked = {name: score for name, score in scores.items() if not math.isnan(score)}
+    if not ranked:
+        return set()
+    top = best(ranked.values())
+    # Two infinite losses are equal, and their difference is nan.
+    return {
+        name
+        for name, score in ranked.items()
+        if score == top or abs(score - top) <= resolution + ROUNDING
+    }
+
+
+def kendall(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Kendall's tau-b of two rankings, -1..1; None for fewer than two, constant or nan values."""
+    if len(a) < 2:
+        return None
+    tau = float(stats.kendalltau(a, b).statistic)
+    return None if math.isnan(tau) else tau
+
+
+def loss_escalation(clean_test_losses: Sequence[float]) -> float | None:
+    """Last over smallest clean-test loss, 1 or more; None where that is no finite ratio."""
+    if not len(clean_test_losses) or not min(clean_test_losses) > 0:
+        return None
+    ratio = float(clean_test_losses[-1] / min(clean_test_losses))
+    return ratio if math.isfinite(ratio) else None
+
+
+def overfits(clean_test_losses: Sequence[float], train_losses: Sequence[float]) -> bool:
+    """Whether, from the (last) minimum of the clean-test loss to the end, the training loss falls
+    while the clean-test loss rises.
+
+    Both are per epoch and of one length; a nan among the losses answers False.
+    """
+    if len(clean_test_losses) != len(train_losses):
+        raise ValueError(
+            f"losses: {len(clean_test_losses)} test and {len(train_losses)} training epochs differ"
+        )
+    if not len(train_losses) or np.isnan([clean_test_losses, train_losses]).any():
+        return False
+    start = len(clean_test_losses) - 1 - int(np.argmin(clean_test_losses[::-1]))
+    rises = clean_test_losses[-1] > clean_test_losses[start]
+    return bool(rises and train_losses[-1] < train_losses[start])
+
+
+def _transitions(matrix: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """The matrix as floats, and the indices of the rows that occur."""
+    rows = np.array(matrix, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[0] != rows.shape[1] or len(rows) < 2:
+        raise ValueError(f"matrix: shape {rows.shape}, expected (C, C) with two or more classes")
+    classes = np.flatnonzero(~np.isnan(rows).all(axis=1))
+    if not len(classes) or not np.allclose(rows[classes].sum(axis=1), 1, atol=1e-6):
+        raise ValueError("matrix: every row that occurs must sum to 1, and one must occur")
+    return rows, classes

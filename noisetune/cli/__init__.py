@@ -1,0 +1,34 @@
+"""What a person types."""
+
+import logging
+import sys
+
+import typer
+
+from noisetune.errors import UserError
+
+app = typer.Typer(
+    name="noisetune",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Sweeps for learning with noisy labels: pre-train on the images alone, fine-tune on the "
+    "noisy labels, find the label errors. Start with `noisetune sweep sweeps/quickstart.yaml`.",
+)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one message and exit code 2."""
+    from noisetune.cli import best, run, sweep, ui
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    for commands in (sweep, run, best, ui):
+        commands.register(app)
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstopped.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,119 @@
+"""`noisetune run`: one configuration, without a cluster."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console
+
+STAGES = ("pretrain", "finetune", "detect")
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog="Examples: `noisetune run best/quickstart/simclr.yaml`, "
+        "`noisetune run mine.yaml --out result.json --no-share`"
+    )(run)
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="A trial's configuration (YAML).")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the result; default <config>.result.json.")
+    ] = None,
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    share: Annotated[
+        bool, typer.Option(help="Take finished stages from the store, and put new ones there.")
+    ] = True,
+) -> None:
+    """Run one configuration through the whole pipeline and write its result as JSON."""
+    from noisetune.config import TrialConfig
+    from noisetune.errors import UserError
+    from noisetune.store import NullStore, Store
+    from noisetune.training.loop import DivergedError
+
+    trial = TrialConfig.read(config)
+    target = out or config.with_suffix(".result.json")
+    if not target.parent.is_dir():
+        raise UserError(f"--out: the folder {target.parent} does not exist; make it first")
+    store = Store.open(mlruns / "stages") if share else NullStore()
+    try:
+        result = _drive(trial, store)
+    except DivergedError as error:
+        raise UserError(f"{config}: the trial diverged: {error}; lower the learning rate") from None
+    target.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    console.print(_table(result))
+    console.print(f"result written to {target}")
+
+
+def _drive(trial: Any, store: Any) -> Any:
+    """Pull the pipeline to its end, with a bar for each stage."""
+    from noisetune.pipeline import run_trial
+    from noisetune.records import MetricPoint
+
+    events = run_trial(trial, store)
+    totals = {
+        "pretrain": getattr(trial.pretrain, "epochs", 0),
+        "finetune": trial.finetune.epochs,
+        "detect": 0,
+    }
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[metrics]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        bars = {
+            stage: progress.add_task(stage, total=1.0, metrics="", start=False)
+            for stage in STAGES
+            if totals[stage] or stage == "detect"
+        }
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                return stop.value
+            bar = bars[event.stage]
+            progress.start_task(bar)
+            if isinstance(event, MetricPoint):
+                done = event.step / totals[event.stage] if totals[event.stage] else 1.0
+                progress.update(bar, completed=done, metrics=_line(event.values))
+                if done >= 1:
+                    progress.stop_task(bar)
+            else:
+                progress.update(bar, completed=event.done)
+
+
+def _line(values: dict[str, float | None]) -> str:
+    shown = ("pretrain/loss", "train/loss", "val/accuracy", "test/accuracy", "detect/f1")
+    return "  ".join(f"{name} {values[name]:.3f}" for name in shown if values.get(name) is not None)
+
+
+def _table(result: Any) -> Table:
+    """The three choices of epoch, side by side, and the detection."""
+    table = Table(title="accuracy by choice of epoch; the oracle looks at the clean test set")
+    for heading in ("epoch chosen by", "epoch", "noisy validation", "clean test", "memorised"):
+        table.add_column(heading, justify="right" if heading != "epoch chosen by" else "left")
+    names = {"last": "last", "noisy_best": "noisy validation", "oracle": "clean test (oracle)"}
+    for choice, name in names.items():
+        values = result.epochs[choice]
+        table.add_row(
+            name,
+            str(values["epoch"]),
+            *(
+                "-" if values[metric] is None else f"{100 * values[metric]:.1f} %"
+                for metric in ("val/accuracy", "test/accuracy", "detect/memorisation")
+            ),
+        )
+    scores = "  ".join(
+        f"{name} {'-' if result.detection[name] is None else format(result.detection[name], '.3f')}"
+        for name in ("f1", "f1_flag_all", "balanced_accuracy", "auroc", "auprc", "ece")
+    )
+    table.caption = f"label errors: {scores}"
+    return table

@@ -1,0 +1,161 @@
+"""`noisetune sweep`, `resume` and `status`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noisetune.cli.common import (
+    DEFAULT_MLRUNS,
+    MlrunsOption,
+    TrackingOption,
+    console,
+    open_home,
+)
+
+if TYPE_CHECKING:
+    from noisetune.sweep.launch import Home, Sweep
+    from noisetune.sweep.ledger import Ledger
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog="Examples: `noisetune sweep sweeps/quickstart.yaml`, "
+        "`noisetune sweep sweeps/quickstart.yaml --name second-try`"
+    )(sweep)
+    app.command(epilog="Example: `noisetune resume quickstart`")(resume)
+    app.command(epilog="Example: `noisetune status quickstart`")(status)
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
+    name: Annotated[str | None, typer.Option(help="Another name than the file gives.")] = None,
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
+    from noisetune.sweep.config import find_search_space, read_sweep
+    from noisetune.sweep.launch import Sweep, create_ledger, preflight
+    from noisetune.sweep.space import read_space
+
+    config = read_sweep(file, name)
+    prepared = Sweep.prepare(config, read_space(find_search_space(config.search_space, file)))
+    home = open_home(mlruns)
+    preflight(prepared)
+    _go(prepared, lambda: create_ledger(home, prepared), home, tracking_uri)
+
+
+def resume(
+    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    tracking_uri: TrackingOption = None,
+) -> None:
+    """Go on with a sweep that was stopped: nothing that ended runs again."""
+    from noisetune.sweep.launch import open_sweep, preflight
+
+    home = open_home(mlruns)
+    prepared, ledger = open_sweep(home, name)
+    preflight(prepared)
+    _go(prepared, lambda: ledger, home, tracking_uri)
+
+
+def status(
+    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+) -> None:
+    """Show where a sweep stands."""
+    from noisetune.sweep.launch import open_sweep
+
+    home = open_home(mlruns)
+    prepared, ledger = open_sweep(home, name)
+    show_results(prepared, ledger)
+
+
+def _go(prepared: "Sweep", open_ledger: Any, home: "Home", tracking_uri: str | None) -> None:
+    """Run what is left of a sweep with Ray, tracker and live table; then say what came of it."""
+    from noisetune.cli.live import LiveTable
+    from noisetune.sweep.board import Board
+    from noisetune.sweep.launch import ray_session, run_board
+    from noisetune.tracking.tracker import flatten, open_tracker
+
+    config = prepared.config
+    with console.status("starting Ray ..."):
+        session = ray_session(config.resources)
+        session.__enter__()
+    try:
+        ledger = open_ledger()
+        uri = tracking_uri or home.tracking_uri
+        outbox = home.sweep(config.name) / "outbox.jsonl"
+        artifacts = None if uri.startswith("http") else home.artifacts
+        tracker = open_tracker(uri, config.name, outbox, artifacts)
+        tracker.sweep("running", flatten(prepared.definition()))
+        before = Board(config, prepared.conditions, ledger)
+        totals = {
+            each.name: before.search_size(each) + config.replicates for each in prepared.conditions
+        }
+        table = LiveTable(console, list(totals), totals, config.objective.metric)
+        table.count(prepared.records(ledger))
+        with table:
+            board = run_board(prepared, ledger, home, [tracker, table])
+    finally:
+        session.__exit__(None, None, None)
+    for job in board.running.values():
+        tracker.interrupted(board.record(job))
+    ended = "complete" if board.finished else "interrupted"
+    if board.finished:
+        _publish_best(prepared, ledger, tracker)
+    tracker.sweep(ended, {})
+    if not tracker.close():
+        console.print(f"MLflow did not take everything yet; the rest waits in {outbox}")
+    show_results(prepared, ledger)
+    _next_commands(config.name, board.finished, len(board.running))
+
+
+def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: Any) -> None:
+    """The winners in MLflow: a tag on their runs, their configurations on the sweep's run."""
+    import yaml
+
+    from noisetune.analysis.tables import summarise
+
+    records = prepared.records(ledger)
+    for summary in summarise(records, prepared.config.objective.maximize):
+        if summary.winner is not None:
+            tracker.tags(summary.winner.name, {"noisetune.best": summary.name})
+            condition = next(each for each in prepared.conditions if each.name == summary.name)
+            text = yaml.safe_dump(summary.winner.config, sort_keys=False)
+            tracker.artifact(f"best/{condition.file_name}.yaml", text)
+
+
+def show_results(prepared: "Sweep", ledger: "Ledger") -> None:
+    """The table of conditions, and the paired comparisons where there are replicates."""
+    from noisetune.analysis.tables import (
+        compare,
+        comparisons_table,
+        conditions_table,
+        summarise,
+    )
+
+    objective = prepared.config.objective
+    summaries = summarise(prepared.records(ledger), objective.maximize)
+    if not summaries:
+        console.print("no trial has started yet")
+        return
+    console.print(conditions_table(summaries, objective.metric, objective.oracle))
+    comparisons = comparisons_table(compare(summaries))
+    if comparisons.row_count:
+        console.print(comparisons)
+
+
+def _next_commands(name: str, finished: bool, running: int) -> None:
+    lines: Sequence[str] = (
+        f"noisetune best {name} --export best/{name}   the winners as files to run again",
+        "noisetune ui" + " " * (len(name) * 2 + 18) + "   compare the runs in MLflow",
+    )
+    if not finished:
+        console.print(f"stopped; {running} trials had not ended. Go on with:")
+        lines = (f"noisetune resume {name}",)
+    else:
+        console.print("next:")
+    for line in lines:
+        console.print(f"  {line}", highlight=False, soft_wrap=True)

@@ -1,0 +1,134 @@
+"""What every data set gives: uint8 images in memory, labels, and how to augment them."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from noisetune.errors import UserError
+from noisetune.plugins import PluginConfig
+from noisetune.training.augment import AugmentConfig
+
+Statistics = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set in memory.
+
+    `x_*` are uint8 (N, C, H, W), `y_*` int64 (N,) in 0..classes-1 and are the clean labels.
+    `mean` and `std` are per channel, in units of [0, 1] pixels.
+    """
+
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    class_names: tuple[str, ...]
+    mean: Statistics
+    std: Statistics
+    finetune_augment: AugmentConfig
+    ssl_augment: AugmentConfig
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        return self.x_train.shape[1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.x_train.shape[2:]
+        return height, width
+
+    @cached_property
+    def train_images_hash(self) -> str:
+        return content_hash(self.x_train)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells this data set from every other one: images and clean labels, train and test."""
+        parts = [
+            self.train_images_hash,
+            *map(content_hash, (self.y_train, self.x_test, self.y_test)),
+        ]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:32]
+
+
+class DataConfig(PluginConfig):
+    """Settings that all data sets share.
+
+    `validation_fraction` of the training set is held out, with noisy labels, for selection.
+    `train_samples` and `test_samples` keep only the first so many images.
+    """
+
+    name: str
+    validation_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
+    train_samples: int | None = Field(default=None, ge=2)
+    test_samples: int | None = Field(default=None, ge=1)
+
+    def load(self) -> ImageData:
+        """Read the data set; raises UserError where its files are missing or malformed."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Refuse, before anything starts, what `load` would refuse; cheap where it can be."""
+        self.load()
+
+
+def content_hash(tensor: Tensor) -> str:
+    """SHA-256 over dtype, shape and bytes."""
+    array = np.ascontiguousarray(tensor.numpy())
+    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    digest.update(memoryview(array).cast("B"))
+    return digest.hexdigest()[:32]
+
+
+def channel_statistics(images: Tensor) -> tuple[Statistics, Statistics]:
+    """Mean and deviation per channel of uint8 (N, C, H, W) images, in [0, 1] pixel units."""
+    flat = images.transpose(0, 1).flatten(1).double() / 255
+    return tuple(flat.mean(1).tolist()), tuple(flat.std(1).clamp_min(1e-3).tolist())
+
+
+def as_images(array: np.ndarray, what: str) -> Tensor:
+    """uint8 (N, H, W) or (N, H, W, C) with C of 1 or 3 as a (N, C, H, W) tensor.
+
+    Raises UserError, naming `what`, for any other type or shape.
+    """
+    if array.dtype != np.uint8:
+        raise UserError(f"{what}: images are {array.dtype}, they must be uint8 (0..255)")
+    if array.ndim == 3:
+        array = array[..., None]
+    if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape:
+        raise UserError(
+            f"{what}: shape {tuple(array.shape)} is no stack of images; "
+            "it must be (N, H, W) or (N, H, W, C) with 1 or 3 channels"
+        )
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
+
+
+def as_labels(array: np.ndarray, count: int, classes: int | None, what: str) -> Tensor:
+    """Integer class labels (count,) in 0..classes-1 (any upper bound where `classes` is None)."""
+    array = np.asarray(array)
+    if array.shape != (count,) or not np.issubdtype(array.dtype, np.integer):
+        raise UserError(
+            f"{what}: {array.dtype} of shape {tuple(array.shape)}; "
+            f"it must be one integer label for each of the {count} images"
+        )
+    if array.min() < 0 or (classes is not None and array.max() >= classes):
+        bound = "0 or more" if classes is None else f"0..{classes - 1}"
+        raise UserError(f"{what}: labels span {array.min()}..{array.max()}; they must be {bound}")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def existing_file(path: Path, field: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"{field}: {path} does not exist or is no file; give the path of the file")
+    return path

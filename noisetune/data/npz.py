@@ -1,0 +1,80 @@
+"""One's own images: a NumPy archive with x_train, y_train, x_test and y_test."""
+
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from noisetune.data.base import (
+    DataConfig,
+    ImageData,
+    as_images,
+    as_labels,
+    channel_statistics,
+    existing_file,
+)
+from noisetune.data.cifar10 import FINETUNE_AUGMENT, SSL_AUGMENT
+from noisetune.errors import UserError
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+class Config(DataConfig):
+    """`path` names the archive: uint8 images (N, H, W) or (N, H, W, C), integer labels (N,).
+
+    `classes` is the number of classes; by default the largest label plus one. `flip` false
+    leaves mirrored views out, for images with a handedness.
+    """
+
+    name: Literal["npz"] = "npz"
+    path: Path
+    classes: int | None = Field(default=None, ge=2)
+    flip: bool = True
+
+    def load(self) -> ImageData:
+        arrays = self._read()
+        x_train = as_images(arrays["x_train"][: self.train_samples], f"{self.path}: x_train")
+        x_test = as_images(arrays["x_test"][: self.test_samples], f"{self.path}: x_test")
+        if x_train.shape[1:] != x_test.shape[1:]:
+            raise UserError(
+                f"{self.path}: x_train has images of shape {tuple(x_train.shape[1:])}, x_test of "
+                f"{tuple(x_test.shape[1:])}; both must be equal"
+            )
+        labels = {name: arrays[name][:count] for name, count in self._limits().items()}
+        y_train = as_labels(labels["y_train"], len(x_train), self.classes, f"{self.path}: y_train")
+        classes = self.classes or max(int(arrays["y_train"].max()) + 1, 2)
+        y_test = as_labels(labels["y_test"], len(x_test), classes, f"{self.path}: y_test")
+        mean, std = channel_statistics(x_train)
+        flip = {} if self.flip else {"flip": 0.0}
+        return ImageData(
+            x_train=x_train,
+            y_train=y_train,
+            x_test=x_test,
+            y_test=y_test,
+            class_names=tuple(str(label) for label in range(classes)),
+            mean=mean,
+            std=std,
+            finetune_augment=FINETUNE_AUGMENT.model_copy(update=flip),
+            ssl_augment=SSL_AUGMENT.model_copy(update=flip),
+        )
+
+    def _limits(self) -> dict[str, int | None]:
+        return {"y_train": self.train_samples, "y_test": self.test_samples}
+
+    def _read(self) -> dict[str, np.ndarray]:
+        path = existing_file(self.path, "data.path")
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                missing = [name for name in ARRAYS if name not in archive]
+                if missing:
+                    raise UserError(
+                        f"{path}: has no {', '.join(missing)}; it must hold {', '.join(ARRAYS)}"
+                    )
+                return {name: archive[name] for name in ARRAYS}
+        except (ValueError, OSError, zipfile.BadZipFile, TypeError) as error:
+            raise UserError(
+                f"{path}: is no readable .npz archive of plain arrays ({error}); "
+                "write it with numpy.savez"
+            ) from error

@@ -1,0 +1,1 @@
+"""Backbones: one file each, the file's name is its name in YAML."""

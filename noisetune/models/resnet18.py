@@ -1,0 +1,55 @@
+"""ResNet18 (He et al. 2016) with the small-image stem: a 3x3 convolution and no max-pooling."""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
+
+from noisetune.models.base import Backbone, ModelConfig
+
+BLOCKS = (2, 2, 2, 2)
+
+
+class Config(ModelConfig):
+    """`width` is the number of channels of the first stage: 64 is the standard, 16 suits CPUs."""
+
+    name: Literal["resnet18"] = "resnet18"
+    width: int = Field(default=64, ge=4, le=512)
+
+    def build(self, channels: int) -> Backbone:
+        return ResNet(channels, self.width)
+
+
+class ResNet(Backbone):
+    """Four stages of width, 2, 4 and 8 times width channels; features are spatial means."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.feature_dim = width * 8
+        self.stem = nn.Sequential(
+            conv3x3(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        widths = [width * 2**stage for stage in range(len(BLOCKS))]
+        stages, incoming = [], width
+        for index, (outgoing, blocks) in enumerate(zip(widths, BLOCKS, strict=True)):
+            stages.append(_stage(incoming, outgoing, blocks, stride=1 if index == 0 else 2))
+            incoming = outgoing
+        self.stages = nn.Sequential(*stages)
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.stages(self.stem(images)).mean(dim=(2, 3))
+
+
+def _stage(incoming: int, outgoing: int, blocks: int, stride: int) -> nn.Sequential:
+    shortcut = None
+    if stride != 1 or incoming != outgoing:
+        shortcut = nn.Sequential(conv1x1(incoming, outgoing, stride), nn.BatchNorm2d(outgoing))
+    first = BasicBlock(incoming, outgoing, stride, shortcut)
+    return nn.Sequential(first, *(BasicBlock(outgoing, outgoing) for _ in range(blocks - 1)))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

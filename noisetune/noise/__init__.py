@@ -1,0 +1,1 @@
+"""Label-noise models: one file each, the file's name is its name in YAML."""

@@ -1,0 +1,101 @@
+"""What a running trial says: plain, frozen records that every layer can read."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """Metrics of one stage after `step` epochs (1-based); `detect` has the single step 0.
+
+    `made` is when the point was first computed (Unix seconds): a replay repeats it, so that a
+    tracker can tell a repeated point from a new one.
+    """
+
+    stage: str
+    step: int
+    values: Metrics
+    made: float = field(default_factory=time.time)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "MetricPoint":
+        return cls(record["stage"], record["step"], dict(record["values"]), record["made"])
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A sign of life from inside a long epoch: no metric, written nowhere."""
+
+    stage: str
+    done: float
+    """Share of the stage that is done, 0..1."""
+
+
+Event = MetricPoint | Tick
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended.
+
+    `epochs` maps `last`, `noisy_best` and `oracle` to that epoch's metrics (with `epoch`);
+    `detection` holds the scores of the flagged test labels, `noise` the realised rates and
+    transition matrices, `seconds` the time spent computing each stage.
+    """
+
+    config: dict[str, Any]
+    epochs: dict[str, Metrics]
+    detection: Metrics
+    noise: dict[str, Any]
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "TrialResult":
+        return cls(**record)
+
+    def metrics(self) -> Metrics:
+        """The result as flat metric names, as the tracker and the tables use them."""
+        flat: Metrics = {f"detect/{name}": value for name, value in self.detection.items()}
+        for choice, values in self.epochs.items():
+            flat |= {f"{name}_at_{choice}": value for name, value in values.items()}
+        return flat
+
+
+State = Literal["running", "complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What the ledger says of a trial: all that tables, plots and statistics read.
+
+    `factors` are the condition's values, `parameters` the sampled ones, `objective` the best
+    value of the sweep's objective, `metrics` as `TrialResult.metrics` gives them, `config` the
+    resolved TrialConfig as JSON. A `replicate` has a seed of its own, from 1 up; search trials
+    have seed 0.
+    """
+
+    name: str
+    condition: str
+    factors: dict[str, Any]
+    kind: Literal["search", "replicate"]
+    number: int
+    state: State
+    parameters: dict[str, Any]
+    config: dict[str, Any]
+    objective: float | None = None
+    metrics: Metrics = field(default_factory=dict)
+    reason: str | None = None
+
+    @property
+    def seed(self) -> int:
+        return self.config["replicate"]

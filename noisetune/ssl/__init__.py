@@ -1,0 +1,1 @@
+"""Self-supervised methods (and `none`): one file each, the file's name is its name in YAML."""

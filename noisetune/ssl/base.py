@@ -1,0 +1,45 @@
+"""What every pre-training method is: settings, a projection head and a loss over two views."""
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from noisetune.plugins import PluginConfig
+from noisetune.training.augment import AugmentConfig
+from noisetune.training.optimisation import Optimisation
+
+
+class PretrainConfig(PluginConfig):
+    """How the encoder is initialised, before fine-tuning."""
+
+    method: str
+
+
+class SSLConfig(PretrainConfig, Optimisation):
+    """Settings of a two-view method.
+
+    The head is Linear-BN-ReLU twice and a Linear, `hidden` wide, `projection` values out.
+    `augment` replaces the views that the data set names.
+    """
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=256, ge=4)
+    hidden: int = Field(default=512, ge=2)
+    projection: int = Field(default=128, ge=2)
+    augment: AugmentConfig | None = None
+
+    def build_head(self, feature_dim: int) -> nn.Module:
+        """Projection head: features (B, feature_dim) -> (B, projection)."""
+        return nn.Sequential(
+            *_hidden(feature_dim, self.hidden),
+            *_hidden(self.hidden, self.hidden),
+            nn.Linear(self.hidden, self.projection),
+        )
+
+    def loss(self, first: Tensor, second: Tensor) -> Tensor:
+        """The method's scalar loss of the projections (B, D) of two views of the same images."""
+        raise NotImplementedError
+
+
+def _hidden(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    # The normalisation that follows would cancel a bias.
+    return nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)

@@ -1,0 +1,55 @@
+"""What a stage is: a generator of metric points and checkpoints that can start from one of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from noisetune.config import TrialConfig
+from noisetune.data.base import ImageData
+from noisetune.records import Event, MetricPoint
+from noisetune.stages.labels import NoisyLabels
+from noisetune.store import Artifact, StageKey
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that is needed to go on after `step` epochs, and to replay what came before."""
+
+    step: int
+    artifact: Artifact
+
+
+StageEvent = Event | Checkpoint
+Start = tuple[int, Artifact] | None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A computation of `total` steps under a key.
+
+    `compute(start, due)` goes on from the checkpoint `start` (None: from nothing) and yields a
+    Checkpoint after every step that `due` says yes to, and after the last one always.
+    """
+
+    key: StageKey
+    total: int
+    compute: Callable[[Start, Callable[[int], bool]], Iterator[StageEvent]]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a trial works on: its resolved configuration, its images, its labels."""
+
+    config: TrialConfig
+    data: ImageData
+    labels: NoisyLabels
+
+
+def points_of(artifact: Artifact) -> list[MetricPoint]:
+    """The metric points that led to an artifact, with their first timestamps."""
+    return [MetricPoint.from_json(point) for point in artifact.record["points"]]
+
+
+def record_of(points: list[MetricPoint], seconds: float, **more: Any) -> dict[str, Any]:
+    """An artifact's record: its points, the seconds spent computing it, and `more`."""
+    return {"points": [point.to_json() for point in points], "seconds": seconds, **more}

@@ -1,0 +1,192 @@
+"""Fine-tuning of the whole network by cross-entropy on the noisy labels."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from noisetune.models.base import Classifier
+from noisetune.records import MetricPoint, Metrics, Tick
+from noisetune.seeds import derive_seed, generator, seeded_initialisation
+from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
+from noisetune.store import Artifact, StageKey
+from noisetune.training.augment import Augment, AugmentConfig, normalise
+from noisetune.training.loop import (
+    pack_module,
+    pack_optimizer,
+    run_epoch,
+    strip,
+    unpack_module,
+    unpack_optimizer,
+)
+
+VERSION = 1
+NAME = "finetune"
+EVALUATION_BATCH = 1024
+
+
+def finetune_stage(inputs: Inputs, encoder: Artifact | None, origin: StageKey | None) -> Stage:
+    """The fine-tuning of a trial from the pre-trained `encoder` made under the key `origin`."""
+    config, data = inputs.config, inputs.data
+    key = StageKey(
+        NAME,
+        VERSION,
+        {
+            "data": data.fingerprint,
+            "name": config.data.name,
+            "mean": data.mean,
+            "std": data.std,
+            "validation_fraction": config.data.validation_fraction,
+            "noise": config.noise.model_dump(mode="json"),
+            "model": config.model.model_dump(mode="json"),
+            "pretrain": None if origin is None else origin.digest,
+            "pretrain_epochs": getattr(config.pretrain, "epochs", None),
+            "finetune": config.finetune.model_dump(mode="json", exclude={"augment"}),
+            "augment": _augmentation(inputs).model_dump(mode="json"),
+            "runtime": config.runtime.key(),
+            "replicate": config.replicate,
+        },
+    )
+
+    def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
+        return _Finetuning(inputs, key, encoder).run(start, due)
+
+    return Stage(key, config.finetune.epochs, compute)
+
+
+def _augmentation(inputs: Inputs) -> AugmentConfig:
+    return inputs.config.finetune.augment or inputs.data.finetune_augment
+
+
+class _Finetuning:
+    """Network, optimiser and the best epoch so far in the middle of a run."""
+
+    def __init__(self, inputs: Inputs, key: StageKey, encoder: Artifact | None) -> None:
+        config, data, labels = inputs.config, inputs.data, inputs.labels
+        self.plan, self.runtime = config.finetune, config.runtime
+        self.device = self.runtime.torch_device
+        self.seed = derive_seed(key.digest)
+        self.mean, self.std = data.mean, data.std
+        self.augment = Augment(_augmentation(inputs), data.size, data.mean, data.std)
+        with seeded_initialisation(self.seed):
+            network = Classifier(config.model.build(data.channels), data.classes)
+        if encoder is not None:
+            unpack_module("network.encoder", encoder.tensors, network.backbone)
+        self.network = self.runtime.place(network)
+        self.optimizer = self.plan.build_optimizer(self.network, self.device)
+        self.train_images = data.x_train.to(self.device)
+        self.test_images = data.x_test.to(self.device)
+        self.noisy = torch.from_numpy(labels.train).to(self.device)
+        self.clean_test = data.y_test.to(self.device)
+        self.fit, self.validation = (
+            torch.from_numpy(part).to(self.device) for part in (labels.fit, labels.validation)
+        )
+        wrong = labels.fit[labels.train[labels.fit] != data.y_train.numpy()[labels.fit]]
+        self.corrupted = torch.from_numpy(np.asarray(wrong)).to(self.device)
+        self.batches = max(1, len(self.fit) // self.plan.batch_size)
+        self.points: list[MetricPoint] = []
+        self.selected: dict[str, Tensor] = {}
+        self.seconds = 0.0
+
+    def run(self, start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
+        """Epochs up to the configured number, from the checkpoint `start`."""
+        done = self._restore(start)
+        for epoch in range(done, self.plan.epochs):
+            began = time.monotonic()
+            loss = yield from self._epoch(epoch)
+            values, logits = self._evaluate(loss)
+            point = MetricPoint(NAME, epoch + 1, values)
+            self.points.append(point)
+            if best_epoch(self.points, "val/accuracy") == epoch + 1:
+                self.selected = pack_module("selected", self.network) | {"logits.selected": logits}
+            self.seconds += time.monotonic() - began
+            yield point
+            if epoch + 1 == self.plan.epochs:
+                last = {"logits.last": logits}
+                yield Checkpoint(epoch + 1, self._artifact(self.selected | last))
+            elif due(epoch + 1):
+                going_on = pack_module("network", self.network) | pack_optimizer(self.optimizer)
+                yield Checkpoint(epoch + 1, self._artifact(self.selected | going_on))
+
+    def _epoch(self, epoch: int) -> Generator[Tick, None, float]:
+        random = generator(self.seed, epoch)
+        order = torch.randperm(len(self.fit), generator=random)
+        draws = self.augment.sample(len(order), random).to(self.device)
+        rows_of = order.to(self.device).chunk(self.batches)
+        self.network.train()
+        first_row = 0
+
+        def batch_loss(index: int) -> Tensor:
+            nonlocal first_row
+            rows = self.fit[rows_of[index]]
+            part = slice(first_row, first_row + len(rows))
+            first_row = part.stop
+            images = self.augment(self.train_images[rows], draws[part])
+            with self.runtime.autocast():
+                logits = self.network(self.runtime.arrange(images))
+            return F.cross_entropy(logits.float(), self.noisy[rows])
+
+        return (
+            yield from run_epoch(NAME, self.plan, epoch, len(rows_of), self.optimizer, batch_loss)
+        )
+
+    def _evaluate(self, train_loss: float) -> tuple[Metrics, Tensor]:
+        """The metrics of an epoch, and the test set's logits on the CPU."""
+        validation = self._logits(self.train_images[self.validation])
+        test = self._logits(self.test_images)
+        noisy = self.noisy[self.validation]
+        values: Metrics = {
+            "train/loss": train_loss,
+            "val/loss": float(F.cross_entropy(validation, noisy)),
+            "val/accuracy": _agreement(validation, noisy),
+            "test/loss": float(F.cross_entropy(test, self.clean_test)),
+            "test/accuracy": _agreement(test, self.clean_test),
+            "detect/memorisation": self._memorisation(),
+        }
+        return values, test.cpu()
+
+    def _memorisation(self) -> float | None:
+        """Share of the corrupted training images predicted as their wrong label."""
+        if len(self.corrupted) == 0:
+            return None
+        return _agreement(
+            self._logits(self.train_images[self.corrupted]), self.noisy[self.corrupted]
+        )
+
+    @torch.no_grad()
+    def _logits(self, images: Tensor) -> Tensor:
+        self.network.eval()
+        parts = []
+        for batch in images.split(EVALUATION_BATCH):
+            with self.runtime.autocast():
+                plain = normalise(batch, self.mean, self.std)
+                parts.append(self.network(self.runtime.arrange(plain)).float())
+        return torch.cat(parts)
+
+    def _restore(self, start: Start) -> int:
+        if start is None:
+            return 0
+        step, artifact = start
+        unpack_module("network", artifact.tensors, self.network)
+        unpack_optimizer(artifact.tensors, self.optimizer)
+        self.points, self.seconds = points_of(artifact), artifact.record["seconds"]
+        best = strip("selected", artifact.tensors)
+        self.selected = {f"selected.{name}": value for name, value in best.items()}
+        self.selected["logits.selected"] = artifact.tensors["logits.selected"]
+        return step
+
+    def _artifact(self, tensors: dict[str, Tensor]) -> Artifact:
+        return Artifact(tensors, record_of(self.points, self.seconds))
+
+
+def best_epoch(points: list[MetricPoint], metric: str, maximize: bool = True) -> int:
+    """The first of the epochs with the best value of `metric`."""
+    sign = 1 if maximize else -1
+    return max(points, key=lambda point: sign * (point.values[metric] or 0.0)).step
+
+
+def _agreement(logits: Tensor, labels: Tensor) -> float:
+    return float((logits.argmax(1) == labels).double().mean())

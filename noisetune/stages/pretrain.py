@@ -1,0 +1,135 @@
+"""Self-supervised pre-training: reads every training image, never a label or a test image."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from noisetune.models.base import Backbone
+from noisetune.records import MetricPoint, Tick
+from noisetune.seeds import derive_seed, generator, seeded_initialisation
+from noisetune.ssl.base import SSLConfig
+from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
+from noisetune.store import Artifact, StageKey
+from noisetune.training.augment import Augment, AugmentConfig
+from noisetune.training.loop import (
+    pack_module,
+    pack_optimizer,
+    run_epoch,
+    unpack_module,
+    unpack_optimizer,
+)
+
+VERSION = 1
+NAME = "pretrain"
+
+
+def pretrain_stage(inputs: Inputs) -> Stage | None:
+    """The pre-training of a trial; None where it starts from scratch."""
+    method = inputs.config.pretrain
+    if not isinstance(method, SSLConfig):
+        return None
+    key = StageKey(NAME, VERSION, _key_inputs(inputs, method))
+
+    def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
+        return _Pretraining(inputs, method, key).run(start, due)
+
+    return Stage(key, method.epochs, compute)
+
+
+def _key_inputs(inputs: Inputs, method: SSLConfig) -> dict[str, object]:
+    config, data = inputs.config, inputs.data
+    unread = {"augment"} | ({"epochs"} if method.horizon_free else set())
+    return {
+        "images": data.train_images_hash,
+        "mean": data.mean,
+        "std": data.std,
+        "model": config.model.model_dump(mode="json"),
+        "pretrain": method.model_dump(mode="json", exclude=unread),
+        "augment": _augmentation(inputs, method).model_dump(mode="json"),
+        "runtime": config.runtime.key(),
+        "replicate": 0 if config.pretrain_seed == "shared" else config.replicate,
+    }
+
+
+def _augmentation(inputs: Inputs, method: SSLConfig) -> AugmentConfig:
+    return method.augment or inputs.data.ssl_augment
+
+
+class _Network(nn.Module):
+    def __init__(self, encoder: Backbone, projector: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.projector = encoder, projector
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.projector(self.encoder(images))
+
+
+class _Pretraining:
+    """Encoder, projection head and optimiser in the middle of a run."""
+
+    def __init__(self, inputs: Inputs, method: SSLConfig, key: StageKey) -> None:
+        config, data = inputs.config, inputs.data
+        self.method, self.runtime = method, config.runtime
+        self.device = self.runtime.torch_device
+        self.seed = derive_seed(key.digest)
+        self.augment = Augment(_augmentation(inputs, method), data.size, data.mean, data.std)
+        with seeded_initialisation(self.seed):
+            backbone = config.model.build(data.channels)
+            network = _Network(backbone, method.build_head(backbone.feature_dim))
+        self.network = self.runtime.place(network)
+        self.optimizer = method.build_optimizer(self.network, self.device)
+        self.images = data.x_train.to(self.device)
+        # The last, smaller batch is left out: both losses depend on the number of images.
+        self.batch = min(method.batch_size, len(self.images))
+        self.batches = len(self.images) // self.batch
+        self.points: list[MetricPoint] = []
+        self.seconds = 0.0
+
+    def run(self, start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
+        """Epochs up to the configured number, from the checkpoint `start`."""
+        done = self._restore(start)
+        for epoch in range(done, self.method.epochs):
+            began = time.monotonic()
+            loss = yield from self._epoch(epoch)
+            self.seconds += time.monotonic() - began
+            point = MetricPoint(NAME, epoch + 1, {"pretrain/loss": loss})
+            self.points.append(point)
+            yield point
+            if due(epoch + 1) or epoch + 1 == self.method.epochs:
+                yield Checkpoint(epoch + 1, self._artifact())
+
+    def _epoch(self, epoch: int) -> Generator[Tick, None, float]:
+        # Seeded by epoch, so that a continued run draws what an uninterrupted one does.
+        random = generator(self.seed, epoch)
+        order = torch.randperm(len(self.images), generator=random)
+        order = order[: self.batches * self.batch]
+        draws = [self.augment.sample(len(order), random).to(self.device) for _ in range(2)]
+        order = order.to(self.device)
+        self.network.train()
+
+        def batch_loss(index: int) -> Tensor:
+            rows = slice(index * self.batch, (index + 1) * self.batch)
+            images = self.images[order[rows]]
+            views = torch.cat([self.augment(images, view[rows]) for view in draws])
+            with self.runtime.autocast():
+                first, second = self.network(self.runtime.arrange(views)).chunk(2)
+            return self.method.loss(first.float(), second.float())
+
+        return (
+            yield from run_epoch(NAME, self.method, epoch, self.batches, self.optimizer, batch_loss)
+        )
+
+    def _restore(self, start: Start) -> int:
+        if start is None:
+            return 0
+        step, artifact = start
+        unpack_module("network", artifact.tensors, self.network)
+        unpack_optimizer(artifact.tensors, self.optimizer)
+        self.points, self.seconds = points_of(artifact), artifact.record["seconds"]
+        return step
+
+    def _artifact(self) -> Artifact:
+        tensors = pack_module("network", self.network) | pack_optimizer(self.optimizer)
+        return Artifact(tensors, record_of(self.points, self.seconds))

@@ -1,0 +1,22 @@
+"""Stages computed once and shared: keys, artifacts, leases and the store that holds them."""
+
+from .artifact import Artifact
+from .keys import StageKey
+from .lease import Lease, LeaseInfo, LeaseLost
+from .store import NullStore, Store, StoreFull, StoreLike
+from .upkeep import EntryInfo, GcReport, VerifyReport
+
+__all__ = [
+    "Artifact",
+    "EntryInfo",
+    "GcReport",
+    "Lease",
+    "LeaseInfo",
+    "LeaseLost",
+    "NullStore",
+    "StageKey",
+    "Store",
+    "StoreFull",
+    "StoreLike",
+    "VerifyReport",
+]

@@ -1,0 +1,109 @@
+"""The bridge between Ray and Optuna: a searcher and a scheduler that share one board.
+
+Ray's own OptunaSearch never prunes and tells Optuna COMPLETE for what a scheduler stopped; here
+Optuna's pruner decides in the scheduler, and is told PRUNED at once.
+"""
+
+import json
+import logging
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from noisetune.records import MetricPoint, TrialResult
+from noisetune.sweep.board import Board, Job
+
+log = logging.getLogger(__name__)
+TOLD = "noisetune"
+
+
+class BoardSearcher(Searcher):
+    """Suggests the board's next trial, and at most `ahead` more than can run."""
+
+    def __init__(self, board: Board, store: str, slots: int) -> None:
+        super().__init__(metric=None, mode=None)
+        self.board, self.store = board, store
+        # One trial waiting in the wings keeps an actor alive for it; with a single slot the next
+        # one is asked for only when the last has ended, so that the sampler knows its result.
+        self.limit = slots if slots == 1 else slots + 1
+        self.jobs: dict[str, Job] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.board.finished:
+            return Searcher.FINISHED
+        if len(self.board.running) >= self.limit:
+            return None
+        job = self.board.next()
+        if job is None:
+            return Searcher.FINISHED if self.board.finished else None
+        self.jobs[trial_id] = job
+        work = {"name": job.name, "config": job.config.to_json(), "store": self.store}
+        return {"job": json.dumps(work | {"milestones": []})}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        job = self.jobs.pop(trial_id, None)
+        if job is None or not job.open:
+            return
+        told = json.loads((result or {}).get(TOLD, "{}"))
+        self.board.report(job, points_in(told))
+        if told.get("finished"):
+            self.board.complete(job, TrialResult.from_json(told["finished"]))
+        elif told.get("error"):
+            if told.get("trace"):
+                log.error("%s failed\n%s", job.name, told["trace"])
+            self.board.fail(job, told["error"])
+        elif error:
+            self.board.fail(job, "the trial's process ended unexpectedly")
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        pass
+
+    # Ray's snapshots are not relied on: the ledger is the truth, and a study is never pickled.
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        pass
+
+
+class BoardScheduler(FIFOScheduler):
+    """Stops a trial when the board says so; at most `slots` run at once."""
+
+    def __init__(self, searcher: BoardSearcher, slots: int) -> None:
+        super().__init__()
+        self.searcher, self.slots = searcher, slots
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        job = self.searcher.jobs.get(trial.trial_id)
+        if job is None:
+            return TrialScheduler.CONTINUE
+        told = json.loads(result[TOLD])
+        goes_on = self.searcher.board.report(job, points_in(told))
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        running = sum(trial.status == "RUNNING" for trial in tune_controller.get_trials())
+        return None if running >= self.slots else super().choose_trial_to_run(tune_controller)
+
+    def debug_string(self) -> str:
+        return ""
+
+
+def points_in(told: dict[str, Any]) -> list[MetricPoint]:
+    """The metric points in what a trainable told."""
+    return [MetricPoint.from_json(point) for point in told.get("points", [])]

@@ -1,0 +1,151 @@
+"""SweepConfig: what to run, as a person writes it, and where its search space is."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from noisetune.errors import UserError
+from noisetune.sweep.pruners import check_pruner
+from noisetune.sweep.samplers import check_sampler
+from noisetune.yaml_files import explain, read_yaml
+
+NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+SELECTABLE = ("val/accuracy", "val/loss", "train/loss")
+ORACLE = ("test/accuracy", "test/loss", "detect/memorisation")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Objective(_Section):
+    """What Optuna optimises: a metric of each fine-tuning epoch, at its best epoch.
+
+    Only `train/...` and `val/...` are selectable: they see noisy labels alone. Under `oracle` the
+    metrics that look at the truth are, too. `allow_uninformative` lets a noisy metric be
+    optimised where the noise tells nothing about the clean label.
+    """
+
+    metric: str = "val/accuracy"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    oracle: bool = False
+    allow_uninformative: bool = False
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        if metric not in SELECTABLE + ORACLE:
+            raise ValueError(
+                f"no such metric of an epoch; choose one of {', '.join(SELECTABLE)} "
+                f"(with oracle: true also {', '.join(ORACLE)})"
+            )
+        return metric
+
+    def model_post_init(self, context: Any) -> None:
+        if self.metric in ORACLE and not self.oracle:
+            raise ValueError(
+                f"metric {self.metric!r} is not selectable, it looks at the clean labels; choose "
+                f"one of {', '.join(SELECTABLE)}, or set oracle: true and say so in what you report"
+            )
+        better = "minimize" if self.metric.endswith("loss") else "maximize"
+        if self.metric != "detect/memorisation" and self.direction != better:
+            raise ValueError(f"direction must be {better} for {self.metric}")
+
+    @property
+    def maximize(self) -> bool:
+        return self.direction == "maximize"
+
+
+class Resources(_Section):
+    """The share of the machine that each trial holds; fractions of a GPU are of one GPU."""
+
+    cpu: float = Field(default=1.0, gt=0.0)
+    gpu: float = Field(default=0.0, ge=0.0)
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float) -> float:
+        if gpu > 1 and gpu != int(gpu):
+            raise ValueError("a share above one GPU must be a whole number of GPUs")
+        return gpu
+
+
+class SweepConfig(_Section):
+    """A sweep. `search_space` is a name in search_spaces/ or a path; `trial` the fixed part."""
+
+    name: str
+    search_space: str
+    trial: dict[str, Any] = Field(default_factory=dict)
+    objective: Objective = Field(default_factory=Objective)
+    sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
+    pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
+    trials_per_condition: int = Field(default=8, ge=1)
+    replicates: int = Field(default=3, ge=0)
+    resources: Resources = Field(default_factory=Resources)
+    max_concurrent: int | None = Field(default=None, ge=1)
+
+    @property
+    def seed(self) -> int:
+        """The sweep's seed: every ask derives its own from it, the condition and the number."""
+        return int(self.sampler.get("seed", 0))
+
+    @field_validator("name")
+    @classmethod
+    def _stays_in_its_folder(cls, name: str) -> str:
+        if not NAME_RULE.match(name):
+            raise ValueError(
+                "a sweep's name is letters, digits, '.', '_' and '-', begins with a letter or "
+                "digit, and has at most 100 of them"
+            )
+        return name
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        check_sampler(settings)
+        return settings
+
+    @field_validator("pruner")
+    @classmethod
+    def _pruner(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        check_pruner(settings)
+        return settings
+
+
+def parse_sweep(raw: Any, source: str) -> SweepConfig:
+    """A validated sweep; UserError, naming `source`, for anything wrong in it."""
+    try:
+        return SweepConfig.model_validate(raw)
+    except ValidationError as error:
+        raise explain(error, source, {}) from None
+
+
+def read_sweep(path: Path, name: str | None = None) -> SweepConfig:
+    """The sweep in a YAML file, under another `name` where one is given."""
+    raw = read_yaml(path)
+    if name is not None and isinstance(raw, dict):
+        raw = raw | {"name": name}
+    return parse_sweep(raw, str(path))
+
+
+def find_search_space(reference: str, sweep_file: Path) -> Path:
+    """The file that a sweep's `search_space` names.
+
+    A name is looked up in search_spaces/ beside the folder of the sweep's file, then in that of
+    the working folder; a path is relative to the sweep's file. Raises UserError.
+    """
+    folders = [sweep_file.parent.parent / "search_spaces", Path("search_spaces")]
+    if NAME_RULE.match(reference) and not reference.endswith((".yaml", ".yml")):
+        candidates = [folder / f"{reference}.yaml" for folder in folders]
+    else:
+        candidates = [sweep_file.parent / reference]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    there = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    raise UserError(
+        f"{sweep_file}: search_space: {reference!r} is not found; give one of "
+        f"{', '.join(there) or '(none there)'} or the path of a file"
+    )

@@ -1,0 +1,221 @@
+"""A sweep from its file to its end: preflight, Ray, the board, and what stays afterwards."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Ray reads these when it is imported or started: everything local listens on 127.0.0.1 alone,
+# and a trial keeps the working folder that relative paths in a configuration speak of.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+
+import ray
+import torch
+from ray import tune
+
+from noisetune.errors import UserError
+from noisetune.pipeline import run_trial
+from noisetune.records import TrialRecord
+from noisetune.sweep.board import Board, Watcher
+from noisetune.sweep.bridge import BoardScheduler, BoardSearcher
+from noisetune.sweep.conditions import Condition, cross, validate
+from noisetune.sweep.config import Resources, SweepConfig, parse_sweep
+from noisetune.sweep.ledger import Ledger, journal
+from noisetune.sweep.space import SearchSpace
+from noisetune.sweep.trainable import Pipeline, make_trainable
+from noisetune.training.runtime import available_cpus
+
+TRIALS_WITHOUT_END = 10**9
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds all that sweeps leave behind: `mlruns/`."""
+
+    root: Path
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def stages(self) -> Path:
+        return self.root / "stages"
+
+    def sweep(self, name: str) -> Path:
+        return self.root / "sweeps" / name
+
+    def ledger_file(self, name: str) -> Path:
+        return self.sweep(name) / "ledger.journal"
+
+    def names(self) -> list[str]:
+        return sorted(path.parent.name for path in (self.root / "sweeps").glob("*/ledger.journal"))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A validated sweep with its conditions."""
+
+    config: SweepConfig
+    space: SearchSpace
+    conditions: list[Condition]
+
+    @classmethod
+    def prepare(cls, config: SweepConfig, space: SearchSpace) -> "Sweep":
+        """Cross the conditions and build a trial at every corner; UserError for what is wrong."""
+        conditions = cross(space, config.trial)
+        validate(conditions)
+        _check_grid(config, conditions)
+        return cls(config, space, conditions)
+
+    def definition(self) -> dict[str, Any]:
+        return {
+            "sweep": self.config.model_dump(mode="json"),
+            "space": self.space.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_definition(cls, definition: dict[str, Any]) -> "Sweep":
+        config = parse_sweep(definition["sweep"], "ledger")
+        return cls.prepare(config, SearchSpace.model_validate(definition["space"]))
+
+    def records(self, ledger: Ledger) -> list[TrialRecord]:
+        return ledger.records([(each.name, each.factors) for each in self.conditions])
+
+
+def open_sweep(home: Home, name: str) -> tuple[Sweep, Ledger]:
+    """A sweep that was started before; UserError, with those there are, where it was not."""
+    if not home.ledger_file(name).is_file():
+        there = ", ".join(home.names()) or "none yet"
+        raise UserError(f"no sweep {name!r} in {home.root / 'sweeps'}; there are: {there}")
+    ledger = Ledger.open(journal(home.ledger_file(name)), name)
+    return Sweep.from_definition(ledger.definition), ledger
+
+
+def create_ledger(home: Home, sweep: Sweep) -> Ledger:
+    """The ledger of a new sweep; UserError where its name is taken."""
+    file = home.ledger_file(sweep.config.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return Ledger.create(journal(file), sweep.config.name, sweep.definition())
+
+
+def preflight(sweep: Sweep) -> None:
+    """Refuse, before anything starts, a data set that cannot be read."""
+    seen = set()
+    for condition in sweep.conditions:
+        data = condition.trial(next(iter(condition.corners()))).data
+        if data not in seen:
+            seen.add(data)
+            data.check()
+
+
+@contextmanager
+def ray_session(resources: Resources) -> Iterator[None]:
+    """A local Ray with this machine's CPUs and GPUs, or the one that is running already."""
+    if ray.is_initialized():
+        yield
+        return
+    cpus, gpus = available_cpus(), torch.cuda.device_count()
+    check_fits(resources, {"CPU": cpus, "GPU": gpus}, "this machine")
+    ray.init(
+        num_cpus=cpus,
+        num_gpus=gpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_fits(resources: Resources, there: dict[str, float], where: str) -> None:
+    """UserError where a trial asks for more than `there` is: it would wait for ever."""
+    for field, kind in (("cpu", "CPU"), ("gpu", "GPU")):
+        wanted, has = getattr(resources, field), there.get(kind, 0)
+        if wanted > has:
+            raise UserError(
+                f"resources.{field}: {wanted:g} is more than {where} has ({has:g}); "
+                f"a trial takes at most that, lower it"
+            )
+
+
+def slots_of(resources: Resources, limit: int | None) -> int:
+    """How many trials can run at once."""
+    there = ray.cluster_resources()
+    check_fits(resources, there, "the cluster")
+    fits = int(there.get("CPU", 0) / resources.cpu + 1e-9)
+    if resources.gpu:
+        fits = min(fits, _gpu_slots(resources.gpu, there["GPU"]))
+    return max(1, min(fits, limit or fits))
+
+
+def run_board(
+    sweep: Sweep,
+    ledger: Ledger,
+    home: Home,
+    watchers: Sequence[Watcher] = (),
+    pipeline: Pipeline = run_trial,
+    store: str | None = None,
+) -> Board:
+    """Run what is left of a sweep in the Ray session at hand; returns when it ends or is stopped.
+
+    Ctrl-C stops it: trials that ran stay `running` in the ledger, for a resume.
+    """
+    resources = sweep.config.resources
+    board = Board(sweep.config, sweep.conditions, ledger, watchers)
+    if board.finished:
+        return board
+    slots = slots_of(resources, sweep.config.max_concurrent)
+    searcher = BoardSearcher(board, store or str(home.stages), slots)
+    trainable = tune.with_resources(
+        make_trainable(pipeline), {"cpu": resources.cpu, "gpu": resources.gpu}
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=BoardScheduler(searcher, slots),
+            num_samples=TRIALS_WITHOUT_END,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: f"trial-{trial.trial_id}",
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="ray", storage_path=str(home.sweep(sweep.config.name).resolve()), verbose=0
+        ),
+    )
+    tuner.fit()
+    return board
+
+
+def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
+    if config.sampler.get("name") != "grid":
+        return
+    for condition in conditions:
+        for field, parameter in condition.parameters.items():
+            try:
+                parameter.grid_values()
+            except ValueError as error:
+                raise UserError(f"parameters: {field}: {error}") from None
+
+
+def _gpu_slots(share: float, gpus: float) -> int:
+    # A fraction lies on one GPU: three trials of .4 need two GPUs, not 1.2.
+    if share >= 1:
+        return int(gpus / share + 1e-9)
+    return int(1 / share + 1e-9) * int(gpus)

@@ -1,0 +1,42 @@
+"""Any Optuna pruner by name, with its own keyword arguments, checked when the YAML is read."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+
+from noisetune.sweep.optuna_objects import build, check
+
+PRUNERS: dict[str, type[BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "percentile": optuna.pruners.PercentilePruner,
+    "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
+    "hyperband": optuna.pruners.HyperbandPruner,
+    "patient": optuna.pruners.PatientPruner,
+    "threshold": optuna.pruners.ThresholdPruner,
+}
+
+WRAPPERS = {"patient": "wrapped_pruner"}
+
+
+def check_pruner(settings: Mapping[str, Any]) -> None:
+    """Raises ValueError for an unknown pruner or arguments that it does not take."""
+    build_pruner(settings)
+
+
+def build_pruner(settings: Mapping[str, Any]) -> BasePruner:
+    """The pruner that `settings` describe; a wrapped one is a section of its own."""
+    name = str(settings.get("name", "median"))
+    arguments = {key: value for key, value in settings.items() if key != "name"}
+    wrapped = WRAPPERS.get(name)
+    if wrapped is not None and arguments.get(wrapped) is not None:
+        arguments[wrapped] = build_pruner(arguments[wrapped])
+    check("pruner", PRUNERS, name, arguments)
+    if wrapped is not None:
+        arguments.setdefault(wrapped, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return build(PRUNERS[name], arguments)

@@ -1,0 +1,47 @@
+"""Any Optuna sampler by name, with its own keyword arguments, checked when the YAML is read."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from noisetune.sweep.optuna_objects import build, check
+
+SAMPLERS: dict[str, type[BaseSampler]] = {
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+    "qmc": optuna.samplers.QMCSampler,
+    "grid": optuna.samplers.GridSampler,
+}
+
+# These read their progress from the study, or continue one sequence: one seed for a condition.
+SEQUENTIAL = {"grid", "qmc"}
+
+
+def check_sampler(settings: Mapping[str, Any]) -> None:
+    """Raises ValueError for an unknown sampler or arguments that it does not take."""
+    name, arguments = split(settings)
+    check("sampler", SAMPLERS, name, arguments, exclude={"search_space"})
+    if name != "grid":
+        build_sampler(settings, seed=0)
+
+
+def build_sampler(
+    settings: Mapping[str, Any], seed: int, grid: Mapping[str, list[Any]] | None = None
+) -> BaseSampler:
+    """The sampler, seeded; `grid` lists the values of each parameter, for `grid` alone."""
+    name, arguments = split(settings)
+    arguments = {"seed": seed} | arguments
+    if name == "grid":
+        arguments["search_space"] = dict(grid or {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return build(SAMPLERS[name], arguments)
+
+
+def split(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and keyword arguments. `seed` is not among the latter: the sweep's own seed rules."""
+    rest = {key: value for key, value in settings.items() if key not in ("name", "seed")}
+    return str(settings.get("name", "tpe")), rest

@@ -1,0 +1,158 @@
+"""A search space file: the conditions to cross and the parameters that Optuna samples in each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from noisetune.config import PLUGINS, SELECTORS, TrialConfig
+from noisetune.errors import UserError
+from noisetune.yaml_files import explain, read_yaml
+
+Scalar = None | bool | int | float | str
+Values = Mapping[str, Scalar]
+
+
+class Parameter(BaseModel):
+    """One parameter in Optuna's own words: `choices`, or `low` and `high` with `log` or `step`.
+
+    It is an integer where `low` and `high` are written as integers. It is sampled where every
+    field under `when` has the value, or one of the values, given there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    choices: tuple[Scalar, ...] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
+    when: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Parameter":
+        ranged = self.low is not None and self.high is not None
+        if (self.choices is not None) == ranged or (self.low is None) != (self.high is None):
+            raise ValueError("give either choices, or both low and high")
+        self.distribution()
+        return self
+
+    def distribution(self) -> BaseDistribution:
+        """Optuna's distribution; ValueError for bounds that it does not take."""
+        if self.choices is not None:
+            return CategoricalDistribution(self.choices)
+        assert self.low is not None
+        assert self.high is not None
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return IntDistribution(self.low, self.high, self.log, int(self.step or 1))
+        return FloatDistribution(self.low, self.high, self.log, self.step)
+
+    def holds(self, values: Values) -> bool:
+        """Whether it is sampled in a trial that has these values."""
+        return all(
+            field in values and values[field] in allowed(wanted)
+            for field, wanted in self.when.items()
+        )
+
+    def grid_values(self) -> tuple[Scalar, ...]:
+        """What a grid crosses: the choices, or the range in its steps; ValueError without any."""
+        if self.choices is not None:
+            return self.choices
+        assert self.low is not None
+        assert self.high is not None
+        step = self.step or (1 if isinstance(self.low, int) and isinstance(self.high, int) else 0)
+        if not step:
+            raise ValueError("the grid sampler needs choices, or a range with a step")
+        count = int((self.high - self.low) / step + 1e-9) + 1
+        return tuple(self.low + index * step for index in range(count))
+
+    def corners(self) -> tuple[Scalar, ...]:
+        """The values that stand for all of them when a space is checked."""
+        return self.choices if self.choices is not None else (self.low, self.high)
+
+
+class SearchSpace(BaseModel):
+    """`conditions` are crossed and compared; `parameters` are sampled inside each condition."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    conditions: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+
+    @field_validator("conditions")
+    @classmethod
+    def _not_empty(cls, conditions: dict[str, tuple[Scalar, ...]]) -> Any:
+        for field, values in conditions.items():
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"{field}: a condition needs one or more different values")
+        return conditions
+
+    @field_validator("parameters")
+    @classmethod
+    def _nothing_that_makes_it_easier(cls, parameters: dict[str, Parameter]) -> Any:
+        for field in parameters:
+            if field.split(".")[0] in ("noise", "data"):
+                raise ValueError(
+                    f"{field}: a sampler free to choose it would choose the easiest data, and "
+                    "trials on different data cannot be compared; put it under conditions"
+                )
+        return parameters
+
+    @model_validator(mode="after")
+    def _fields_exist(self) -> "SearchSpace":
+        for field in (*self.conditions, *self.parameters):
+            check_field(field)
+        twice = set(self.conditions) & set(self.parameters)
+        if twice:
+            raise ValueError(f"{', '.join(sorted(twice))}: is both a condition and a parameter")
+        return self
+
+    def ordered(self) -> dict[str, Parameter]:
+        """The parameters, each after those that its `when` speaks of; UserError for a circle."""
+        waiting, done = dict(self.parameters), dict[str, Parameter]()
+        while waiting:
+            ready = [
+                field
+                for field, parameter in waiting.items()
+                if not any(other in waiting for other in parameter.when)
+            ]
+            if not ready:
+                raise UserError(f"parameters: the `when` of {', '.join(waiting)} form a circle")
+            done |= {field: waiting.pop(field) for field in ready}
+        return done
+
+
+def allowed(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    """What a `when` allows: a value stands for a list of one."""
+    return wanted if isinstance(wanted, tuple) else (wanted,)
+
+
+def check_field(field: str) -> None:
+    """Raises ValueError, naming what there is, for a path that names no field of a trial."""
+    head, _, rest = field.partition(".")
+    if head in PLUGINS:
+        known = {name for config in PLUGINS[head].values() for name in config.model_fields}
+    elif head in TrialConfig.model_fields and rest:
+        known = set(getattr(TrialConfig.model_fields[head].annotation, "model_fields", {}))
+    else:
+        known = set()
+        rest = ""
+    first = rest.split(".")[0]
+    if first not in known:
+        there = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS, "finetune", "detect"]
+        raise ValueError(f"{field}: names no field of a trial; there are {', '.join(there)}")
+
+
+def read_space(path: Path) -> SearchSpace:
+    """The search space in a YAML file; UserError for anything wrong in it."""
+    try:
+        return SearchSpace.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise explain(error, str(path), {}) from None

@@ -1,0 +1,1 @@
+"""Tracking in MLflow: the only importer of mlflow; sees result records only."""

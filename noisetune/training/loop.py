@@ -1,0 +1,92 @@
+"""One epoch of optimisation, and a network's state as plain named tensors."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from noisetune.records import Tick
+from noisetune.training.optimisation import Optimisation
+
+TICK_SECONDS = 1.0
+
+
+class DivergedError(Exception):
+    """The loss became infinite or not a number: the trial's learning rate is too high for it."""
+
+
+def run_epoch(
+    stage: str,
+    plan: Optimisation,
+    epoch: int,
+    batches: int,
+    optimizer: torch.optim.Optimizer,
+    batch_loss: Callable[[int], Tensor],
+) -> Generator[Tick, None, float]:
+    """Optimise over `batches` batches; a tick about once a second says how far the stage is.
+
+    `batch_loss(index)` is the scalar loss of a batch. Returns the mean loss; raises DivergedError
+    where it is not finite. The loss is read from the device once, at the end.
+    """
+    total: Tensor | None = None
+    last_tick = time.monotonic()
+    for index in range(batches):
+        _set_rate(optimizer, plan.rate(epoch + (index + 0.5) / batches))
+        loss = batch_loss(index)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total = loss.detach() if total is None else total + loss.detach()
+        if time.monotonic() - last_tick > TICK_SECONDS:
+            yield Tick(stage, (epoch + (index + 1) / batches) / plan.epochs)
+            last_tick = time.monotonic()
+    mean = float(total) / batches if total is not None else math.nan
+    if not math.isfinite(mean):
+        raise DivergedError(f"the loss of epoch {epoch + 1} is {mean}")
+    return mean
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def pack_module(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """Copies of a module's weights and buffers on the CPU, as `prefix.name`."""
+    return {
+        f"{prefix}.{name}": tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def unpack_module(prefix: str, tensors: Mapping[str, Tensor], module: nn.Module) -> None:
+    """Put what `pack_module` packed under `prefix` back into `module`."""
+    module.load_state_dict(strip(prefix, tensors))
+
+
+def strip(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under `prefix`, by their names without it."""
+    start = prefix + "."
+    return {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Copies of an optimiser's state on the CPU, as `optimizer.<parameter>.<name>`."""
+    return {
+        f"optimizer.{parameter}.{name}": value.detach().to("cpu", copy=True).contiguous()
+        for parameter, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+        if value is not None
+    }
+
+
+def unpack_optimizer(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+    """Put what `pack_optimizer` packed back; learning rates are set by the loop."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in strip("optimizer", tensors).items():
+        parameter, entry = name.split(".", 1)
+        state.setdefault(int(parameter), {})[entry] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

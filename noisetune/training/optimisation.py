@@ -1,0 +1,55 @@
+"""Optimisers and learning-rate schedules that both training stages share."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+
+class Optimisation(BaseModel):
+    """How a stage is optimised.
+
+    `lr` is the peak rate. Every schedule first rises linearly over `warmup_epochs`; then
+    `constant` stays, `cosine` falls to 0 at the end of the last epoch (Loshchilov & Hutter 2017).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(default=1e-3, gt=0.0)
+    weight_decay: float = Field(default=1e-4, ge=0.0)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0, description="used by sgd alone")
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: float = Field(default=0.0, ge=0.0)
+
+    @property
+    def horizon_free(self) -> bool:
+        """Whether the first epochs are the same however many follow."""
+        return self.schedule == "constant"
+
+    def build_optimizer(self, module: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+        """The optimiser over all trainable weights of `module`; fused on a GPU."""
+        weights: Iterable[nn.Parameter] = [p for p in module.parameters() if p.requires_grad]
+        shared: dict[str, Any] = {
+            "lr": self.lr,
+            "weight_decay": self.weight_decay,
+            "fused": device.type == "cuda",
+        }
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(weights, momentum=self.momentum, nesterov=True, **shared)
+        kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
+        return kind(weights, **shared)
+
+    def rate(self, epoch: float) -> float:
+        """The learning rate after `epoch` epochs (fractions count steps), 0 <= epoch <= epochs."""
+        if epoch < self.warmup_epochs:
+            return self.lr * epoch / self.warmup_epochs
+        if self.schedule == "constant":
+            return self.lr
+        span = max(self.epochs - self.warmup_epochs, 1e-12)
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (epoch - self.warmup_epochs) / span))
