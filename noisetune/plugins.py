@@ -2,6 +2,8 @@
 
 import importlib
 import pkgutil
+from functools import reduce
+from operator import or_
 from types import ModuleType
 from typing import Annotated, Any, get_args
 
@@ -40,4 +42,5 @@ def section(configs: dict[str, type[PluginConfig]], selector: str) -> Any:
     """The type of a configuration section that is any one of `configs`, told by `selector`."""
     if len(configs) == 1:
         return next(iter(configs.values()))
-    return Annotated[tuple(configs.values()), Field(discriminator=selector)]
+    either = reduce(or_, configs.values())
+    return Annotated[either, Field(discriminator=selector)]

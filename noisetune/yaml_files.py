@@ -11,34 +11,50 @@ from pydantic import ValidationError
 
 from noisetune.errors import UserError
 
+UNION_MEMBER = re.compile(r"bool|(constrained-)?(int|float|str)|literal\[.*\]")
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes a text which _Loader would read as a number."""
+
+
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
 
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file; UserError where it is missing or no YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: is no valid YAML: {error}") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """The content of YAML text; UserError, naming `source`, where it is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A date such as 2024-13-45 is a ValueError of the loader's own.
+        raise UserError(f"{source}: is no valid YAML: {error}") from None
 
 
 def write_yaml(path: Path, content: Mapping[str, Any], header: str = "") -> None:
     """Write `content` in its own order, under a comment."""
     comment = "".join(f"# {line}\n" for line in header.splitlines())
-    path.write_text(comment + yaml.safe_dump(dict(content), sort_keys=False), encoding="utf-8")
+    text = yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False)
+    path.write_text(comment + text, encoding="utf-8")
 
 
 def explain(
@@ -69,8 +85,9 @@ def _explain_one(
 
 
 def _field(loc: tuple[Any, ...], plugins: Mapping[str, Mapping[str, Any]]) -> str:
-    # pydantic puts the plug-in's name into the path, where the user's file has no such level.
-    parts = list(loc)
+    # pydantic puts the plug-in's name into the path, and the type's for each member of a union,
+    # where the user's file has no such level.
+    parts = [part for part in loc if not UNION_MEMBER.fullmatch(str(part))]
     if len(parts) > 1 and parts[0] in plugins and parts[1] in plugins[parts[0]]:
         del parts[1]
     return ".".join(str(part) for part in parts)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from noisetune.analysis.statistics import (
@@ -25,8 +26,9 @@ BASELINE = "none"
 class ConditionSummary:
     """What is known of one condition.
 
-    `winner` is the best complete search trial by the objective, or the first replicate of a fixed
-    recipe. `replicates` gives, for each choice of epoch, clean test accuracy by replicate seed.
+    `counts` are of its search trials by state. `winner` is the best complete search trial by the
+    objective, or the first replicate of a fixed recipe. `replicates` gives, for each choice of
+    epoch, clean test accuracy by replicate seed.
     """
 
     name: str
@@ -55,7 +57,7 @@ def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary
     return ConditionSummary(
         name=records[0].condition,
         factors=records[0].factors,
-        counts=Counter(record.state for record in records),
+        counts=Counter(record.state for record in records if record.kind == "search"),
         winner=winner_of(complete, maximize),
         replicates={choice: _accuracies(again, choice) for choice in CHOICES},
         replicate_objectives={
@@ -134,9 +136,10 @@ def best_of_groups(
         scores = {member.name: _score(member) for member in members}
         sign = 1 if maximize else -1
         best = max(members, key=lambda member: sign * scores[member.name])
-        direction = "maximize" if maximize else "minimize"
-        equal = tied(scores, resolution[best.name], direction) - {best.name}
-        found.append(GroupBest(group_of(best.factors), best, scores[best.name], sorted(equal)))
+        equal = tied(scores, resolution[best.name], "maximize" if maximize else "minimize")
+        found.append(
+            GroupBest(group_of(best.factors), best, scores[best.name], sorted(equal - {best.name}))
+        )
     return found
 
 
@@ -159,35 +162,62 @@ def shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def short_names(fields: Iterable[str]) -> dict[str, str]:
+    """The last part of each field's path, or all of it where two end alike."""
+    last = {field: field.rsplit(".", 1)[-1] for field in fields}
+    often = Counter(last.values())
+    return {field: short if often[short] == 1 else field for field, short in last.items()}
+
+
+def plain_table(title: str) -> Table:
+    """An empty table in the style of all of ours: it fits a terminal of 80 columns."""
+    return Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+
+
 def conditions_table(summaries: Sequence[ConditionSummary], objective: str, oracle: bool) -> Table:
     """One row a condition: its trials, its winner, and accuracy at the three choices of epoch."""
     mark = " (ORACLE objective)" if oracle else ""
-    table = Table(
-        title=f"chosen by {objective}{mark}; clean test accuracy in %, mean over replicates",
-        title_justify="left",
+    table = plain_table(
+        f"chosen by {objective}{mark}; clean test accuracy in %, mean ± 95 % over n replicates"
     )
-    for heading in ("condition", "trials", "chosen configuration", objective):
+    table.caption = (
+        "accuracy at the last epoch, the best by noisy validation, the best by clean test (oracle)"
+    )
+    for heading in short_names(summaries[0].factors).values() or ("condition",):
         table.add_column(heading, overflow="fold")
-    for heading in ("last", "noisy best", "oracle"):
+    for heading in ("trials", "chosen", objective.replace("/", "/\n")):
+        table.add_column(heading, overflow="fold")
+    for heading in ("n", "last", "noisy best", "oracle"):
         table.add_column(heading, justify="right", no_wrap=True)
     for summary in summaries:
-        table.add_row(*_row(summary))
+        factors = [shown(value) for value in summary.factors.values()] or ["all"]
+        table.add_row(*factors, *_result_cells(summary))
     return table
 
 
-def _row(summary: ConditionSummary) -> list[str]:
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(summary.counts.items()))
+def _result_cells(summary: ConditionSummary) -> list[str]:
+    names = {"complete": "done", "pruned": "pruned", "failed": "failed", "running": "running"}
+    counts = [f"{summary.counts[key]} {names[key]}" for key in names if summary.counts[key]]
+    trials = "\n".join(counts) or "-"
     if summary.winner is None:
-        return [summary.name, counts, "none completed", *[""] * 4]
-    chosen = ", ".join(
-        f"{field} {shown(value)}" for field, value in summary.winner.parameters.items()
+        return [trials, "none completed", *[""] * 5]
+    short = short_names(summary.winner.parameters)
+    chosen = "\n".join(
+        f"{short[key]} {shown(value)}" for key, value in summary.winner.parameters.items()
     )
     objective = "" if summary.winner.objective is None else f"{summary.winner.objective:.4f}"
     return [
-        summary.name,
-        counts,
+        trials,
         chosen or "fixed recipe",
         objective,
+        str(len(summary.replicates["last"])),
         *(accuracy_cell(summary, choice) for choice in CHOICES),
     ]
 
@@ -198,26 +228,47 @@ def accuracy_cell(summary: ConditionSummary, choice: str) -> str:
     if interval is not None and interval.mean is not None:
         half = "" if interval.high is None else f" ±{100 * (interval.high - interval.mean):.1f}"
         return f"{100 * interval.mean:.1f}{half}"
-    value = summary.winner and summary.winner.metrics.get(f"test/accuracy_at_{choice}")
+    winner = summary.winner
+    value = None if winner is None else winner.metrics.get(f"test/accuracy_at_{choice}")
     return "" if value is None else f"({100 * value:.1f})"
 
 
-def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
+def comparisons_table(
+    summaries: Sequence[ConditionSummary], comparisons: Sequence[Comparison]
+) -> Table:
     """Differences in clean test accuracy at the epoch that noisy validation chose."""
-    table = Table(
-        title="difference in clean test accuracy (points) at the noisy-best epoch, "
-        "paired by replicate",
-        title_justify="left",
+    table = plain_table(
+        "difference in clean test accuracy (points) at the noisy-best epoch, paired by replicate"
     )
-    table.add_column("conditions compared", overflow="fold")
-    for heading in ("difference", "95 % interval", "n", "p (Holm)"):
+    table.add_column("where")
+    table.add_column("difference of")
+    for heading in ("mean", "95 % interval", "n", "p (Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
+    factors = {summary.name: summary.factors for summary in summaries}
     for each in comparisons:
         gap = each.difference
         if gap.mean is None:
             continue
-        wide = gap.low is None or gap.high is None
-        interval = "" if wide else f"{100 * gap.low:+.1f} .. {100 * gap.high:+.1f}"  # type: ignore[operator]
-        p = "" if each.p_adjusted is None else f"{each.p_adjusted:.4f}"
-        table.add_row(f"{each.a}\n- {each.b}", f"{100 * gap.mean:+.1f}", interval, str(gap.n), p)
+        interval = ""
+        if gap.low is not None and gap.high is not None:
+            interval = f"{100 * gap.low:+.1f} .. {100 * gap.high:+.1f}"
+        where, what = _contrast(factors[each.a], factors[each.b])
+        table.add_row(where, what, f"{100 * gap.mean:+.1f}", interval, str(gap.n), _p(each))
     return table
+
+
+def _contrast(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
+    """What two conditions share, and the values in which they differ."""
+    shared = [f"{key}={shown(value)}" for key, value in first.items() if second[key] == value]
+    differing = [
+        f"{shown(value)} - {shown(second[key])}"
+        for key, value in first.items()
+        if second[key] != value
+    ]
+    return " ".join(shared), " ".join(differing)
+
+
+def _p(comparison: Comparison) -> str:
+    if comparison.p_adjusted is None:
+        return ""
+    return "<.0001" if comparison.p_adjusted < 1e-4 else f"{comparison.p_adjusted:.4f}"

@@ -46,7 +46,7 @@ def best(
         print(json.dumps(_as_json(prepared, summaries, groups, files), indent=1))
         return
     console.print(conditions_table(summaries, objective.metric, objective.oracle))
-    console.print(_groups_table(groups, objective.metric))
+    console.print(_groups_table(summaries, groups, objective.metric))
     for file in files.values():
         console.print(f"noisetune run {file}", highlight=False, soft_wrap=True)
 
@@ -83,23 +83,34 @@ def _export(
     return files
 
 
-def _groups_table(groups: list["GroupBest"], metric: str) -> Table:
-    from noisetune.analysis.tables import accuracy_cell
+def _groups_table(
+    summaries: list["ConditionSummary"], groups: list["GroupBest"], metric: str
+) -> Table:
+    from noisetune.analysis.tables import accuracy_cell, plain_table
 
-    table = Table(
-        title=f"best of each data set and noise, by {metric} alone (mean over replicates)",
-        title_justify="left",
-    )
-    for heading in ("data and noise", "best condition", "tied with (within one standard error)"):
+    table = plain_table(f"best of each data set and noise, by {metric} (mean over replicates)")
+    table.caption = "tied: within one standard error of the noisy score"
+    for heading in ("data and noise", "best", "tied with"):
         table.add_column(heading, overflow="fold")
     table.add_column(metric, justify="right")
     table.add_column("clean test %", justify="right", no_wrap=True)
+    factors = {summary.name: summary.factors for summary in summaries}
     for group in groups:
-        where = " ".join(f"{field}={value}" for field, value in group.group.items()) or "all"
+        where = _words(group.group) or "all"
         clean = accuracy_cell(group.best, "noisy_best")
-        score = f"{group.score:.4f}"
-        table.add_row(where, group.best.name, "\n".join(group.ties), score, clean)
+        ties = "\n".join(_rest(factors[name], group.group) for name in group.ties)
+        best = _rest(group.best.factors, group.group)
+        table.add_row(where, best, ties or "-", f"{group.score:.4f}", clean)
     return table
+
+
+def _words(factors: dict[str, Any]) -> str:
+    return " ".join(f"{field}={value}" for field, value in factors.items())
+
+
+def _rest(factors: dict[str, Any], group: dict[str, Any]) -> str:
+    """What tells a condition from the others of its group."""
+    return _words({key: value for key, value in factors.items() if key not in group}) or "all"
 
 
 def _as_json(

@@ -27,6 +27,10 @@ TrackingOption = Annotated[
         help="An MLflow server; by default the SQLite file in the mlruns folder.",
     ),
 ]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(help="A running Ray cluster, HOST:PORT or `auto`; by default this machine."),
+]
 DEFAULT_MLRUNS = Path("mlruns")
 
 

@@ -1,13 +1,14 @@
 """`noisetune sweep`, `resume` and `status`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from noisetune.cli.common import (
     DEFAULT_MLRUNS,
+    AddressOption,
     MlrunsOption,
     TrackingOption,
     console,
@@ -15,8 +16,10 @@ from noisetune.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from noisetune.sweep.board import Board
     from noisetune.sweep.launch import Home, Sweep
     from noisetune.sweep.ledger import Ledger
+    from noisetune.tracking.tracker import Tracker
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +34,11 @@ def register(app: typer.Typer) -> None:
 def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
     name: Annotated[str | None, typer.Option(help="Another name than the file gives.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Put a value over the file's: `--set resources.gpu=0.25`."),
+    ] = None,
+    address: AddressOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
 ) -> None:
@@ -39,15 +47,16 @@ def sweep(
     from noisetune.sweep.launch import Sweep, create_ledger, preflight
     from noisetune.sweep.space import read_space
 
-    config = read_sweep(file, name)
+    config = read_sweep(file, name, settings or ())
     prepared = Sweep.prepare(config, read_space(find_search_space(config.search_space, file)))
     home = open_home(mlruns)
     preflight(prepared)
-    _go(prepared, lambda: create_ledger(home, prepared), home, tracking_uri)
+    _go(prepared, lambda: create_ledger(home, prepared), home, tracking_uri, address)
 
 
 def resume(
     name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    address: AddressOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
 ) -> None:
@@ -57,7 +66,7 @@ def resume(
     home = open_home(mlruns)
     prepared, ledger = open_sweep(home, name)
     preflight(prepared)
-    _go(prepared, lambda: ledger, home, tracking_uri)
+    _go(prepared, lambda: ledger, home, tracking_uri, address)
 
 
 def status(
@@ -72,47 +81,53 @@ def status(
     show_results(prepared, ledger)
 
 
-def _go(prepared: "Sweep", open_ledger: Any, home: "Home", tracking_uri: str | None) -> None:
+def _go(
+    prepared: "Sweep",
+    open_ledger: Callable[[], "Ledger"],
+    home: "Home",
+    tracking_uri: str | None,
+    address: str | None,
+) -> None:
     """Run what is left of a sweep with Ray, tracker and live table; then say what came of it."""
-    from noisetune.cli.live import LiveTable
-    from noisetune.sweep.board import Board
-    from noisetune.sweep.launch import ray_session, run_board
+    from noisetune.sweep.launch import ray_session
     from noisetune.tracking.tracker import flatten, open_tracker
 
     config = prepared.config
-    with console.status("starting Ray ..."):
-        session = ray_session(config.resources)
-        session.__enter__()
-    try:
+    console.print(f"starting Ray {f'at {address}' if address else 'on this machine'} ...")
+    with ray_session(config.resources, address):
         ledger = open_ledger()
         uri = tracking_uri or home.tracking_uri
         outbox = home.sweep(config.name) / "outbox.jsonl"
         artifacts = None if uri.startswith("http") else home.artifacts
         tracker = open_tracker(uri, config.name, outbox, artifacts)
         tracker.sweep("running", flatten(prepared.definition()))
-        before = Board(config, prepared.conditions, ledger)
-        totals = {
-            each.name: before.search_size(each) + config.replicates for each in prepared.conditions
-        }
-        table = LiveTable(console, list(totals), totals, config.objective.metric)
-        table.count(prepared.records(ledger))
-        with table:
-            board = run_board(prepared, ledger, home, [tracker, table])
-    finally:
-        session.__exit__(None, None, None)
+        board = _run(prepared, ledger, home, tracker)
     for job in board.running.values():
         tracker.interrupted(board.record(job))
-    ended = "complete" if board.finished else "interrupted"
     if board.finished:
         _publish_best(prepared, ledger, tracker)
-    tracker.sweep(ended, {})
+    tracker.sweep("complete" if board.finished else "interrupted", {})
     if not tracker.close():
         console.print(f"MLflow did not take everything yet; the rest waits in {outbox}")
     show_results(prepared, ledger)
     _next_commands(config.name, board.finished, len(board.running))
 
 
-def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: Any) -> None:
+def _run(prepared: "Sweep", ledger: "Ledger", home: "Home", tracker: "Tracker") -> "Board":
+    from noisetune.cli.live import LiveTable
+    from noisetune.sweep.board import Board
+    from noisetune.sweep.launch import run_board
+
+    config = prepared.config
+    sizes = Board(config, prepared.conditions, ledger)
+    totals = {each.name: sizes.search_size(each) + config.replicates for each in sizes.conditions}
+    table = LiveTable(console, list(totals), totals, config.objective.metric)
+    table.count(prepared.records(ledger))
+    with table:
+        return run_board(prepared, ledger, home, [tracker, table])
+
+
+def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: "Tracker") -> None:
     """The winners in MLflow: a tag on their runs, their configurations on the sweep's run."""
     import yaml
 
@@ -142,7 +157,7 @@ def show_results(prepared: "Sweep", ledger: "Ledger") -> None:
         console.print("no trial has started yet")
         return
     console.print(conditions_table(summaries, objective.metric, objective.oracle))
-    comparisons = comparisons_table(compare(summaries))
+    comparisons = comparisons_table(summaries, compare(summaries))
     if comparisons.row_count:
         console.print(comparisons)
 

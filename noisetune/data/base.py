@@ -78,16 +78,12 @@ class DataConfig(PluginConfig):
         """Read the data set; raises UserError where its files are missing or malformed."""
         raise NotImplementedError
 
-    def check(self) -> None:
-        """Refuse, before anything starts, what `load` would refuse; cheap where it can be."""
-        self.load()
-
 
 def content_hash(tensor: Tensor) -> str:
     """SHA-256 over dtype, shape and bytes."""
     array = np.ascontiguousarray(tensor.numpy())
     digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    digest.update(memoryview(array).cast("B"))
+    digest.update(array.tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -1,6 +1,7 @@
 """One's own images: a NumPy archive with x_train, y_train, x_test and y_test."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,10 @@ from noisetune.data.cifar10 import FINETUNE_AUGMENT, SSL_AUGMENT
 from noisetune.errors import UserError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+# What NumPy, zipfile and zlib raise for a file that is none, or a damaged one.
+UNREADABLE = (
+    ValueError, OSError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 
 
 class Config(DataConfig):
@@ -44,7 +49,7 @@ class Config(DataConfig):
             )
         labels = {name: arrays[name][:count] for name, count in self._limits().items()}
         y_train = as_labels(labels["y_train"], len(x_train), self.classes, f"{self.path}: y_train")
-        classes = self.classes or max(int(arrays["y_train"].max()) + 1, 2)
+        classes = self.classes or self._count_classes(arrays["y_train"])
         y_test = as_labels(labels["y_test"], len(x_test), classes, f"{self.path}: y_test")
         mean, std = channel_statistics(x_train)
         flip = {} if self.flip else {"flip": 0.0}
@@ -60,6 +65,16 @@ class Config(DataConfig):
             ssl_augment=SSL_AUGMENT.model_copy(update=flip),
         )
 
+    def _count_classes(self, labels: np.ndarray) -> int:
+        """The largest label plus one; UserError where that can only be a wrong label."""
+        classes = max(int(labels.max()) + 1, 2)
+        if classes > max(len(labels), 2):
+            raise UserError(
+                f"{self.path}: y_train: the largest label is {classes - 1}, which would make more "
+                f"classes than its {len(labels)} images; mend the label, or set data.classes"
+            )
+        return classes
+
     def _limits(self) -> dict[str, int | None]:
         return {"y_train": self.train_samples, "y_test": self.test_samples}
 
@@ -72,8 +87,8 @@ class Config(DataConfig):
                     raise UserError(
                         f"{path}: has no {', '.join(missing)}; it must hold {', '.join(ARRAYS)}"
                     )
-                return {name: archive[name] for name in ARRAYS}
-        except (ValueError, OSError, zipfile.BadZipFile, TypeError) as error:
+                return {name: np.atleast_1d(archive[name]) for name in ARRAYS}
+        except UNREADABLE as error:
             raise UserError(
                 f"{path}: is no readable .npz archive of plain arrays ({error}); "
                 "write it with numpy.savez"

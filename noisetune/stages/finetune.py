@@ -1,5 +1,6 @@
 """Fine-tuning of the whole network by cross-entropy on the noisy labels."""
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 
@@ -15,6 +16,7 @@ from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, 
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
 from noisetune.training.loop import (
+    DivergedError,
     pack_module,
     pack_optimizer,
     run_epoch,
@@ -98,6 +100,7 @@ class _Finetuning:
             began = time.monotonic()
             loss = yield from self._epoch(epoch)
             values, logits = self._evaluate(loss)
+            _require_finite(values, epoch + 1)
             point = MetricPoint(NAME, epoch + 1, values)
             self.points.append(point)
             if best_epoch(self.points, "val/accuracy") == epoch + 1:
@@ -180,6 +183,14 @@ class _Finetuning:
 
     def _artifact(self, tensors: dict[str, Tensor]) -> Artifact:
         return Artifact(tensors, record_of(self.points, self.seconds))
+
+
+def _require_finite(values: Metrics, epoch: int) -> None:
+    # The last step of an epoch can break a network whose losses up to there were finite.
+    given = {name: value for name, value in values.items() if value is not None}
+    broken = [name for name, value in given.items() if not math.isfinite(value)]
+    if broken:
+        raise DivergedError(f"{', '.join(broken)} of epoch {epoch} is not finite")
 
 
 def best_epoch(points: list[MetricPoint], metric: str, maximize: bool = True) -> int:

@@ -33,6 +33,8 @@ from .keys import encode
 
 TTL_SECONDS = 30.0
 LEASE_FILE = re.compile(r"lease-(\d{6,})\.json")
+# a lease file is still empty after this long only if its writer died between two system calls
+HALF_WRITTEN_SECONDS = 2.0
 # psutil derives the start of a process from the wall clock, which may be set in between
 START_TOLERANCE_SECONDS = 2.0
 
@@ -73,11 +75,14 @@ class LeaseInfo:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """From a lease file; one that is only half written names an unknown owner."""
+        """From a lease file; one that is half written, or another version's, has no known owner."""
         try:
             return cls(**json.loads(data))
-        except (ValueError, TypeError):
-            return cls("an unknown host", 0, 0.0, "", 0.0, TTL_SECONDS, "")
+        except ValueError:
+            ttl = HALF_WRITTEN_SECONDS
+        except TypeError:
+            ttl = TTL_SECONDS
+        return cls("an unknown host", 0, 0.0, "", 0.0, ttl, "")
 
     def is_gone(self) -> bool:
         """Known to be dead: it ran where this process can look, and does not run any more."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig, default_choice
 from noisetune.errors import UserError
+from noisetune.sweep.config import override
 from noisetune.sweep.space import Parameter, Scalar, SearchSpace, allowed
 
 
@@ -35,7 +36,7 @@ class Condition:
         """The trial with these sampled values; UserError where the whole is not valid."""
         raw = self.base
         for field, value in {**self.factors, **values}.items():
-            raw = _with(raw, field, value)
+            raw = override(raw, field, value)
         shown = ", ".join(f"{field}={value}" for field, value in {**self.factors, **values}.items())
         return TrialConfig.parse(raw | {"replicate": replicate}, f"trial ({shown or 'fixed part'})")
 
@@ -111,14 +112,6 @@ def validate(conditions: list[Condition]) -> None:
     for condition in conditions:
         for values in condition.corners():
             condition.trial(values)
-
-
-def _with(raw: Mapping[str, Any], field: str, value: Scalar) -> dict[str, Any]:
-    head, _, rest = field.partition(".")
-    if not rest:
-        return {**raw, head: value}
-    inner = raw.get(head)
-    return {**raw, head: _with(inner if isinstance(inner, dict) else {}, rest, value)}
 
 
 def _plugin_fields(fixed: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """SweepConfig: what to run, as a person writes it, and where its search space is."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from noisetune.errors import UserError
 from noisetune.sweep.pruners import check_pruner
 from noisetune.sweep.samplers import check_sampler
-from noisetune.yaml_files import explain, read_yaml
+from noisetune.yaml_files import explain, parse_yaml, read_yaml
 
 NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
 SELECTABLE = ("val/accuracy", "val/loss", "train/loss")
@@ -122,12 +123,30 @@ def parse_sweep(raw: Any, source: str) -> SweepConfig:
         raise explain(error, source, {}) from None
 
 
-def read_sweep(path: Path, name: str | None = None) -> SweepConfig:
-    """The sweep in a YAML file, under another `name` where one is given."""
+def read_sweep(path: Path, name: str | None = None, settings: Sequence[str] = ()) -> SweepConfig:
+    """The sweep in a YAML file, under another `name`, with `settings` (field=value) put over it."""
     raw = read_yaml(path)
-    if name is not None and isinstance(raw, dict):
-        raw = raw | {"name": name}
+    if isinstance(raw, dict):
+        for setting in settings:
+            raw = override(raw, *_field_and_value(setting))
+        raw = raw if name is None else raw | {"name": name}
     return parse_sweep(raw, str(path))
+
+
+def override(raw: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:
+    """`raw` with the value at a dotted path replaced."""
+    head, _, rest = field.partition(".")
+    if not rest:
+        return {**raw, head: value}
+    inner = raw.get(head)
+    return {**raw, head: override(inner if isinstance(inner, dict) else {}, rest, value)}
+
+
+def _field_and_value(setting: str) -> tuple[str, Any]:
+    field, equals, value = setting.partition("=")
+    if not equals or not field:
+        raise UserError(f"--set {setting}: write it as field=value, for example resources.gpu=0.25")
+    return field, parse_yaml(value, f"--set {setting}")
 
 
 def find_search_space(reference: str, sweep_file: Path) -> Path:

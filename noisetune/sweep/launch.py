@@ -22,6 +22,8 @@ import ray
 import torch
 from ray import tune
 
+from noisetune.analysis.statistics import diagonally_dominant
+from noisetune.data.base import DataConfig, ImageData
 from noisetune.errors import UserError
 from noisetune.pipeline import run_trial
 from noisetune.records import TrialRecord
@@ -113,30 +115,43 @@ def create_ledger(home: Home, sweep: Sweep) -> Ledger:
 
 
 def preflight(sweep: Sweep) -> None:
-    """Refuse, before anything starts, a data set that cannot be read."""
-    seen = set()
+    """Refuse, before anything starts, data that cannot be read and labels that tell nothing."""
+    objective = sweep.config.objective
+    loaded: dict[DataConfig, ImageData] = {}
     for condition in sweep.conditions:
-        data = condition.trial(next(iter(condition.corners()))).data
-        if data not in seen:
-            seen.add(data)
-            data.check()
+        trial = condition.trial(next(iter(condition.corners())))
+        if trial.data not in loaded:
+            loaded[trial.data] = trial.data.load()
+        matrix = trial.noise.transition_matrix(loaded[trial.data].classes)
+        noisy = not objective.oracle and not objective.allow_uninformative
+        if noisy and not diagonally_dominant(matrix):
+            raise UserError(
+                f"objective.metric: {objective.metric} in condition {condition.name}: with this "
+                "noise a wrong label is as frequent as the right one, so noisy labels choose "
+                "nothing; lower the rate, or set objective.allow_uninformative: true"
+            )
 
 
 @contextmanager
-def ray_session(resources: Resources) -> Iterator[None]:
-    """A local Ray with this machine's CPUs and GPUs, or the one that is running already."""
+def ray_session(resources: Resources, address: str | None = None) -> Iterator[None]:
+    """A local Ray with this machine's CPUs and GPUs, the cluster at `address`, or the session
+    that is open already. UserError where the cluster does not answer or trials do not fit."""
     if ray.is_initialized():
         yield
         return
-    cpus, gpus = available_cpus(), torch.cuda.device_count()
-    check_fits(resources, {"CPU": cpus, "GPU": gpus}, "this machine")
-    ray.init(
-        num_cpus=cpus,
-        num_gpus=gpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is not None:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"--address {address}: no Ray cluster answers there ({error}); start one with "
+                "`ray start --head`, or leave --address out to run on this machine"
+            ) from None
+    else:
+        cpus, gpus = available_cpus(), torch.cuda.device_count()
+        check_fits(resources, {"CPU": cpus, "GPU": gpus}, "this machine")
+        ray.init(num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **quiet)
     try:
         yield
     finally:
@@ -181,7 +196,7 @@ def run_board(
     if board.finished:
         return board
     slots = slots_of(resources, sweep.config.max_concurrent)
-    searcher = BoardSearcher(board, store or str(home.stages), slots)
+    searcher = BoardSearcher(board, store or str(home.stages.resolve()), slots)
     trainable = tune.with_resources(
         make_trainable(pipeline), {"cpu": resources.cpu, "gpu": resources.gpu}
     )

@@ -1,149 +1,195 @@
 """Messages of a sweep as MLflow experiment, runs and metrics; saying one twice changes nothing."""
 
 import json
-from collections.abc import Sequence
+import os
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from mlflow.entities import Metric, Param, RunTag
+# A request that MLflow's client sends again by itself could make a second run where the first
+# one did arrive. The outbox is told again instead, after a look at what is there.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+
+from mlflow.entities import LifecycleStage, Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
+from noisetune.errors import UserError
 from noisetune.tracking.outbox import Message
 
-PARENT = "mlflow.parentRunId"
-SWEEP, TRIAL, STATE = "noisetune.sweep", "noisetune.trial", "noisetune.state"
+PARENT, RUN_NAME = "mlflow.parentRunId", "mlflow.runName"
+SWEEP, TRIAL = "noisetune.sweep", "noisetune.trial"
+STATE, REASON = "noisetune.state", "noisetune.reason"
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "interrupted": "KILLED"}
-BATCH = 900
+NAME_LENGTH, TAG_LENGTH, PARAM_LENGTH = 250, 5000, 6000
+REFUSED_IN_NAMES = re.compile(r"[^\w.\-: /]")
 
 
 class MlflowRuns:
     """One experiment per sweep name, one parent run per sweep, one child run per trial.
 
-    A run is looked up by its tag before it is made, a metric row that is there is left alone: so
-    a message may come twice, as it does after a crash.
+    A run that is there is taken up, known by its tags, and so is a metric's row, known by name
+    and step: a message may come twice, as it does after a crash, and a trial that is taken up
+    again may tell an epoch again. Raises whatever MLflow raises; then make a new one of these.
     """
 
     def __init__(self, uri: str, sweep: str, artifacts: Path | None) -> None:
         self.client = MlflowClient(uri)
         self.sweep = sweep
-        found = self.client.get_experiment_by_name(sweep)
-        self.experiment = found.experiment_id if found else self._new_experiment(artifacts)
-        self._runs: dict[str, str] = {}
-        self._rows: dict[str, set[tuple[str, int, int]]] = {}
-
-    def _new_experiment(self, artifacts: Path | None) -> str:
-        # A server decides for itself where artifacts go; a database file cannot.
-        location = None if artifacts is None else (artifacts.resolve() / self.sweep).as_uri()
-        return self.client.create_experiment(self.sweep, artifact_location=location)
+        self.experiment = self._open_experiment(artifacts)
+        self._runs = self._existing_runs()
+        self._rows: dict[str, set[tuple[str, int]]] = {}
 
     def apply(self, messages: Sequence[Message]) -> None:
-        """Tell MLflow; rows of one run that stand together go in one request."""
-        rows: dict[str, list[Metric]] = {}
+        """Tell MLflow, in this order; the points of a run that stand together go in one request."""
+        rows: dict[str, list[Metric]] = defaultdict(list)
         for message in messages:
-            kind, trial = message["kind"], message.get("trial", "")
-            if kind == "point":
-                rows.setdefault(trial, []).extend(metric_rows(message))
-                continue
-            if kind == "started":
-                self._start(message)
-                continue
-            self._log(trial, rows.pop(trial, []))
-            if kind == "ended":
-                self._end(message)
-            elif kind == "sweep":
-                self._parent(message)
-            elif kind == "artifact":
-                run = self._run(trial)
-                self.client.log_text(run, message["text"], message["path"])
-            elif kind == "tags":
-                self._tag(self._run(trial), message["tags"])
+            if message["kind"] == "point":
+                rows[message["trial"]] += metric_rows(message)
+            else:
+                self._tell(message, rows.pop(message.get("trial", ""), []))
         for trial, left in rows.items():
             self._log(trial, left)
 
-    def _parent(self, message: Message) -> None:
-        run = self._run("", tags={"mlflow.runName": self.sweep})
-        if message["state"] == "running":
-            self.client.update_run(run, "RUNNING")
-            self._params(run, message["parameters"])
-        else:
-            status = STATUS[message["state"]]
-            self.client.set_terminated(run, status, end_time=_milliseconds(message["made"]))
-        self._tag(run, {STATE: message["state"]})
+    def _tell(self, message: Message, rows: list[Metric]) -> None:
+        trial = message.get("trial", "")
+        match message["kind"]:
+            case "sweep" if message["state"] == "running":
+                self._begin("", message, {})
+            case "sweep":
+                self._end("", message, rows)
+            case "started":
+                kind = {"noisetune.kind": message["trial_kind"]}
+                self._begin(trial, message, kind | {"noisetune.condition": message["condition"]})
+                self._log(trial, rows)
+            case "ended":
+                self._end(trial, message, rows + metric_rows(message))
+            case "tags":
+                self._log(trial, rows, message["tags"])
+            case "artifact":
+                self._log(trial, rows)
+                self.client.log_text(self._run(trial), message["text"], message["path"])
 
-    def _start(self, message: Message) -> None:
-        tags = {
-            "mlflow.runName": message["trial"],
-            PARENT: self._run(""),
-            "noisetune.condition": message["condition"],
-            "noisetune.kind": message["trial_kind"],
+    def _begin(self, trial: str, message: Message, tags: dict[str, str]) -> None:
+        """Make the run, or take up the one that is there, and give it its parameters."""
+        tags = {STATE: "running"} | tags
+        given = {
+            safe_name(name): str(value)[:PARAM_LENGTH]
+            for name, value in message["parameters"].items()
         }
-        run = self._run(message["trial"], tags, _milliseconds(message["made"]))
+        if trial not in self._runs:
+            run = self._run(trial, tags, _milliseconds(message["made"]))
+            self.client.log_batch(run, params=_params(given.items()))
+            return
+        run = self._runs[trial]
+        there = self.client.get_run(run).data
         self.client.update_run(run, "RUNNING")
-        self._tag(run, {STATE: "running"})
-        self._params(run, message["parameters"])
+        if REASON in there.tags:
+            self.client.delete_tag(run, REASON)
+        # MLflow keeps the first value of a parameter: the one of an extended sweep is a tag.
+        for name, value in given.items():
+            if there.params.get(name, value) != value:
+                tags[safe_name(f"noisetune.now.{name}")] = value
+        new = [item for item in given.items() if item[0] not in there.params]
+        self.client.log_batch(run, params=_params(new), tags=_tags(tags))
 
-    def _end(self, message: Message) -> None:
-        run = self._run(message["trial"])
-        tags = {STATE: message["state"]}
-        if message["reason"]:
-            tags["noisetune.reason"] = message["reason"][:5000]
-        self._log(message["trial"], metric_rows(message))
-        self._tag(run, tags)
-        if message["result"] is not None:
+    def _end(self, trial: str, message: Message, rows: list[Metric]) -> None:
+        reason = {REASON: message["reason"]} if message.get("reason") else {}
+        self._log(trial, rows, {STATE: message["state"]} | reason)
+        run = self._run(trial)
+        if message.get("result") is not None:
             self.client.log_text(run, json.dumps(message["result"], indent=1), "result.json")
         status = STATUS[message["state"]]
         self.client.set_terminated(run, status, end_time=_milliseconds(message["made"]))
+        self._rows.pop(run, None)
+
+    def _log(
+        self, trial: str, rows: Iterable[Metric], tags: Mapping[str, str] | None = None
+    ) -> None:
+        run = self._run(trial)
+        new: dict[tuple[str, int], Metric] = {}
+        for row in rows:
+            if (row.key, row.step) not in self._rows_of(run):
+                new.setdefault((row.key, row.step), row)
+        self.client.log_batch(run, metrics=list(new.values()), tags=_tags(tags or {}))
+        if new:
+            self._rows[run] |= new.keys()
 
     def _run(self, trial: str, tags: dict[str, str] | None = None, start: int | None = None) -> str:
         if trial not in self._runs:
-            self._runs[trial] = self._find(trial) or self._create(trial, tags or {}, start)
+            known = {SWEEP: self.sweep, TRIAL: trial}
+            known[RUN_NAME] = (trial or self.sweep)[:NAME_LENGTH]
+            if trial:
+                known[PARENT] = self._run("")
+            made = self.client.create_run(self.experiment, start, known | (tags or {}))
+            self._runs[trial] = made.info.run_id
+            self._rows[made.info.run_id] = set()
         return self._runs[trial]
 
-    def _find(self, trial: str) -> str | None:
-        quoted = trial.replace("'", "\\'")
-        query = f"tags.`{SWEEP}` = '{self.sweep}' and tags.`{TRIAL}` = '{quoted}'"
-        found = self.client.search_runs([self.experiment], query, max_results=1)
-        if not found:
-            return None
-        run = found[0]
-        # What a crashed writer may have written already: told apart by name, step and time.
-        self._rows[run.info.run_id] = {
-            (row.key, row.step, row.timestamp)
-            for name in run.data.metrics
-            for row in self.client.get_metric_history(run.info.run_id, name)
-        }
-        return run.info.run_id
+    def _rows_of(self, run: str) -> set[tuple[str, int]]:
+        """Name and step of each row of a run; read back where another process may have written."""
+        if run not in self._rows:
+            names = self.client.get_run(run).data.metrics
+            histories = (self.client.get_metric_history(run, name) for name in names)
+            self._rows[run] = {(row.key, row.step) for rows in histories for row in rows}
+        return self._rows[run]
 
-    def _create(self, trial: str, tags: dict[str, str], start: int | None) -> str:
-        named = {SWEEP: self.sweep, TRIAL: trial} | tags
-        return self.client.create_run(self.experiment, start_time=start, tags=named).info.run_id
+    def _open_experiment(self, artifacts: Path | None) -> str:
+        found = self.client.get_experiment_by_name(self.sweep)
+        if found is None:
+            # A server decides for itself where artifacts go; a database file cannot.
+            location = None if artifacts is None else (artifacts.resolve() / self.sweep).as_uri()
+            return self.client.create_experiment(self.sweep, artifact_location=location)
+        if found.lifecycle_stage != LifecycleStage.ACTIVE:
+            raise UserError(
+                f"MLflow: the experiment {self.sweep!r} was deleted there; restore it with "
+                f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or give the "
+                "sweep another name with --name"
+            )
+        return found.experiment_id
 
-    def _params(self, run: str, parameters: dict[str, Any]) -> None:
-        values = [Param(name, str(value)[:6000]) for name, value in parameters.items()]
-        for first in range(0, len(values), 100):
-            self.client.log_batch(run, params=values[first : first + 100])
-
-    def _tag(self, run: str, tags: dict[str, str]) -> None:
-        self.client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
-
-    def _log(self, trial: str, rows: list[Metric]) -> None:
-        if not rows:
-            return
-        run = self._run(trial)
-        there = self._rows.get(run, set())
-        new = [row for row in rows if (row.key, row.step, row.timestamp) not in there]
-        for first in range(0, len(new), BATCH):
-            self.client.log_batch(run, metrics=new[first : first + BATCH])
+    def _existing_runs(self) -> dict[str, str]:
+        """Run ids by trial, the parent's under ''. Once for all: one search per trial is dear."""
+        found: dict[str, str] = {}
+        page, token = [], ""
+        while token is not None:
+            page = self.client.search_runs(
+                [self.experiment], order_by=["attributes.start_time"], page_token=token or None
+            )
+            for run in page:
+                if run.data.tags.get(SWEEP) == self.sweep and TRIAL in run.data.tags:
+                    found.setdefault(run.data.tags[TRIAL], run.info.run_id)
+            token = page.token
+        return found
 
 
 def metric_rows(message: Message) -> list[Metric]:
     """The rows of a point or of a trial's end; what is undefined has none."""
     time = _milliseconds(message["made"])
     return [
-        Metric(name, float(value), time, message.get("step", 0))
+        Metric(safe_name(name), float(value), time, message.get("step", 0))
         for name, value in message["values"].items()
         if value is not None
     ]
+
+
+def safe_name(name: str) -> str:
+    """A name of a metric, parameter or tag, without what MLflow refuses in one."""
+    kept = REFUSED_IN_NAMES.sub("_", name)[:NAME_LENGTH]
+    as_path = posixpath.normpath(kept)
+    if as_path == kept and not kept.startswith((".", "/")):
+        return kept
+    return ("_" + kept.replace("/", "_"))[:NAME_LENGTH]
+
+
+def _params(values: Iterable[tuple[str, str]]) -> list[Param]:
+    return [Param(name, value) for name, value in values]
+
+
+def _tags(values: Mapping[str, str]) -> list[RunTag]:
+    return [RunTag(safe_name(name), value[:TAG_LENGTH]) for name, value in values.items()]
 
 
 def _milliseconds(seconds: float) -> int:

@@ -41,7 +41,8 @@ class Optimisation(BaseModel):
             "fused": device.type == "cuda",
         }
         if self.optimizer == "sgd":
-            return torch.optim.SGD(weights, momentum=self.momentum, nesterov=True, **shared)
+            nesterov = self.momentum > 0
+            return torch.optim.SGD(weights, momentum=self.momentum, nesterov=nesterov, **shared)
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
         return kind(weights, **shared)
 

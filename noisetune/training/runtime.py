@@ -2,7 +2,7 @@
 
 import os
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +24,7 @@ class Runtime(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool | Auto = "auto"
-    threads: int | Auto = Field(default="auto")
+    threads: Annotated[int, Field(ge=1)] | Auto = "auto"
 
     def resolve(self, cpus: float | None = None, gpus: float | None = None) -> "Runtime":
         """Nothing `auto` is left; `cpus` and `gpus` are what the trial was given (None: all).
