@@ -93,7 +93,7 @@ class TrialConfig(BaseModel):
         try:
             return cls.model_validate(with_selectors(raw))
         except ValidationError as error:
-            raise explain(error, source, PLUGINS) from None
+            raise explain(error, source, cls) from None
 
     @classmethod
     def read(cls, path: Path) -> "TrialConfig":

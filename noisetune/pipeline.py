@@ -4,36 +4,50 @@ Knows nothing of Ray, Optuna or MLflow: who drives it pulls the next point, and 
 is to stop pulling.
 """
 
-from collections.abc import Collection, Generator
+from collections.abc import Generator
+from dataclasses import dataclass
 
 from noisetune.config import TrialConfig
 from noisetune.records import Event, Metrics, TrialResult
+from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, points_of
 from noisetune.stages.detect import detect_stage
 from noisetune.stages.finetune import best_epoch, finetune_stage
+from noisetune.stages.gate import gate_point, noisy_knn
 from noisetune.stages.labels import describe_noise, draw_labels
-from noisetune.stages.pretrain import pretrain_stage
+from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage
-from noisetune.store import Artifact, StoreLike
+from noisetune.store import Artifact, StageKey, StoreLike
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a driver wants of a run, and no result depends on.
+
+    `milestones` are pre-training epochs that other trials are known to want; `knn` adds kNN
+    accuracy to the gate.
+    """
+
+    milestones: tuple[int, ...] = ()
+    knn: bool = False
 
 
 def run_trial(
-    config: TrialConfig, store: StoreLike, milestones: Collection[int] = ()
+    config: TrialConfig, store: StoreLike, options: Options = Options()
 ) -> Generator[Event, None, TrialResult]:
     """Drive one configuration through every stage; returns its result.
 
-    `milestones` are pre-training epochs that other trials are known to want. Raises UserError for
-    data that cannot be read and DivergedError where a loss is not finite.
+    Raises UserError for data that cannot be read and DivergedError where a loss is not finite.
     """
     config = config.resolve()
     config.runtime.apply()
     data = config.data.load()
     inputs = Inputs(config, data, draw_labels(config, data))
-    encoder = None
-    pretraining = pretrain_stage(inputs)
-    if pretraining is not None:
-        encoder = yield from run_stage(pretraining, store, milestones)
-    tuning = finetune_stage(inputs, encoder, pretraining.key if pretraining else None)
+    origin, encoder, epochs = pretrain_key(config, data), None, 0
+    if origin is not None:
+        encoder, epochs = yield from _pretrain(inputs, origin, store, options)
+        yield gate_point(inputs, encoder, epochs, options.knn)
+    tuning = finetune_stage(inputs, encoder, origin, epochs)
     network = yield from run_stage(tuning, store)
     detection = detect_stage(inputs, network, tuning.key)
     detected = yield from run_stage(detection, store)
@@ -45,6 +59,31 @@ def run_trial(
         noise=describe_noise(inputs.labels, data),
         seconds={name: part.record["seconds"] for name, part in made.items() if part},
     )
+
+
+def _pretrain(
+    inputs: Inputs, key: StageKey, store: StoreLike, options: Options
+) -> Generator[Event, None, tuple[Artifact, int]]:
+    """The encoder and its epochs: the configured number, or fewer where it reached a plateau."""
+    method = inputs.config.pretrain
+    assert isinstance(method, SSLConfig)
+    if method.stop is None:
+        stage = pretrain_stage(inputs, method, key, method.epochs)
+        return (yield from run_stage(stage, store, options.milestones)), method.epochs
+    looks = [*range(method.stop.every, method.epochs, method.stop.every), method.epochs]
+    best, best_look, made = -1.0, 0, None
+    for look, epochs in enumerate(looks):
+        stage = pretrain_stage(inputs, method, key, epochs)
+        # The part that was made a moment ago need not be in a store to be gone on with.
+        begun = None if made is None else (looks[look - 1], made)
+        made = yield from run_stage(stage, store, looks, begun)
+        accuracy = noisy_knn(inputs, made)
+        if accuracy > best:
+            best, best_look = accuracy, look
+        if look - best_look >= method.stop.patience:
+            break
+    assert made is not None
+    return made, epochs
 
 
 def chosen_epochs(network: Artifact) -> dict[str, Metrics]:

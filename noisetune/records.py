@@ -38,7 +38,14 @@ class Tick:
     """Share of the stage that is done, 0..1."""
 
 
-Event = MetricPoint | Tick
+@dataclass(frozen=True)
+class Waiting:
+    """Another process computes the stage that this trial needs next."""
+
+    stage: str
+
+
+Event = MetricPoint | Tick | Waiting
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from noisetune.errors import UserError
 
@@ -15,7 +15,17 @@ UNION_MEMBER = re.compile(r"bool|(constrained-)?(int|float|str)|literal\[.*\]")
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does."""
+    """SafeLoader that also reads 1e-3 as a number, as YAML 1.2 does, and takes a key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for index, key in enumerate(keys):
+            if key.value in [other.value for other in keys[:index]]:
+                problem = f"the key {key.value!r} stands there twice"
+                raise yaml.constructor.ConstructorError(
+                    problem=problem, problem_mark=key.start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -47,7 +57,8 @@ def parse_yaml(text: str, source: str) -> Any:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # A date such as 2024-13-45 is a ValueError of the loader's own.
-        raise UserError(f"{source}: is no valid YAML: {error}") from None
+        why = str(error).replace('in "<unicode string>", ', "")
+        raise UserError(f"{source}: is no valid YAML: {why}") from None
 
 
 def write_yaml(path: Path, content: Mapping[str, Any], header: str = "") -> None:
@@ -57,20 +68,20 @@ def write_yaml(path: Path, content: Mapping[str, Any], header: str = "") -> None
     path.write_text(comment + text, encoding="utf-8")
 
 
-def explain(
-    error: ValidationError, source: str, plugins: Mapping[str, Mapping[str, Any]]
-) -> UserError:
-    """All that is wrong, a line each: file, field, value, rule, and a near name where one is."""
-    lines = [_explain_one(dict(problem), source, plugins) for problem in error.errors()]
+def explain(error: ValidationError, source: str, model: type[BaseModel]) -> UserError:
+    """All that is wrong, a line each: file, field, value, rule, and a near name where one is.
+
+    `model` is what was validated: it knows the names that a section takes.
+    """
+    lines = [_explain_one(dict(problem), source, model) for problem in error.errors()]
     return UserError("\n".join(dict.fromkeys(lines)))
 
 
-def _explain_one(
-    problem: dict[str, Any], source: str, plugins: Mapping[str, Mapping[str, Any]]
-) -> str:
-    where = _field(problem["loc"], plugins)
+def _explain_one(problem: dict[str, Any], source: str, model: type[BaseModel]) -> str:
+    path, sections = _follow(problem["loc"], model)
+    where = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        return f"{source}: {where}: no such field{_nearest(where, problem['loc'], plugins)}"
+        return f"{source}: {where}: no such field{_nearest(path, sections)}"
     if problem["type"] == "union_tag_invalid":
         context = problem["ctx"]
         selector = context["discriminator"].strip("'")
@@ -78,27 +89,55 @@ def _explain_one(
             f"{source}: {where}.{selector}: {context['tag']!r} is unknown; "
             f"choose one of {context['expected_tags']}"
         )
-    rule = problem["msg"].removeprefix("Value error, ").replace("Input should", "it should")
     given = problem["input"]
     shown = "" if isinstance(given, (dict, list)) else f" {given!r}:"
-    return f"{source}: {where or 'the file'}:{shown} {rule}"
+    return f"{source}: {where or 'the file'}:{shown} {_rule(problem['msg'])}"
 
 
-def _field(loc: tuple[Any, ...], plugins: Mapping[str, Mapping[str, Any]]) -> str:
-    # pydantic puts the plug-in's name into the path, and the type's for each member of a union,
-    # where the user's file has no such level.
-    parts = [part for part in loc if not UNION_MEMBER.fullmatch(str(part))]
-    if len(parts) > 1 and parts[0] in plugins and parts[1] in plugins[parts[0]]:
-        del parts[1]
-    return ".".join(str(part) for part in parts)
+def _rule(message: str) -> str:
+    """A rule of pydantic's in the words of a YAML file."""
+    rule = message.removeprefix("Value error, ").replace("Input should", "it should")
+    rule = re.sub(r"valid dictionary( or .*)?$", "valid dictionary (lines of `field: value`)", rule)
+    return rule.replace("valid tuple", "valid list")
 
 
-def _nearest(where: str, loc: tuple[Any, ...], plugins: Mapping[str, Mapping[str, Any]]) -> str:
-    if len(loc) < 2 or loc[0] not in plugins:
-        return ""
-    choices = plugins[loc[0]]
-    config = choices.get(loc[1]) or next(iter(choices.values()))
-    known = sorted(config.model_fields)
-    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{hint or ';'} {loc[0]} takes {', '.join(known)}"
+def _follow(
+    loc: tuple[Any, ...], model: type[BaseModel]
+) -> tuple[list[str], list[type[BaseModel]]]:
+    """A path of pydantic's as the file has it, and the sections that its last part is asked of.
+
+    pydantic puts the plug-in's name into the path, and the type's for each member of a union,
+    where the file has no such level.
+    """
+    path, inside, sections = list[str](), [model], [model]
+    for part in loc:
+        tagged = [section for section in inside if part in _tags(section)]
+        if tagged or UNION_MEMBER.fullmatch(str(part)):
+            inside = tagged or inside
+            continue
+        path.append(str(part))
+        sections = inside
+        fields = [section.model_fields[part] for section in inside if part in section.model_fields]
+        inside = [found for field in fields for found in _models(field.annotation)] or inside
+    return path, sections
+
+
+def _tags(section: type[BaseModel]) -> set[Any]:
+    """The fixed values of a section's fields: the plug-in's own name."""
+    values = [get_args(field.annotation) for field in section.model_fields.values()]
+    return {value[0] for value in values if len(value) == 1}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type such as `A | B | None` or `dict[str, A]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _nearest(path: list[str], sections: list[type[BaseModel]]) -> str:
+    known = sorted({name for section in sections for name in section.model_fields})
+    near = difflib.get_close_matches(path[-1], known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return f"{hint} {'.'.join(path[:-1]) or 'the file'} takes {', '.join(known)}"

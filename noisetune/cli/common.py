@@ -1,10 +1,14 @@
 """Options and words that several commands share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from noisetune.errors import UserError
 
 if TYPE_CHECKING:
     from noisetune.sweep.launch import Home
@@ -27,6 +31,12 @@ TrackingOption = Annotated[
         help="An MLflow server; by default the SQLite file in the mlruns folder.",
     ),
 ]
+ShareOption = Annotated[
+    bool,
+    typer.Option(
+        "--share/--no-share", help="Take finished stages from the store, and put new ones there."
+    ),
+]
 AddressOption = Annotated[
     str | None,
     typer.Option(help="A running Ray cluster, HOST:PORT or `auto`; by default this machine."),
@@ -34,9 +44,19 @@ AddressOption = Annotated[
 DEFAULT_MLRUNS = Path("mlruns")
 
 
+@contextmanager
+def naming(files: str) -> Iterator[None]:
+    """A user's mistake that comes to light inside names the files that it is in."""
+    try:
+        yield
+    except UserError as error:
+        if str(error).startswith("--"):
+            raise
+        raise UserError(f"{files}: {error}") from None
+
+
 def open_home(mlruns: Path) -> "Home":
-    """The mlruns folder, made where it is missing."""
+    """The mlruns folder; what writes there makes it."""
     from noisetune.sweep.launch import Home
 
-    mlruns.mkdir(parents=True, exist_ok=True)
     return Home(mlruns)

@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, ShareOption, console
 
 STAGES = ("pretrain", "finetune", "detect")
 
@@ -26,9 +26,7 @@ def run(
         Path | None, typer.Option(help="Where to write the result; default <config>.result.json.")
     ] = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
-    share: Annotated[
-        bool, typer.Option(help="Take finished stages from the store, and put new ones there.")
-    ] = True,
+    share: ShareOption = True,
 ) -> None:
     """Run one configuration through the whole pipeline and write its result as JSON."""
     from noisetune.config import TrialConfig
@@ -53,7 +51,7 @@ def run(
 def _drive(trial: Any, store: Any) -> Any:
     """Pull the pipeline to its end, with a bar for each stage."""
     from noisetune.pipeline import run_trial
-    from noisetune.records import MetricPoint
+    from noisetune.records import MetricPoint, Tick
 
     events = run_trial(trial, store)
     totals = {
@@ -79,6 +77,8 @@ def _drive(trial: Any, store: Any) -> Any:
                 event = next(events)
             except StopIteration as stop:
                 return stop.value
+            if event.stage not in bars:
+                continue
             bar = bars[event.stage]
             progress.start_task(bar)
             if isinstance(event, MetricPoint):
@@ -86,8 +86,10 @@ def _drive(trial: Any, store: Any) -> Any:
                 progress.update(bar, completed=done, metrics=_line(event.values))
                 if done >= 1:
                     progress.stop_task(bar)
-            else:
+            elif isinstance(event, Tick):
                 progress.update(bar, completed=event.done)
+            else:
+                progress.update(bar, metrics="waiting: another process computes it")
 
 
 def _line(values: dict[str, float | None]) -> str:

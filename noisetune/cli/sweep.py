@@ -10,8 +10,10 @@ from noisetune.cli.common import (
     DEFAULT_MLRUNS,
     AddressOption,
     MlrunsOption,
+    ShareOption,
     TrackingOption,
     console,
+    naming,
     open_home,
 )
 
@@ -39,24 +41,30 @@ def sweep(
         typer.Option("--set", help="Put a value over the file's: `--set resources.gpu=0.25`."),
     ] = None,
     address: AddressOption = None,
+    share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
     from noisetune.sweep.config import find_search_space, read_sweep
-    from noisetune.sweep.launch import Sweep, create_ledger, preflight
+    from noisetune.sweep.launch import Sweep, create_ledger, preflight, refuse_taken_name
     from noisetune.sweep.space import read_space
 
     config = read_sweep(file, name, settings or ())
-    prepared = Sweep.prepare(config, read_space(find_search_space(config.search_space, file)))
+    space_file = find_search_space(config.search_space, file)
+    space = read_space(space_file)
     home = open_home(mlruns)
-    preflight(prepared)
-    _go(prepared, lambda: create_ledger(home, prepared), home, tracking_uri, address)
+    with naming(f"{file} with {space_file}"):
+        refuse_taken_name(home, config.name)
+        prepared = Sweep.prepare(config, space)
+        preflight(prepared)
+        _go(prepared, lambda: create_ledger(home, prepared), home, tracking_uri, address, share)
 
 
 def resume(
     name: Annotated[str, typer.Argument(help="The sweep's name.")],
     address: AddressOption = None,
+    share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
 ) -> None:
@@ -66,7 +74,7 @@ def resume(
     home = open_home(mlruns)
     prepared, ledger = open_sweep(home, name)
     preflight(prepared)
-    _go(prepared, lambda: ledger, home, tracking_uri, address)
+    _go(prepared, lambda: ledger, home, tracking_uri, address, share)
 
 
 def status(
@@ -87,6 +95,7 @@ def _go(
     home: "Home",
     tracking_uri: str | None,
     address: str | None,
+    share: bool,
 ) -> None:
     """Run what is left of a sweep with Ray, tracker and live table; then say what came of it."""
     from noisetune.sweep.launch import ray_session
@@ -101,9 +110,9 @@ def _go(
         artifacts = None if uri.startswith("http") else home.artifacts
         tracker = open_tracker(uri, config.name, outbox, artifacts)
         tracker.sweep("running", flatten(prepared.definition()))
-        board = _run(prepared, ledger, home, tracker)
+        board = _run(prepared, ledger, home, tracker, share)
     for job in board.running.values():
-        tracker.interrupted(board.record(job))
+        tracker.interrupted(job.record())
     if board.finished:
         _publish_best(prepared, ledger, tracker)
     tracker.sweep("complete" if board.finished else "interrupted", {})
@@ -113,18 +122,20 @@ def _go(
     _next_commands(config.name, board.finished, len(board.running))
 
 
-def _run(prepared: "Sweep", ledger: "Ledger", home: "Home", tracker: "Tracker") -> "Board":
+def _run(
+    prepared: "Sweep", ledger: "Ledger", home: "Home", tracker: "Tracker", share: bool
+) -> "Board":
     from noisetune.cli.live import LiveTable
-    from noisetune.sweep.board import Board
+    from noisetune.sweep.asking import Asker
     from noisetune.sweep.launch import run_board
 
     config = prepared.config
-    sizes = Board(config, prepared.conditions, ledger)
+    sizes = Asker(config, prepared.conditions, ledger)
     totals = {each.name: sizes.search_size(each) + config.replicates for each in sizes.conditions}
     table = LiveTable(console, list(totals), totals, config.objective.metric)
     table.count(prepared.records(ledger))
     with table:
-        return run_board(prepared, ledger, home, [tracker, table])
+        return run_board(prepared, ledger, home, [tracker, table], share=share)
 
 
 def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: "Tracker") -> None:

@@ -1,6 +1,8 @@
 """What every pre-training method is: settings, a projection head and a loss over two views."""
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from noisetune.plugins import PluginConfig
@@ -12,6 +14,17 @@ class PretrainConfig(PluginConfig):
     """How the encoder is initialised, before fine-tuning."""
 
     method: str
+
+
+class Plateau(PluginConfig):
+    """Ends a pre-training once kNN accuracy under the trial's own noisy labels stands still.
+
+    It is looked at `every` so many epochs, and has `patience` looks to improve.
+    """
+
+    metric: Literal["knn"] = "knn"
+    patience: int = Field(default=3, ge=1)
+    every: int = Field(default=5, ge=1)
 
 
 class SSLConfig(PretrainConfig, Optimisation):
@@ -26,6 +39,16 @@ class SSLConfig(PretrainConfig, Optimisation):
     hidden: int = Field(default=512, ge=2)
     projection: int = Field(default=128, ge=2)
     augment: AugmentConfig | None = None
+    stop: Plateau | None = None
+
+    @model_validator(mode="after")
+    def _stops_anywhere(self) -> Self:
+        if self.stop is not None and not self.horizon_free:
+            raise ValueError(
+                f"stop: a {self.schedule} schedule must run to its last epoch; "
+                "set schedule: constant, or leave stop out"
+            )
+        return self
 
     def build_head(self, feature_dim: int) -> nn.Module:
         """Projection head: features (B, feature_dim) -> (B, projection)."""

@@ -30,8 +30,10 @@ NAME = "finetune"
 EVALUATION_BATCH = 1024
 
 
-def finetune_stage(inputs: Inputs, encoder: Artifact | None, origin: StageKey | None) -> Stage:
-    """The fine-tuning of a trial from the pre-trained `encoder` made under the key `origin`."""
+def finetune_stage(
+    inputs: Inputs, encoder: Artifact | None, origin: StageKey | None, epochs: int
+) -> Stage:
+    """The fine-tuning of a trial from the `encoder` after `epochs` epochs under `origin`."""
     config, data = inputs.config, inputs.data
     key = StageKey(
         NAME,
@@ -45,7 +47,7 @@ def finetune_stage(inputs: Inputs, encoder: Artifact | None, origin: StageKey | 
             "noise": config.noise.model_dump(mode="json"),
             "model": config.model.model_dump(mode="json"),
             "pretrain": None if origin is None else origin.digest,
-            "pretrain_epochs": getattr(config.pretrain, "epochs", None),
+            "pretrain_epochs": epochs,
             "finetune": config.finetune.model_dump(mode="json", exclude={"augment"}),
             "augment": _augmentation(inputs).model_dump(mode="json"),
             "runtime": config.runtime.key(),
@@ -118,7 +120,8 @@ class _Finetuning:
         random = generator(self.seed, epoch)
         order = torch.randperm(len(self.fit), generator=random)
         draws = self.augment.sample(len(order), random).to(self.device)
-        rows_of = order.to(self.device).chunk(self.batches)
+        # Of even sizes: a last batch of one image could not be normalised.
+        rows_of = order.to(self.device).tensor_split(self.batches)
         self.network.train()
         first_row = 0
 

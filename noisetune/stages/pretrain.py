@@ -6,13 +6,16 @@ from collections.abc import Callable, Generator, Iterator
 import torch
 from torch import Tensor, nn
 
+from noisetune.config import TrialConfig
+from noisetune.data.base import ImageData
 from noisetune.models.base import Backbone
 from noisetune.records import MetricPoint, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
+from noisetune.stages.gate import FEATURES
 from noisetune.store import Artifact, StageKey
-from noisetune.training.augment import Augment, AugmentConfig
+from noisetune.training.augment import Augment, AugmentConfig, normalise
 from noisetune.training.loop import (
     pack_module,
     pack_optimizer,
@@ -23,38 +26,39 @@ from noisetune.training.loop import (
 
 VERSION = 1
 NAME = "pretrain"
+EVALUATION_BATCH = 1024
 
 
-def pretrain_stage(inputs: Inputs) -> Stage | None:
-    """The pre-training of a trial; None where it starts from scratch."""
-    method = inputs.config.pretrain
+def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
+    """What a trial's pre-training is stored under; None where it starts from scratch."""
+    method = config.pretrain
     if not isinstance(method, SSLConfig):
         return None
-    key = StageKey(NAME, VERSION, _key_inputs(inputs, method))
-
-    def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        return _Pretraining(inputs, method, key).run(start, due)
-
-    return Stage(key, method.epochs, compute)
-
-
-def _key_inputs(inputs: Inputs, method: SSLConfig) -> dict[str, object]:
-    config, data = inputs.config, inputs.data
-    unread = {"augment"} | ({"epochs"} if method.horizon_free else set())
-    return {
+    unread = {"augment", "stop"} | ({"epochs"} if method.horizon_free else set())
+    read = {
         "images": data.train_images_hash,
         "mean": data.mean,
         "std": data.std,
         "model": config.model.model_dump(mode="json"),
         "pretrain": method.model_dump(mode="json", exclude=unread),
-        "augment": _augmentation(inputs, method).model_dump(mode="json"),
+        "augment": _augmentation(method, data).model_dump(mode="json"),
         "runtime": config.runtime.key(),
         "replicate": 0 if config.pretrain_seed == "shared" else config.replicate,
     }
+    return StageKey(NAME, VERSION, read)
 
 
-def _augmentation(inputs: Inputs, method: SSLConfig) -> AugmentConfig:
-    return method.augment or inputs.data.ssl_augment
+def pretrain_stage(inputs: Inputs, method: SSLConfig, key: StageKey, epochs: int) -> Stage:
+    """The first `epochs` epochs of the pre-training stored under `key`."""
+
+    def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
+        return _Pretraining(inputs, method, key).run(start, epochs, due)
+
+    return Stage(key, epochs, compute)
+
+
+def _augmentation(method: SSLConfig, data: ImageData) -> AugmentConfig:
+    return method.augment or data.ssl_augment
 
 
 class _Network(nn.Module):
@@ -74,7 +78,8 @@ class _Pretraining:
         self.method, self.runtime = method, config.runtime
         self.device = self.runtime.torch_device
         self.seed = derive_seed(key.digest)
-        self.augment = Augment(_augmentation(inputs, method), data.size, data.mean, data.std)
+        self.statistics = data.mean, data.std
+        self.augment = Augment(_augmentation(method, data), data.size, *self.statistics)
         with seeded_initialisation(self.seed):
             backbone = config.model.build(data.channels)
             network = _Network(backbone, method.build_head(backbone.feature_dim))
@@ -87,17 +92,17 @@ class _Pretraining:
         self.points: list[MetricPoint] = []
         self.seconds = 0.0
 
-    def run(self, start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        """Epochs up to the configured number, from the checkpoint `start`."""
+    def run(self, start: Start, epochs: int, due: Callable[[int], bool]) -> Iterator[StageEvent]:
+        """Epochs up to `epochs`, from the checkpoint `start`."""
         done = self._restore(start)
-        for epoch in range(done, self.method.epochs):
+        for epoch in range(done, epochs):
             began = time.monotonic()
             loss = yield from self._epoch(epoch)
             self.seconds += time.monotonic() - began
             point = MetricPoint(NAME, epoch + 1, {"pretrain/loss": loss})
             self.points.append(point)
             yield point
-            if due(epoch + 1) or epoch + 1 == self.method.epochs:
+            if due(epoch + 1) or epoch + 1 == epochs:
                 yield Checkpoint(epoch + 1, self._artifact())
 
     def _epoch(self, epoch: int) -> Generator[Tick, None, float]:
@@ -132,4 +137,16 @@ class _Pretraining:
 
     def _artifact(self) -> Artifact:
         tensors = pack_module("network", self.network) | pack_optimizer(self.optimizer)
+        tensors[FEATURES] = self._features()
         return Artifact(tensors, record_of(self.points, self.seconds))
+
+    @torch.no_grad()
+    def _features(self) -> Tensor:
+        """Features (N, D) of the plain training images, in half precision, on the CPU."""
+        self.network.eval()
+        with self.runtime.autocast():
+            parts = [
+                self.network.encoder(self.runtime.arrange(normalise(batch, *self.statistics)))
+                for batch in self.images.split(EVALUATION_BATCH)
+            ]
+        return torch.cat(parts).half().cpu()

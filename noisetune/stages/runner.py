@@ -3,41 +3,44 @@
 import time
 from collections.abc import Collection, Generator
 
-from noisetune.records import Event, Tick
-from noisetune.stages.base import Checkpoint, Stage, points_of
+from noisetune.records import Event, Waiting
+from noisetune.stages.base import Checkpoint, Stage, Start, points_of
 from noisetune.store import Artifact, Lease, StoreLike
 
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = 30.0
 WAIT_SECONDS = 0.5
 
 
 def run_stage(
-    stage: Stage, store: StoreLike, milestones: Collection[int] = ()
+    stage: Stage, store: StoreLike, milestones: Collection[int] = (), begun: Start = None
 ) -> Generator[Event, None, Artifact]:
     """The stage's artifact; yields its metric points, replayed ones with their first timestamps.
 
-    Entries are published at `milestones` (steps that other trials are known to want), about once
-    a minute, and at the end. While another process computes the same key, ticks are yielded.
+    Entries are published at `milestones` (steps that other trials are known to want), about twice
+    a minute, and at the end. `begun` is an earlier part that the caller holds already. While
+    another process computes the same key, Waiting is yielded.
     """
+    seen = 0 if begun is None else len(points_of(begun[1]))
     while True:
         found = store.load(stage.key, stage.total)
         if found is not None:
-            yield from points_of(found)
+            yield from points_of(found)[seen:]
             return found
         lease = store.lease(stage.key)
         if lease is not None:
             with lease:
-                return (yield from _compute(stage, store, lease, milestones))
-        yield Tick(stage.key.stage, 0.0)
+                return (yield from _compute(stage, store, lease, milestones, begun))
+        yield Waiting(stage.key.stage)
         time.sleep(WAIT_SECONDS)
 
 
 def _compute(
-    stage: Stage, store: StoreLike, lease: Lease, milestones: Collection[int]
+    stage: Stage, store: StoreLike, lease: Lease, milestones: Collection[int], begun: Start
 ) -> Generator[Event, None, Artifact]:
-    start = store.latest(stage.key, stage.total)
+    start = store.latest(stage.key, stage.total) or begun
     if start is not None:
-        yield from points_of(start[1])
+        seen = 0 if begun is None else len(points_of(begun[1]))
+        yield from points_of(start[1])[seen:]
         if start[0] == stage.total:
             return start[1]
     last_saved, temporary = time.monotonic(), None

@@ -6,7 +6,7 @@ Nobody ever writes to another's lease: a heartbeat touches its own file, a relea
 time to 0, and a successor removes what lies below its own.
 
 A lease is live while its file was touched within its time to live, measured by the file system's
-clock, and while its owner is not known to be dead. On an object store (see `backend.Objects`)
+clock, and while its owner is not known to be dead. On an object store (see `objects.Objects`)
 the clocks of hosts do matter, and a lease is advice: two owners at once are possible and harmless.
 """
 

@@ -20,10 +20,12 @@ from typing import Protocol, Self
 from . import lease as leases
 from . import upkeep
 from .artifact import Artifact, DamagedError, pack, unpack, write_manifest
-from .backend import MANIFEST, Backend, open_backend
+from .backend import MANIFEST, Backend
 from .entries import entry_folder, is_published, key_folder, read_entry, step_folders
+from .folder import Folder
 from .keys import StageKey, encode
 from .lease import TTL_SECONDS, Lease, LeaseInfo
+from .objects import Objects
 from .upkeep import EntryInfo, GcReport, VerifyReport
 
 LEASE_BYTES = 1024
@@ -66,7 +68,7 @@ class Store:
 
         UserError: the folder cannot be made, or the URL's protocol is unknown.
         """
-        return cls(open_backend(url), git_sha, ttl)
+        return cls(_backend(url), git_sha, ttl)
 
     @property
     def url(self) -> str:
@@ -201,6 +203,12 @@ class NullStore:
 
     def gc(self, max_bytes: int) -> GcReport:
         return GcReport([], 0, 0, 0)
+
+
+def _backend(url: str | Path) -> Backend:
+    """A path or file:// URL is a folder, any other URL goes to fsspec."""
+    text = str(url).removeprefix("file://")
+    return Objects(text) if "://" in text else Folder(Path(text))
 
 
 def _folder(key: StageKey) -> str:

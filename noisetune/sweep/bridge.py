@@ -6,27 +6,36 @@ Optuna's pruner decides in the scheduler, and is told PRUNED at once.
 
 import json
 import logging
+import time
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from noisetune.records import MetricPoint, TrialResult
-from noisetune.sweep.board import Board, Job
+from noisetune.sweep.asking import Job
+from noisetune.sweep.board import Board
+from noisetune.sweep.conditions import milestones
 
 log = logging.getLogger(__name__)
 TOLD = "noisetune"
+LOOK_SECONDS = 0.5
 
 
 class BoardSearcher(Searcher):
-    """Suggests the board's next trial, and at most `ahead` more than can run."""
+    """Suggests the board's next trial, and with `lookahead` one more than `slots` can run."""
 
-    def __init__(self, board: Board, store: str, slots: int) -> None:
+    def __init__(self, board: Board, store: str | None, slots: int, lookahead: bool) -> None:
         super().__init__(metric=None, mode=None)
-        self.board, self.store = board, store
-        # One trial waiting in the wings keeps an actor alive for it; with a single slot the next
+        self.board = board
+        self.shared = {
+            "store": store,
+            "milestones": milestones(board.conditions),
+            "knn": board.config.pretrain_gate.knn_percentile is not None,
+        }
+        # One trial waiting in the wings keeps an actor alive for it. With a single slot the next
         # one is asked for only when the last has ended, so that the sampler knows its result.
-        self.limit = slots if slots == 1 else slots + 1
+        self.limit = slots + 1 if lookahead and slots > 1 else slots
         self.jobs: dict[str, Job] = {}
 
     def suggest(self, trial_id: str) -> Any:
@@ -38,8 +47,8 @@ class BoardSearcher(Searcher):
         if job is None:
             return Searcher.FINISHED if self.board.finished else None
         self.jobs[trial_id] = job
-        work = {"name": job.name, "config": job.config.to_json(), "store": self.store}
-        return {"job": json.dumps(work | {"milestones": []})}
+        work = {"name": job.name, "config": job.config.to_json()}
+        return {"job": json.dumps(work | self.shared)}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -79,11 +88,16 @@ class BoardSearcher(Searcher):
 
 
 class BoardScheduler(FIFOScheduler):
-    """Stops a trial when the board says so; at most `slots` run at once."""
+    """Stops a trial when the board says so.
 
-    def __init__(self, searcher: BoardSearcher, slots: int) -> None:
+    A trial that finds its encoder being computed by another sweep is paused, so that no share of
+    the machine sits waiting, and goes on when that is there.
+    """
+
+    def __init__(self, searcher: BoardSearcher) -> None:
         super().__init__()
-        self.searcher, self.slots = searcher, slots
+        self.searcher = searcher
+        self._next_look: dict[str, float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -93,12 +107,29 @@ class BoardScheduler(FIFOScheduler):
         if job is None:
             return TrialScheduler.CONTINUE
         told = json.loads(result[TOLD])
-        goes_on = self.searcher.board.report(job, points_in(told))
-        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        if not self.searcher.board.report(job, points_in(told)):
+            return TrialScheduler.STOP
+        if told["waiting"]:
+            self._next_look[trial.trial_id] = time.monotonic() + LOOK_SECONDS
+            # Without a checkpoint: the trial is rebuilt from its configuration and the store.
+            tune_controller.pause_trial(trial, should_checkpoint=False)
+            return TrialScheduler.NOOP
+        return TrialScheduler.CONTINUE
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        running = sum(trial.status == "RUNNING" for trial in tune_controller.get_trials())
-        return None if running >= self.slots else super().choose_trial_to_run(tune_controller)
+        for trial in tune_controller.get_live_trials():
+            if trial.status == "PENDING" or (trial.status == "PAUSED" and self._over(trial)):
+                return trial
+        return None
+
+    def _over(self, trial: Any) -> bool:
+        """Whether a paused trial can go on; looked at once in a while, since it asks the store."""
+        now = time.monotonic()
+        if now < self._next_look.get(trial.trial_id, 0.0):
+            return False
+        self._next_look[trial.trial_id] = now + LOOK_SECONDS
+        job = self.searcher.jobs.get(trial.trial_id)
+        return job is None or self.searcher.board.can_go_on(job)
 
     def debug_string(self) -> str:
         return ""

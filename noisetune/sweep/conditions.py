@@ -2,25 +2,34 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig, default_choice
 from noisetune.errors import UserError
 from noisetune.sweep.config import override
-from noisetune.sweep.space import Parameter, Scalar, SearchSpace, allowed
+from noisetune.sweep.designs import FIELD as DESIGN
+from noisetune.sweep.designs import METHOD, Designs, designed, draw_designs
+from noisetune.sweep.space import Parameter, Scalar, SearchSpace, allowed, check_field
+
+EPOCHS = "pretrain.epochs"
+MOST_MILESTONES = 20
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A value for every factor, and the parameters that are sampled there."""
+    """A value for every factor, and the parameters that are sampled there.
+
+    Where there are `designs`, the parameter `pretrain.design` stands for settings of them.
+    """
 
     index: int
     factors: dict[str, Scalar]
     parameters: dict[str, Parameter]
     base: dict[str, Any]
+    designs: Designs | None = None
 
     @cached_property
     def name(self) -> str:
@@ -32,12 +41,20 @@ class Condition:
         """A name for files, which cannot leave its folder."""
         return re.sub(r"[^A-Za-z0-9=._-]+", "_", self.name).strip("._-")
 
+    def real_values(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Sampled values with the settings that a design stands for in its place."""
+        real = {field: value for field, value in values.items() if field != DESIGN}
+        if self.designs is None or DESIGN not in values:
+            return real
+        method = str({**self.known, **values}[METHOD])
+        return self.designs.values(method, int(values[DESIGN] or 0)) | real
+
     def trial(self, values: Mapping[str, Scalar], replicate: int = 0) -> TrialConfig:
         """The trial with these sampled values; UserError where the whole is not valid."""
-        raw = self.base
-        for field, value in {**self.factors, **values}.items():
+        raw, given = self.base, {**self.factors, **self.real_values(values)}
+        for field, value in given.items():
             raw = override(raw, field, value)
-        shown = ", ".join(f"{field}={value}" for field, value in {**self.factors, **values}.items())
+        shown = ", ".join(f"{field}={value}" for field, value in given.items())
         return TrialConfig.parse(raw | {"replicate": replicate}, f"trial ({shown or 'fixed part'})")
 
     def active(self, values: Mapping[str, Scalar]) -> list[str]:
@@ -99,12 +116,59 @@ def cross(space: SearchSpace, fixed: Mapping[str, Any]) -> list[Condition]:
             if _may_hold(parameter, factors, parameters, base)
         }
         conditions.append(Condition(index, factors, here, base))
-    if unused:
-        raise UserError(
-            f"trial: {', '.join(sorted(unused))}: no such field in any condition of this sweep"
-        )
+    _refuse_unused(unused)
     _check_when(parameters, conditions)
     return conditions
+
+
+def with_designs(conditions: Sequence[Condition], count: int, seed: int) -> list[Condition]:
+    """The conditions with `count` designs of each method in place of its `pretrain.*` parameters.
+
+    UserError where no condition has a parameter that a design could fix.
+    """
+    parameters = {field: value for each in conditions for field, value in each.parameters.items()}
+    prefix = "pretrain.schedule" not in parameters and all(
+        each.known.get("pretrain.schedule", "constant") == "constant" for each in conditions
+    )
+    fixed = designed(parameters, prefix)
+    if not fixed:
+        raise UserError(
+            "pretraining_designs: no pretrain.* parameter is sampled that a design could fix; "
+            "leave it out"
+        )
+    methods: dict[str, Mapping[str, Scalar]] = {}
+    for each in conditions:
+        chosen = each.parameters[METHOD].choices if METHOD in each.parameters else None
+        for method in chosen or (each.known[METHOD],):
+            methods.setdefault(str(method), each.known)
+    designs = draw_designs(parameters, methods, count, seed, prefix)
+    return [_with_designs(each, fixed, designs, count) for each in conditions]
+
+
+def _with_designs(
+    condition: Condition, fixed: Mapping[str, Parameter], designs: Designs, count: int
+) -> Condition:
+    kept = {field: value for field, value in condition.parameters.items() if field not in fixed}
+    mine = [
+        method for method in designs.settings if METHOD in kept or method == condition.known[METHOD]
+    ]
+    if mine:
+        choice = Parameter(choices=tuple(range(count)), when={METHOD: tuple(mine)})
+        kept = kept | {DESIGN: choice}
+    return replace(condition, parameters=kept, designs=designs)
+
+
+def milestones(conditions: Sequence[Condition]) -> tuple[int, ...]:
+    """The pre-training epochs that trials of these conditions may want, where they are few."""
+    wanted: set[int] = set()
+    for condition in conditions:
+        parameter = condition.parameters.get(EPOCHS)
+        if parameter is None:
+            known = condition.known.get(EPOCHS)
+            wanted |= {known} if isinstance(known, int) else set()
+        elif len(parameter.few_values()) <= MOST_MILESTONES:
+            wanted |= {int(value or 0) for value in parameter.few_values()}
+    return tuple(sorted(wanted))
 
 
 def validate(conditions: list[Condition]) -> None:
@@ -121,6 +185,17 @@ def _plugin_fields(fixed: Mapping[str, Any]) -> list[str]:
         if isinstance(fixed.get(section), dict)
         for field in fixed[section]
     ]
+
+
+def _refuse_unused(unused: set[str]) -> None:
+    for field in sorted(unused):
+        try:
+            check_field(field)
+        except ValueError as error:
+            raise UserError(f"trial: {error}") from None
+        raise UserError(
+            f"trial: {field}: no such field in any condition of this sweep; take it out"
+        )
 
 
 def _fitting(

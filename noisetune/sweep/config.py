@@ -52,7 +52,7 @@ class Objective(_Section):
             )
         better = "minimize" if self.metric.endswith("loss") else "maximize"
         if self.metric != "detect/memorisation" and self.direction != better:
-            raise ValueError(f"direction must be {better} for {self.metric}")
+            raise ValueError(f"direction {self.direction!r}: it must be {better} for {self.metric}")
 
     @property
     def maximize(self) -> bool:
@@ -73,6 +73,21 @@ class Resources(_Section):
         return gpu
 
 
+class PretrainGate(_Section):
+    """Stops a trial between pre-training and fine-tuning. Nothing in it looks at the truth.
+
+    An encoder has collapsed where its features' deviation (0..1) or effective rank (RankMe) is
+    under the bound. `knn_percentile` also stops a trial whose kNN accuracy, under its own noisy
+    labels, is under that percentile of the condition's trials at the same pre-training epoch,
+    once `n_startup_trials` of them passed.
+    """
+
+    feature_deviation: float | None = Field(default=None, gt=0.0, le=1.0)
+    rankme: float | None = Field(default=None, gt=1.0)
+    knn_percentile: float | None = Field(default=None, gt=0.0, lt=100.0)
+    n_startup_trials: int = Field(default=3, ge=1)
+
+
 class SweepConfig(_Section):
     """A sweep. `search_space` is a name in search_spaces/ or a path; `trial` the fixed part."""
 
@@ -83,6 +98,8 @@ class SweepConfig(_Section):
     sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
     pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
     trials_per_condition: int = Field(default=8, ge=1)
+    pretraining_designs: int | None = Field(default=None, ge=1)
+    pretrain_gate: PretrainGate = Field(default_factory=PretrainGate)
     replicates: int = Field(default=3, ge=0)
     resources: Resources = Field(default_factory=Resources)
     max_concurrent: int | None = Field(default=None, ge=1)
@@ -120,7 +137,7 @@ def parse_sweep(raw: Any, source: str) -> SweepConfig:
     try:
         return SweepConfig.model_validate(raw)
     except ValidationError as error:
-        raise explain(error, source, {}) from None
+        raise explain(error, source, SweepConfig) from None
 
 
 def read_sweep(path: Path, name: str | None = None, settings: Sequence[str] = ()) -> SweepConfig:
@@ -134,12 +151,14 @@ def read_sweep(path: Path, name: str | None = None, settings: Sequence[str] = ()
 
 
 def override(raw: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:
-    """`raw` with the value at a dotted path replaced."""
+    """`raw` with the value at a dotted path replaced; what is no section there stays, wrong."""
     head, _, rest = field.partition(".")
     if not rest:
         return {**raw, head: value}
     inner = raw.get(head)
-    return {**raw, head: override(inner if isinstance(inner, dict) else {}, rest, value)}
+    if inner is not None and not isinstance(inner, dict):
+        return dict(raw)
+    return {**raw, head: override(inner or {}, rest, value)}
 
 
 def _field_and_value(setting: str) -> tuple[str, Any]:

@@ -27,11 +27,13 @@ from noisetune.data.base import DataConfig, ImageData
 from noisetune.errors import UserError
 from noisetune.pipeline import run_trial
 from noisetune.records import TrialRecord
+from noisetune.store import Store
 from noisetune.sweep.board import Board, Watcher
 from noisetune.sweep.bridge import BoardScheduler, BoardSearcher
-from noisetune.sweep.conditions import Condition, cross, validate
+from noisetune.sweep.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.config import Resources, SweepConfig, parse_sweep
-from noisetune.sweep.ledger import Ledger, journal
+from noisetune.sweep.ledger import Ledger, journal, name_taken
+from noisetune.sweep.order import Order
 from noisetune.sweep.space import SearchSpace
 from noisetune.sweep.trainable import Pipeline, make_trainable
 from noisetune.training.runtime import available_cpus
@@ -79,6 +81,8 @@ class Sweep:
     def prepare(cls, config: SweepConfig, space: SearchSpace) -> "Sweep":
         """Cross the conditions and build a trial at every corner; UserError for what is wrong."""
         conditions = cross(space, config.trial)
+        if config.pretraining_designs is not None:
+            conditions = with_designs(conditions, config.pretraining_designs, config.seed)
         validate(conditions)
         _check_grid(config, conditions)
         return cls(config, space, conditions)
@@ -114,12 +118,20 @@ def create_ledger(home: Home, sweep: Sweep) -> Ledger:
     return Ledger.create(journal(file), sweep.config.name, sweep.definition())
 
 
+def refuse_taken_name(home: Home, name: str) -> None:
+    """UserError where there is a sweep of this name."""
+    if home.ledger_file(name).is_file():
+        raise name_taken(name)
+
+
 def preflight(sweep: Sweep) -> None:
-    """Refuse, before anything starts, data that cannot be read and labels that tell nothing."""
-    objective = sweep.config.objective
+    """Refuse, before anything starts, data that cannot be read, a device that a trial does not
+    have, and labels that tell nothing."""
+    objective, resources = sweep.config.objective, sweep.config.resources
     loaded: dict[DataConfig, ImageData] = {}
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
+        trial.resolve(resources.cpu, resources.gpu)
         if trial.data not in loaded:
             loaded[trial.data] = trial.data.load()
         matrix = trial.noise.transition_matrix(loaded[trial.data].classes)
@@ -137,6 +149,7 @@ def ray_session(resources: Resources, address: str | None = None) -> Iterator[No
     """A local Ray with this machine's CPUs and GPUs, the cluster at `address`, or the session
     that is open already. UserError where the cluster does not answer or trials do not fit."""
     if ray.is_initialized():
+        check_fits(resources, ray.cluster_resources(), "the cluster")
         yield
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -153,6 +166,7 @@ def ray_session(resources: Resources, address: str | None = None) -> Iterator[No
         check_fits(resources, {"CPU": cpus, "GPU": gpus}, "this machine")
         ray.init(num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **quiet)
     try:
+        check_fits(resources, ray.cluster_resources(), "the cluster")
         yield
     finally:
         ray.shutdown()
@@ -185,26 +199,37 @@ def run_board(
     home: Home,
     watchers: Sequence[Watcher] = (),
     pipeline: Pipeline = run_trial,
-    store: str | None = None,
+    share: bool = True,
 ) -> Board:
     """Run what is left of a sweep in the Ray session at hand; returns when it ends or is stopped.
 
-    Ctrl-C stops it: trials that ran stay `running` in the ledger, for a resume.
+    Ctrl-C stops it: trials that ran stay `running` in the ledger, for a resume. Without `share`
+    every trial computes every stage itself.
     """
-    resources = sweep.config.resources
-    board = Board(sweep.config, sweep.conditions, ledger, watchers)
+    store = str(home.stages.resolve()) if share else None
+    order = Order(Store.open(store) if store else None)
+    board = Board(sweep.config, sweep.conditions, ledger, watchers, order)
     if board.finished:
         return board
-    slots = slots_of(resources, sweep.config.max_concurrent)
-    searcher = BoardSearcher(board, store or str(home.stages.resolve()), slots)
+    slots = slots_of(sweep.config.resources, sweep.config.max_concurrent)
+    searcher = BoardSearcher(board, store, slots, lookahead=sweep.config.max_concurrent is None)
+    # With one pending trial, short trials never fill the slots: each hands its actor to the
+    # pending one, whose own, still starting, is thrown away.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    _tuner(sweep, home, searcher, pipeline).fit()
+    return board
+
+
+def _tuner(sweep: Sweep, home: Home, searcher: BoardSearcher, pipeline: Pipeline) -> tune.Tuner:
+    resources = sweep.config.resources
     trainable = tune.with_resources(
         make_trainable(pipeline), {"cpu": resources.cpu, "gpu": resources.gpu}
     )
-    tuner = tune.Tuner(
+    return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=BoardScheduler(searcher, slots),
+            scheduler=BoardScheduler(searcher),
             num_samples=TRIALS_WITHOUT_END,
             reuse_actors=True,
             trial_name_creator=lambda trial: f"trial-{trial.trial_id}",
@@ -214,8 +239,6 @@ def run_board(
             name="ray", storage_path=str(home.sweep(sweep.config.name).resolve()), verbose=0
         ),
     )
-    tuner.fit()
-    return board
 
 
 def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:

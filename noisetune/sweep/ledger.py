@@ -23,8 +23,6 @@ STATES: dict[TrialState, State] = {
     TrialState.FAIL: "failed",
 }
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 
 def journal(path: Path) -> BaseStorage:
     """A ledger file; it is an append-only journal that several processes may read."""
@@ -44,10 +42,7 @@ class Ledger:
         try:
             index = optuna.create_study(study_name=sweep, storage=storage)
         except optuna.exceptions.DuplicatedStudyError:
-            raise UserError(
-                f"name: a sweep {sweep!r} exists already; go on with `noisetune resume {sweep}`, "
-                "or give this one another name with --name"
-            ) from None
+            raise name_taken(sweep) from None
         index.set_user_attr(DEFINITION, definition)
         return cls(storage, sweep)
 
@@ -101,6 +96,13 @@ class Ledger:
 
     def _study_name(self, condition: str, kind: Kind) -> str:
         return f"{self.sweep} / {condition}" + (" / replicates" if kind == "replicate" else "")
+
+
+def name_taken(sweep: str) -> UserError:
+    return UserError(
+        f"name: a sweep {sweep!r} exists already; go on with `noisetune resume {sweep}`, "
+        "or give this one another name with --name"
+    )
 
 
 def record(trial: FrozenTrial, condition: str, factors: dict[str, Any], kind: Kind) -> TrialRecord:

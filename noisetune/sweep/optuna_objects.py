@@ -1,10 +1,17 @@
 """Optuna's classes from names and keyword arguments, with errors that a person can act on."""
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 Built = TypeVar("Built")
+WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "None": "null",
+}
 
 
 def check(
@@ -12,20 +19,43 @@ def check(
     classes: Mapping[str, type[Any]],
     name: str,
     arguments: Mapping[str, Any],
-    exclude: Collection[str] = (),
+    wrapped: str | None = None,
 ) -> None:
-    """Raises ValueError for an unknown name, or an argument that the class does not take."""
+    """Raises ValueError for an unknown name, or arguments that the class does not take.
+
+    Those that a YAML can give are the ones of plain types, and `wrapped`, an object of its own.
+    """
     if name not in classes:
         raise ValueError(f"name: {name!r} is unknown; choose one of {', '.join(sorted(classes))}")
-    taken = [
-        parameter
-        for parameter in inspect.signature(classes[name]).parameters
-        if parameter not in {*exclude, "seed"}
-    ]
-    unknown = sorted(set(arguments) - set(taken))
+    taken = inspect.signature(classes[name]).parameters
+    types = {field: _types(parameter) for field, parameter in taken.items() if field != "seed"}
+    plain = {field: kinds for field, kinds in types.items() if set(kinds) <= WORDS.keys()}
+    known = [field for field in types if field in plain or field == wrapped]
+    unknown = sorted(set(arguments) - set(known))
     if unknown:
-        takes = ", ".join(taken) or "no settings"
+        takes = ", ".join(known) or "no settings"
         raise ValueError(f"{', '.join(unknown)}: unknown for {what} {name!r}, which takes {takes}")
+    missing = [
+        field
+        for field in plain
+        if field not in arguments and taken[field].default is inspect.Parameter.empty
+    ]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: is missing, {what} {name!r} needs it")
+    for field in set(arguments) & set(plain):
+        _check_type(field, arguments[field], plain[field])
+
+
+def _types(parameter: inspect.Parameter) -> list[str]:
+    return inspect.formatannotation(parameter.annotation).strip("'").split(" | ")
+
+
+def _check_type(field: str, value: Any, kinds: list[str]) -> None:
+    # Optuna takes anything here and breaks in the middle of a sweep.
+    given = "None" if value is None else type(value).__name__
+    if given not in kinds and not (given == "int" and "float" in kinds):
+        rule = " or ".join(WORDS[kind] for kind in kinds)
+        raise ValueError(f"{field}: {value!r}: it must be {rule}")
 
 
 def build(kind: type[Built], arguments: Mapping[str, Any]) -> Built:

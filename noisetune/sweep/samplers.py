@@ -9,11 +9,19 @@ from optuna.samplers import BaseSampler
 
 from noisetune.sweep.optuna_objects import build, check
 
+
+class Grid(optuna.samplers.GridSampler):
+    """Optuna's grid, without its call to stop an `optimize` that is not running here."""
+
+    def after_trial(self, *_: Any) -> None:
+        pass
+
+
 SAMPLERS: dict[str, type[BaseSampler]] = {
     "tpe": optuna.samplers.TPESampler,
     "random": optuna.samplers.RandomSampler,
     "qmc": optuna.samplers.QMCSampler,
-    "grid": optuna.samplers.GridSampler,
+    "grid": Grid,
 }
 
 # These read their progress from the study, or continue one sequence: one seed for a condition.
@@ -23,7 +31,10 @@ SEQUENTIAL = {"grid", "qmc"}
 def check_sampler(settings: Mapping[str, Any]) -> None:
     """Raises ValueError for an unknown sampler or arguments that it does not take."""
     name, arguments = split(settings)
-    check("sampler", SAMPLERS, name, arguments, exclude={"search_space"})
+    check("sampler", SAMPLERS, name, arguments)
+    seed = settings.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed: {seed!r}: it must be a whole number, 0 or more")
     if name != "grid":
         build_sampler(settings, seed=0)
 

@@ -23,7 +23,7 @@ Values = Mapping[str, Scalar]
 class Parameter(BaseModel):
     """One parameter in Optuna's own words: `choices`, or `low` and `high` with `log` or `step`.
 
-    It is an integer where `low` and `high` are written as integers. It is sampled where every
+    It is an integer where `low`, `high` and `step` are written as integers. It is sampled where every
     field under `when` has the value, or one of the values, given there.
     """
 
@@ -50,9 +50,13 @@ class Parameter(BaseModel):
             return CategoricalDistribution(self.choices)
         assert self.low is not None
         assert self.high is not None
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return IntDistribution(self.low, self.high, self.log, int(self.step or 1))
+        if self._whole:
+            return IntDistribution(int(self.low), int(self.high), self.log, int(self.step or 1))
         return FloatDistribution(self.low, self.high, self.log, self.step)
+
+    @property
+    def _whole(self) -> bool:
+        return not any(isinstance(each, float) for each in (self.low, self.high, self.step))
 
     def holds(self, values: Values) -> bool:
         """Whether it is sampled in a trial that has these values."""
@@ -67,11 +71,18 @@ class Parameter(BaseModel):
             return self.choices
         assert self.low is not None
         assert self.high is not None
-        step = self.step or (1 if isinstance(self.low, int) and isinstance(self.high, int) else 0)
+        step = self.step or (1 if self._whole else 0)
         if not step:
             raise ValueError("the grid sampler needs choices, or a range with a step")
         count = int((self.high - self.low) / step + 1e-9) + 1
-        return tuple(self.low + index * step for index in range(count))
+        return tuple(min(self.low + index * step, self.high) for index in range(count))
+
+    def few_values(self) -> tuple[Scalar, ...]:
+        """Every value it can take; none where they are a continuum."""
+        try:
+            return self.grid_values()
+        except ValueError:
+            return ()
 
     def corners(self) -> tuple[Scalar, ...]:
         """The values that stand for all of them when a space is checked."""
@@ -90,14 +101,20 @@ class SearchSpace(BaseModel):
     @classmethod
     def _not_empty(cls, conditions: dict[str, tuple[Scalar, ...]]) -> Any:
         for field, values in conditions.items():
+            check_field(field)
             if not values or len(set(values)) != len(values):
-                raise ValueError(f"{field}: a condition needs one or more different values")
+                shown = list(values)
+                raise ValueError(
+                    f"{field}: {shown}: a condition needs one or more different values"
+                )
         return conditions
 
     @field_validator("parameters")
     @classmethod
     def _nothing_that_makes_it_easier(cls, parameters: dict[str, Parameter]) -> Any:
-        for field in parameters:
+        for field, parameter in parameters.items():
+            for name in (field, *parameter.when):
+                check_field(name)
             if field.split(".")[0] in ("noise", "data"):
                 raise ValueError(
                     f"{field}: a sampler free to choose it would choose the easiest data, and "
@@ -106,12 +123,12 @@ class SearchSpace(BaseModel):
         return parameters
 
     @model_validator(mode="after")
-    def _fields_exist(self) -> "SearchSpace":
-        for field in (*self.conditions, *self.parameters):
-            check_field(field)
+    def _one_or_the_other(self) -> "SearchSpace":
         twice = set(self.conditions) & set(self.parameters)
         if twice:
-            raise ValueError(f"{', '.join(sorted(twice))}: is both a condition and a parameter")
+            raise ValueError(
+                f"{', '.join(sorted(twice))}: is both a condition and a parameter; take one out"
+            )
         return self
 
     def ordered(self) -> dict[str, Parameter]:
@@ -124,7 +141,8 @@ class SearchSpace(BaseModel):
                 if not any(other in waiting for other in parameter.when)
             ]
             if not ready:
-                raise UserError(f"parameters: the `when` of {', '.join(waiting)} form a circle")
+                names = ", ".join(waiting)
+                raise UserError(f"parameters: {names}: their `when` form a circle; break it")
             done |= {field: waiting.pop(field) for field in ready}
         return done
 
@@ -155,4 +173,4 @@ def read_space(path: Path) -> SearchSpace:
     try:
         return SearchSpace.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise explain(error, str(path), {}) from None
+        raise explain(error, str(path), SearchSpace) from None

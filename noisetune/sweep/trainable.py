@@ -10,12 +10,13 @@ from ray import tune
 
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
-from noisetune.pipeline import run_trial
-from noisetune.records import Event, MetricPoint, TrialResult
-from noisetune.store import Store
+from noisetune.pipeline import Options, run_trial
+from noisetune.records import Event, MetricPoint, TrialResult, Waiting
+from noisetune.store import NullStore, Store
 from noisetune.training.loop import DivergedError
 
 STEP_SECONDS = 1.5
+JUDGED = ("gate", "finetune")
 Pipeline = Callable[..., Generator[Event, None, TrialResult]]
 
 
@@ -31,7 +32,10 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             job = json.loads(config["job"])
             self._name, self._progress = job["name"], 0.0
             trial = TrialConfig.parse(job["config"], job["name"])
-            self._events = pipeline(trial, Store.open(job["store"]), tuple(job["milestones"]))
+            store = NullStore() if job["store"] is None else Store.open(job["store"])
+            options = Options(tuple(job["milestones"]), job["knn"])
+            self._waiting = False
+            self._events = pipeline(trial, store, options)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.cleanup()
@@ -53,7 +57,8 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             return self._result(points, finished=finished.to_json(), done=True)
 
         def _pull(self, points: list[MetricPoint]) -> TrialResult | None:
-            """Collect points until the next fine-tuning epoch, the end, or the time is up."""
+            """Collect points until one that is judged, until the end, or until the time is up."""
+            self._waiting = False
             deadline = time.monotonic() + STEP_SECONDS
             while time.monotonic() < deadline:
                 try:
@@ -62,14 +67,21 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
                     return stop.value
                 if isinstance(event, MetricPoint):
                     points.append(event)
-                    if event.stage == "finetune":
+                    if event.stage in JUDGED:
                         break
+                elif isinstance(event, Waiting):
+                    self._waiting = True
+                    break
                 else:
                     self._progress = event.done
             return None
 
         def _result(self, points: list[MetricPoint], **more: Any) -> dict[str, Any]:
-            told = {"points": [point.to_json() for point in points], "progress": self._progress}
+            told = {
+                "points": [point.to_json() for point in points],
+                "progress": self._progress,
+                "waiting": self._waiting,
+            }
             return {"noisetune": json.dumps(told | more), "done": more.get("done", False)}
 
         def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:

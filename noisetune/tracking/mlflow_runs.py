@@ -153,16 +153,17 @@ class MlflowRuns:
     def _existing_runs(self) -> dict[str, str]:
         """Run ids by trial, the parent's under ''. Once for all: one search per trial is dear."""
         found: dict[str, str] = {}
-        page, token = [], ""
-        while token is not None:
+        token = None
+        while True:
             page = self.client.search_runs(
-                [self.experiment], order_by=["attributes.start_time"], page_token=token or None
+                [self.experiment], order_by=["attributes.start_time"], page_token=token
             )
             for run in page:
                 if run.data.tags.get(SWEEP) == self.sweep and TRIAL in run.data.tags:
                     found.setdefault(run.data.tags[TRIAL], run.info.run_id)
             token = page.token
-        return found
+            if not token:
+                return found
 
 
 def metric_rows(message: Message) -> list[Metric]:

@@ -22,19 +22,26 @@ class Outbox:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         self._drop_torn_line()
+        if self.delivered > path.stat().st_size:
+            self.deliver_up_to(0)
 
     def append(self, message: Message) -> None:
-        line = json.dumps(message, separators=(",", ":")) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+        """Write one message; OSError, and no part of it in the file, where that cannot be done."""
+        line = (json.dumps(message, separators=(",", ":")) + "\n").encode()
+        with self.path.open("ab", buffering=0) as file:
+            whole = file.tell()
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(whole)
+                raise
 
     @property
     def delivered(self) -> int:
-        """Bytes from the start that were delivered."""
-        return int(self._mark.read_text()) if self._mark.exists() else 0
+        """Bytes from the start that were delivered; 0 where the note of it was lost."""
+        text = self._mark.read_text() if self._mark.exists() else ""
+        return int(text) if text.isdecimal() else 0
 
     @property
     def waiting(self) -> bool:
@@ -42,9 +49,15 @@ class Outbox:
 
     def unread(self) -> Iterator[tuple[int, Message]]:
         """What was not delivered yet: each message with the place behind it."""
+        return self._messages(self.delivered)
+
+    def all(self) -> Iterator[Message]:
+        """Every message, delivered or not."""
+        return (message for _, message in self._messages(0))
+
+    def _messages(self, place: int) -> Iterator[tuple[int, Message]]:
         with self.path.open("rb") as file:
-            file.seek(self.delivered)
-            place = file.tell()
+            file.seek(place)
             for line in file:
                 if not line.endswith(b"\n"):
                     return

@@ -4,12 +4,16 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from noisetune.errors import UserError
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
-from noisetune.tracking.outbox import Outbox
+from noisetune.tracking.outbox import Message, Outbox
+
+if TYPE_CHECKING:
+    from noisetune.tracking.mlflow_runs import MlflowRuns
 
 FLUSH_SECONDS = 1.0
 RETRY_SECONDS = 2.0
@@ -18,17 +22,28 @@ MESSAGES_AT_ONCE = 500
 log = logging.getLogger(__name__)
 
 
+class Receiver(Protocol):
+    """Who is told; to be told a message twice must change nothing."""
+
+    def apply(self, messages: Sequence[Message]) -> None: ...
+
+
 class Tracker:
     """Watches a sweep for MLflow. `connect` gives something with `apply(messages)`.
 
     Telling it never waits for the server: while that is away the outbox grows, and is delivered
-    when it answers again. `close` waits for that for `patience` seconds.
+    when it answers again. `close` gives up when nothing was delivered for `patience` seconds.
     """
 
-    def __init__(self, outbox: Outbox, connect: Callable[[], Any], patience: float = 60.0) -> None:
+    def __init__(
+        self, outbox: Outbox, connect: Callable[[], Receiver], patience: float = 60.0
+    ) -> None:
         self.outbox, self.patience = outbox, patience
         self._connect = connect
+        self._receiver: Receiver | None = None
+        self._away = False
         self._new, self._closing = threading.Event(), threading.Event()
+        self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="tracker", daemon=True)
         self._thread.start()
 
@@ -78,43 +93,67 @@ class Tracker:
     def tags(self, trial: str, tags: Mapping[str, str]) -> None:
         self._say(kind="tags", trial=trial, tags=dict(tags))
 
+    def catch_up(self, records: Iterable[TrialRecord]) -> None:
+        """Say how trials ended that the ledger knows of, and a killed driver had no time to say."""
+        ends = (message for message in self.outbox.all() if message["kind"] == "ended")
+        said = {message["trial"]: message["state"] for message in ends}
+        for record in records:
+            if record.state != "running" and said.get(record.name) != record.state:
+                self.started(record)
+                self.ended(record, None)
+
     def close(self) -> bool:
         """Deliver what is left; says whether all of it was."""
         self._closing.set()
         self._new.set()
-        self._thread.join(self.patience)
+        before = -1
+        while self._thread.is_alive() and self.outbox.delivered > before:
+            before = self.outbox.delivered
+            self._thread.join(self.patience)
+        self._given_up.set()
         return not self.outbox.waiting
+
+    @property
+    def left(self) -> int:
+        """How many messages were not delivered yet."""
+        return sum(1 for _ in self.outbox.unread())
 
     def _say(self, made: float | None = None, **message: Any) -> None:
         self.outbox.append(message | {"made": time.time() if made is None else made})
         self._new.set()
 
     def _deliver(self) -> None:
-        runs = None
-        warned = False
-        while not (self._closing.is_set() and not self.outbox.waiting):
-            try:
-                runs = runs or self._connect()
-                self._deliver_batch(runs)
-                warned = False
-            except Exception as error:
-                # A half-delivered batch is told again from its start, to a fresh connection.
-                runs = None
-                if not warned:
-                    log.warning("the tracking server does not answer, will try again: %s", error)
-                warned = True
-                time.sleep(RETRY_SECONDS)
-            if not self._closing.is_set():
+        while not self._given_up.is_set():
+            # Looked at first: what is said before `close` is in the outbox by then.
+            last = self._closing.is_set()
+            if not self._try():
+                self._given_up.wait(RETRY_SECONDS)
+            elif last:
+                return
+            else:
                 self._new.wait()
                 self._new.clear()
+                # Points that come together go in one request.
                 self._closing.wait(FLUSH_SECONDS)
 
-    def _deliver_batch(self, runs: Any) -> None:
-        batch = list(itertools.islice(self.outbox.unread(), MESSAGES_AT_ONCE))
-        if batch:
-            runs.apply([message for _, message in batch])
-            self.outbox.deliver_up_to(batch[-1][0])
-            self._new.set()
+    def _try(self) -> bool:
+        """Deliver all that waits; False where that failed, and a new connection must try again."""
+        try:
+            self._receiver = self._receiver or self._connect()
+            while batch := list(itertools.islice(self.outbox.unread(), MESSAGES_AT_ONCE)):
+                self._receiver.apply([message for _, message in batch])
+                self.outbox.deliver_up_to(batch[-1][0])
+        except Exception as error:
+            if not self._away:
+                what = f"{type(error).__name__}: {error}"
+                log.warning("MLflow is not told for now, will try again (%s)", what)
+            # Only a fresh one looks at how much of the batch has arrived.
+            self._receiver, self._away = None, True
+            return False
+        if self._away:
+            log.warning("MLflow was told what had waited")
+        self._away = False
+        return True
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -130,12 +169,26 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def open_tracker(uri: str, sweep: str, outbox: Path, artifacts: Path | None) -> Tracker:
     """A tracker for MLflow at `uri`; `artifacts` is their folder where `uri` is a database file."""
+    return Tracker(Outbox(outbox), lambda: _open_runs(uri, sweep, artifacts))
 
-    def connect() -> Any:
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        from noisetune.tracking.mlflow_runs import MlflowRuns
 
-        return MlflowRuns(uri, sweep, artifacts)
+def check_tracking(uri: str, sweep: str, artifacts: Path | None) -> None:
+    """UserError where MLflow at `uri` cannot take this sweep; to be asked before a sweep starts."""
+    try:
+        _open_runs(uri, sweep, artifacts)
+    except UserError:
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"--tracking-uri: MLflow at {uri} does not answer ({why}); start that server, or give "
+            "no --tracking-uri to use the SQLite file in the mlruns folder"
+        ) from error
 
-    return Tracker(Outbox(outbox), connect)
+
+def _open_runs(uri: str, sweep: str, artifacts: Path | None) -> "MlflowRuns":
+    # Importing mlflow takes seconds, and sets the level of its loggers.
+    from noisetune.tracking.mlflow_runs import MlflowRuns
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return MlflowRuns(uri, sweep, artifacts)

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import AbstractContextManager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from noisetune.errors import UserError
 
 Auto = Literal["auto"]
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Runtime(BaseModel):
@@ -64,7 +65,7 @@ class Runtime(BaseModel):
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
 
-    def place(self, module: nn.Module) -> nn.Module:
+    def place(self, module: Module) -> Module:
         """`module` on the device, in the memory format."""
         return module.to(self.torch_device, memory_format=self.memory_format)  # type: ignore[call-overload]
 

@@ -1,0 +1,217 @@
+"""Asking Optuna: one study per condition, a sampler seeded for each ask, trials taken up again."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from noisetune.config import TrialConfig
+from noisetune.records import TrialRecord
+from noisetune.seeds import derive_seed
+from noisetune.sweep.conditions import Condition
+from noisetune.sweep.config import SweepConfig
+from noisetune.sweep.ledger import Kind, Ledger, trial_name
+from noisetune.sweep.pruners import build_pruner
+from noisetune.sweep.samplers import SEQUENTIAL, build_sampler, split
+from noisetune.sweep.space import Scalar
+
+
+@dataclass
+class Job:
+    """A trial that was asked for. `pretraining` is the digest of what it computes, until it has.
+
+    `reported` are the epochs that Optuna was told of before the sweep was interrupted.
+    """
+
+    condition: Condition
+    kind: Kind
+    trial: optuna.Trial
+    study: optuna.Study
+    config: TrialConfig
+    parameters: dict[str, Scalar]
+    pretraining: str | None = None
+    seen: set[tuple[str, int]] = field(default_factory=set)
+    reported: frozenset[int] = frozenset()
+    best: float | None = None
+    open: bool = True
+
+    @property
+    def name(self) -> str:
+        return trial_name(self.condition.name, self.kind, self.trial.number)
+
+    def record(self) -> TrialRecord:
+        """The trial as it runs."""
+        return TrialRecord(
+            name=self.name,
+            condition=self.condition.name,
+            factors=self.condition.factors,
+            kind=self.kind,
+            number=self.trial.number,
+            state="running",
+            parameters=self.parameters,
+            config=self.config.to_json(),
+        )
+
+
+class Asker:
+    """Asks for search trials and replicates; counts what was asked for and what ended."""
+
+    def __init__(
+        self, config: SweepConfig, conditions: Sequence[Condition], ledger: Ledger
+    ) -> None:
+        self.config, self.conditions = config, list(conditions)
+        direction, pruner = config.objective.direction, build_pruner(config.pruner)
+        self.studies: dict[Kind, list[optuna.Study]] = {
+            "search": [
+                ledger.study(each.name, "search", direction, pruner) for each in self.conditions
+            ],
+            "replicate": [
+                ledger.study(each.name, "replicate", direction, None) for each in self.conditions
+            ],
+        }
+        self.asked: dict[Kind, list[int]] = {}
+        self.ended: dict[Kind, list[int]] = {}
+        for kind, studies in self.studies.items():
+            states = [[trial.state for trial in study.get_trials(False)] for study in studies]
+            self.asked[kind] = [len(each) for each in states]
+            self.ended[kind] = [sum(state.is_finished() for state in each) for each in states]
+
+    def search_size(self, condition: Condition) -> int:
+        """How many search trials a condition gets: a fixed recipe with replicates needs none."""
+        if not condition.parameters:
+            return 0 if self.config.replicates else 1
+        if split(self.config.sampler)[0] == "grid":
+            points = math.prod(map(len, grid(condition).values()))
+            return min(self.config.trials_per_condition, points)
+        return self.config.trials_per_condition
+
+    def search(self) -> Job | None:
+        """The next search trial, of the condition with the fewest; None where all were asked."""
+        waiting = [
+            each
+            for each in self.conditions
+            if self.asked["search"][each.index] < self.search_size(each)
+        ]
+        if not waiting:
+            return None
+        condition = min(waiting, key=lambda each: (self.asked["search"][each.index], each.index))
+        number = self.asked["search"][condition.index]
+        study = self.studies["search"][condition.index]
+        study.sampler = self._sampler(condition, number)
+        self.asked["search"][condition.index] += 1
+        return self._suggest(condition, study.ask())
+
+    def replicate(self) -> Job | None:
+        """The next replicate of a condition whose search is over; None where there is none."""
+        for condition in self.conditions:
+            number = self.asked["replicate"][condition.index]
+            if number < self.config.replicates and self._searched(condition):
+                winner = self.winner(condition)
+                if winner is None and self.search_size(condition):
+                    continue
+                self.asked["replicate"][condition.index] += 1
+                trial = self.studies["replicate"][condition.index].ask()
+                return self._replicate(condition, trial, winner)
+        return None
+
+    def interrupted(self) -> Iterator[tuple[Condition, Kind, FrozenTrial]]:
+        """The trials that the ledger says are running: nobody runs them any more."""
+        for kind, studies in self.studies.items():
+            for condition, study in zip(self.conditions, studies, strict=True):
+                for trial in study.get_trials(False, (TrialState.RUNNING,)):
+                    yield condition, kind, trial
+
+    def take_up(self, condition: Condition, kind: Kind, frozen: FrozenTrial) -> Job:
+        """An interrupted trial, as the same Optuna trial; what was not yet drawn is drawn now."""
+        study = self.studies[kind][condition.index]
+        if "config" in frozen.user_attrs:
+            config = TrialConfig.parse(frozen.user_attrs["config"], "ledger")
+            parameters = frozen.user_attrs["parameters"]
+            trial = optuna.Trial(study, frozen._trial_id)
+            reported = frozenset(frozen.intermediate_values)
+            return Job(condition, kind, trial, study, config, parameters, reported=reported)
+        if kind == "replicate":
+            trial = optuna.Trial(study, frozen._trial_id)
+            return self._replicate(condition, trial, self.winner(condition))
+        study.sampler = self._sampler(condition, frozen.number)
+        study.sampler.before_trial(study, frozen)
+        return self._suggest(condition, optuna.Trial(study, frozen._trial_id))
+
+    def winner(self, condition: Condition) -> FrozenTrial | None:
+        """The best complete search trial by the objective; the earlier one of equals."""
+        study = self.studies["search"][condition.index]
+        done = study.get_trials(False, (TrialState.COMPLETE,))
+        sign = -1 if self.config.objective.maximize else 1
+        return min(
+            done, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None
+        )
+
+    def everything_asked(self) -> bool:
+        """Whether no search trial and no replicate is left to ask for."""
+        for condition in self.conditions:
+            if self.asked["search"][condition.index] < self.search_size(condition):
+                return False
+            if self.asked["replicate"][condition.index] < self.config.replicates:
+                possible = not self.search_size(condition) or self.winner(condition) is not None
+                if possible or not self._searched(condition):
+                    return False
+        return True
+
+    def _searched(self, condition: Condition) -> bool:
+        ended, asked = (count["search"][condition.index] for count in (self.ended, self.asked))
+        return ended == asked >= self.search_size(condition)
+
+    def _suggest(self, condition: Condition, trial: optuna.Trial) -> Job:
+        values: dict[str, Scalar] = {}
+        for name, parameter in condition.parameters.items():
+            if parameter.holds({**condition.known, **values}):
+                values[name] = _suggest(trial, name, parameter.distribution())
+        return self._job(condition, "search", trial, condition.real_values(values), 0)
+
+    def _replicate(
+        self, condition: Condition, trial: optuna.Trial, winner: FrozenTrial | None
+    ) -> Job:
+        values = {} if winner is None else winner.user_attrs["parameters"]
+        return self._job(condition, "replicate", trial, values, trial.number + 1)
+
+    def _job(
+        self,
+        condition: Condition,
+        kind: Kind,
+        trial: optuna.Trial,
+        parameters: dict[str, Scalar],
+        replicate: int,
+    ) -> Job:
+        resources = self.config.resources
+        config = condition.trial(parameters, replicate).resolve(resources.cpu, resources.gpu)
+        trial.set_user_attr("parameters", parameters)
+        # Written last: a trial that has its configuration in the ledger is whole.
+        trial.set_user_attr("config", config.to_json())
+        study = self.studies[kind][condition.index]
+        return Job(condition, kind, trial, study, config, parameters)
+
+    def _sampler(self, condition: Condition, number: int) -> BaseSampler:
+        name, _ = split(self.config.sampler)
+        parts = [self.config.seed, condition.name] + ([] if name in SEQUENTIAL else [number])
+        seed = derive_seed("ask", *parts) % 2**32
+        return build_sampler(self.config.sampler, seed, grid(condition) if name == "grid" else None)
+
+
+def grid(condition: Condition) -> dict[str, list[Scalar]]:
+    """The values of each parameter that a grid crosses: its choices, or its ends and steps."""
+    return {name: list(each.grid_values()) for name, each in condition.parameters.items()}
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Scalar:
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        low, high = distribution.low, distribution.high
+        return trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
+    assert isinstance(distribution, optuna.distributions.FloatDistribution)
+    edges = distribution.low, distribution.high
+    return trial.suggest_float(name, *edges, step=distribution.step, log=distribution.log)
