@@ -11,8 +11,8 @@ from noisetune.config import TrialConfig
 from noisetune.records import Event, Metrics, TrialResult
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, points_of
-from noisetune.stages.detect import detect_stage
-from noisetune.stages.finetune import best_epoch, finetune_stage
+from noisetune.stages.detect import detect_key, detect_stage
+from noisetune.stages.finetune import best_epoch, finetune_key, finetune_stage
 from noisetune.stages.gate import gate_point, noisy_knn
 from noisetune.stages.labels import describe_noise, draw_labels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
@@ -47,9 +47,9 @@ def run_trial(
     if origin is not None:
         encoder, epochs = yield from _pretrain(inputs, origin, store, options)
         yield gate_point(inputs, encoder, epochs, options.knn)
-    tuning = finetune_stage(inputs, encoder, origin, epochs)
-    network = yield from run_stage(tuning, store)
-    detection = detect_stage(inputs, network, tuning.key)
+    tuning = finetune_key(config, data, origin, epochs)
+    network = yield from run_stage(finetune_stage(inputs, encoder, tuning), store)
+    detection = detect_stage(inputs, network, detect_key(config, tuning))
     detected = yield from run_stage(detection, store)
     made = {"pretrain": encoder, "finetune": network, "detect": detected}
     return TrialResult(

@@ -19,10 +19,10 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a user's mistake is one message and exit code 2."""
-    from noisetune.cli import best, run, sweep, ui
+    from noisetune.cli import bench, best, plan, run, store, sweep, ui
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for commands in (sweep, run, best, ui):
+    for commands in (plan, sweep, run, best, store, bench, ui):
         commands.register(app)
     try:
         app()

@@ -11,7 +11,7 @@ from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_hom
 
 if TYPE_CHECKING:
     from noisetune.analysis.tables import ConditionSummary, GroupBest
-    from noisetune.sweep.launch import Sweep
+    from noisetune.sweep.prepared import Sweep
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def best(
     There is no winner across noise rates: it would be the lowest rate.
     """
     from noisetune.analysis.tables import best_of_groups, conditions_table, summarise
-    from noisetune.sweep.launch import open_sweep
+    from noisetune.sweep.prepared import open_sweep
 
     prepared, ledger = open_sweep(open_home(mlruns), name)
     objective = prepared.config.objective

@@ -1,17 +1,13 @@
 """Options and words that several commands share."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from noisetune.errors import UserError
-
 if TYPE_CHECKING:
-    from noisetune.sweep.launch import Home
+    from noisetune.sweep.home import Home
 
 console = Console()
 
@@ -31,11 +27,19 @@ TrackingOption = Annotated[
         help="An MLflow server; by default the SQLite file in the mlruns folder.",
     ),
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Put a value over the file's: `--set resources.gpu=0.25`."),
+]
 ShareOption = Annotated[
     bool,
     typer.Option(
         "--share/--no-share", help="Take finished stages from the store, and put new ones there."
     ),
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(help="The store of stages: a folder or a URL; by default MLRUNS/stages."),
 ]
 AddressOption = Annotated[
     str | None,
@@ -44,19 +48,13 @@ AddressOption = Annotated[
 DEFAULT_MLRUNS = Path("mlruns")
 
 
-@contextmanager
-def naming(files: str) -> Iterator[None]:
-    """A user's mistake that comes to light inside names the files that it is in."""
-    try:
-        yield
-    except UserError as error:
-        if str(error).startswith("--"):
-            raise
-        raise UserError(f"{files}: {error}") from None
-
-
 def open_home(mlruns: Path) -> "Home":
     """The mlruns folder; what writes there makes it."""
-    from noisetune.sweep.launch import Home
+    from noisetune.sweep.home import Home
 
     return Home(mlruns)
+
+
+def stages_of(home: "Home", store: str | None, share: bool) -> str | None:
+    """Where stages are shared; None where they are not."""
+    return (store or str(home.stages.resolve())) if share else None

@@ -8,7 +8,15 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, ShareOption, console
+from noisetune.cli.common import (
+    DEFAULT_MLRUNS,
+    MlrunsOption,
+    ShareOption,
+    StoreOption,
+    console,
+    open_home,
+    stages_of,
+)
 
 STAGES = ("pretrain", "finetune", "detect")
 
@@ -26,6 +34,7 @@ def run(
         Path | None, typer.Option(help="Where to write the result; default <config>.result.json.")
     ] = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    store: StoreOption = None,
     share: ShareOption = True,
 ) -> None:
     """Run one configuration through the whole pipeline and write its result as JSON."""
@@ -38,9 +47,9 @@ def run(
     target = out or config.with_suffix(".result.json")
     if not target.parent.is_dir():
         raise UserError(f"--out: the folder {target.parent} does not exist; make it first")
-    store = Store.open(mlruns / "stages") if share else NullStore()
+    stages = stages_of(open_home(mlruns), store, share)
     try:
-        result = _drive(trial, store)
+        result = _drive(trial, NullStore() if stages is None else Store.open(stages))
     except DivergedError as error:
         raise UserError(f"{config}: the trial diverged: {error}; lower the learning rate") from None
     target.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")

@@ -10,17 +10,20 @@ from noisetune.cli.common import (
     DEFAULT_MLRUNS,
     AddressOption,
     MlrunsOption,
+    SetOption,
     ShareOption,
+    StoreOption,
     TrackingOption,
     console,
-    naming,
     open_home,
+    stages_of,
 )
 
 if TYPE_CHECKING:
     from noisetune.sweep.board import Board
-    from noisetune.sweep.launch import Home, Sweep
+    from noisetune.sweep.home import Home
     from noisetune.sweep.ledger import Ledger
+    from noisetune.sweep.prepared import Sweep
     from noisetune.tracking.tracker import Tracker
 
 
@@ -36,45 +39,47 @@ def register(app: typer.Typer) -> None:
 def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
     name: Annotated[str | None, typer.Option(help="Another name than the file gives.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Put a value over the file's: `--set resources.gpu=0.25`."),
-    ] = None,
+    settings: SetOption = None,
     address: AddressOption = None,
+    store: StoreOption = None,
     share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
-    from noisetune.sweep.config import find_search_space, read_sweep
-    from noisetune.sweep.launch import Sweep, create_ledger, preflight, refuse_taken_name
-    from noisetune.sweep.space import read_space
+    from noisetune.sweep.capacity import check_fits, local_resources
+    from noisetune.sweep.prepared import create_ledger, load_sweep, naming
 
-    config = read_sweep(file, name, settings or ())
-    space_file = find_search_space(config.search_space, file)
-    space = read_space(space_file)
     home = open_home(mlruns)
-    with naming(f"{file} with {space_file}"):
-        refuse_taken_name(home, config.name)
-        prepared = Sweep.prepare(config, space)
-        preflight(prepared)
-        _go(prepared, lambda: create_ledger(home, prepared), home, tracking_uri, address, share)
+    prepared = load_sweep(file, name, settings or (), home)
+    if address is None:
+        with naming(str(file)):
+            check_fits(prepared.config.resources, local_resources(), "this machine")
+    _go(
+        prepared,
+        lambda: create_ledger(home, prepared),
+        home,
+        tracking_uri,
+        address,
+        stages_of(home, store, share),
+    )
 
 
 def resume(
     name: Annotated[str, typer.Argument(help="The sweep's name.")],
     address: AddressOption = None,
+    store: StoreOption = None,
     share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Go on with a sweep that was stopped: nothing that ended runs again."""
-    from noisetune.sweep.launch import open_sweep, preflight
+    from noisetune.sweep.prepared import open_sweep, preflight
 
     home = open_home(mlruns)
     prepared, ledger = open_sweep(home, name)
     preflight(prepared)
-    _go(prepared, lambda: ledger, home, tracking_uri, address, share)
+    _go(prepared, lambda: ledger, home, tracking_uri, address, stages_of(home, store, share))
 
 
 def status(
@@ -82,7 +87,7 @@ def status(
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """Show where a sweep stands."""
-    from noisetune.sweep.launch import open_sweep
+    from noisetune.sweep.prepared import open_sweep
 
     home = open_home(mlruns)
     prepared, ledger = open_sweep(home, name)
@@ -95,7 +100,7 @@ def _go(
     home: "Home",
     tracking_uri: str | None,
     address: str | None,
-    share: bool,
+    stages: str | None,
 ) -> None:
     """Run what is left of a sweep with Ray, tracker and live table; then say what came of it."""
     from noisetune.sweep.launch import ray_session
@@ -110,7 +115,7 @@ def _go(
         artifacts = None if uri.startswith("http") else home.artifacts
         tracker = open_tracker(uri, config.name, outbox, artifacts)
         tracker.sweep("running", flatten(prepared.definition()))
-        board = _run(prepared, ledger, home, tracker, share)
+        board = _run(prepared, ledger, home, tracker, stages)
     for job in board.running.values():
         tracker.interrupted(job.record())
     if board.finished:
@@ -123,7 +128,7 @@ def _go(
 
 
 def _run(
-    prepared: "Sweep", ledger: "Ledger", home: "Home", tracker: "Tracker", share: bool
+    prepared: "Sweep", ledger: "Ledger", home: "Home", tracker: "Tracker", stages: str | None
 ) -> "Board":
     from noisetune.cli.live import LiveTable
     from noisetune.sweep.asking import Asker
@@ -135,7 +140,7 @@ def _run(
     table = LiveTable(console, list(totals), totals, config.objective.metric)
     table.count(prepared.records(ledger))
     with table:
-        return run_board(prepared, ledger, home, [tracker, table], share=share)
+        return run_board(prepared, ledger, home, [tracker, table], store=stages)
 
 
 def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: "Tracker") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from noisetune.config import TrialConfig
 from noisetune.records import MetricPoint
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
 from noisetune.stages.scores import calibration_error, detection_scores, flag_issues
@@ -15,12 +16,15 @@ VERSION = 1
 NAME = "detect"
 
 
-def detect_stage(inputs: Inputs, network: Artifact, origin: StageKey) -> Stage:
-    """Detection with the fine-tuned `network` made under the key `origin`."""
+def detect_key(config: TrialConfig, origin: StageKey) -> StageKey:
+    """What detection with the network made under the key `origin` is stored under."""
+    read = {"finetune": origin.digest, "detect": config.detect.model_dump(mode="json")}
+    return StageKey(NAME, VERSION, read)
+
+
+def detect_stage(inputs: Inputs, network: Artifact, key: StageKey) -> Stage:
+    """Detection with the fine-tuned `network`."""
     settings = inputs.config.detect
-    key = StageKey(
-        NAME, VERSION, {"finetune": origin.digest, "detect": settings.model_dump(mode="json")}
-    )
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         began = time.monotonic()

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from noisetune.config import TrialConfig
+from noisetune.data.base import ImageData
 from noisetune.models.base import Classifier
 from noisetune.records import MetricPoint, Metrics, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
@@ -30,39 +32,39 @@ NAME = "finetune"
 EVALUATION_BATCH = 1024
 
 
-def finetune_stage(
-    inputs: Inputs, encoder: Artifact | None, origin: StageKey | None, epochs: int
-) -> Stage:
-    """The fine-tuning of a trial from the `encoder` after `epochs` epochs under `origin`."""
-    config, data = inputs.config, inputs.data
-    key = StageKey(
-        NAME,
-        VERSION,
-        {
-            "data": data.fingerprint,
-            "name": config.data.name,
-            "mean": data.mean,
-            "std": data.std,
-            "validation_fraction": config.data.validation_fraction,
-            "noise": config.noise.model_dump(mode="json"),
-            "model": config.model.model_dump(mode="json"),
-            "pretrain": None if origin is None else origin.digest,
-            "pretrain_epochs": epochs,
-            "finetune": config.finetune.model_dump(mode="json", exclude={"augment"}),
-            "augment": _augmentation(inputs).model_dump(mode="json"),
-            "runtime": config.runtime.key(),
-            "replicate": config.replicate,
-        },
-    )
+def finetune_key(
+    config: TrialConfig, data: ImageData, origin: StageKey | None, epochs: int
+) -> StageKey:
+    """What fine-tuning from the encoder after `epochs` epochs under `origin` is stored under."""
+    read = {
+        "data": data.fingerprint,
+        "name": config.data.name,
+        "mean": data.mean,
+        "std": data.std,
+        "validation_fraction": config.data.validation_fraction,
+        "noise": config.noise.model_dump(mode="json"),
+        "model": config.model.model_dump(mode="json"),
+        "pretrain": None if origin is None else origin.digest,
+        "pretrain_epochs": epochs,
+        "finetune": config.finetune.model_dump(mode="json", exclude={"augment"}),
+        "augment": _augmentation(config, data).model_dump(mode="json"),
+        "runtime": config.runtime.key(),
+        "replicate": config.replicate,
+    }
+    return StageKey(NAME, VERSION, read)
+
+
+def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> Stage:
+    """The fine-tuning of a trial from `encoder` (None: from random weights)."""
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         return _Finetuning(inputs, key, encoder).run(start, due)
 
-    return Stage(key, config.finetune.epochs, compute)
+    return Stage(key, inputs.config.finetune.epochs, compute)
 
 
-def _augmentation(inputs: Inputs) -> AugmentConfig:
-    return inputs.config.finetune.augment or inputs.data.finetune_augment
+def _augmentation(config: TrialConfig, data: ImageData) -> AugmentConfig:
+    return config.finetune.augment or data.finetune_augment
 
 
 class _Finetuning:
@@ -74,7 +76,7 @@ class _Finetuning:
         self.device = self.runtime.torch_device
         self.seed = derive_seed(key.digest)
         self.mean, self.std = data.mean, data.std
-        self.augment = Augment(_augmentation(inputs), data.size, data.mean, data.std)
+        self.augment = Augment(_augmentation(config, data), data.size, data.mean, data.std)
         with seeded_initialisation(self.seed):
             network = Classifier(config.model.build(data.channels), data.classes)
         if encoder is not None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Generator
 
 from noisetune.records import Event, Waiting
 from noisetune.stages.base import Checkpoint, Stage, Start, points_of
-from noisetune.store import Artifact, Lease, StoreLike
+from noisetune.store import Artifact, Lease, LeaseLost, StageKey, StoreLike
 
 CHECKPOINT_SECONDS = 30.0
 WAIT_SECONDS = 0.5
@@ -28,16 +28,16 @@ def run_stage(
             return found
         lease = store.lease(stage.key)
         if lease is not None:
-            with lease:
-                return (yield from _compute(stage, store, lease, milestones, begun))
+            with _Claim(store, stage.key, lease) as claim:
+                return (yield from _compute(stage, claim, milestones, begun))
         yield Waiting(stage.key.stage)
         time.sleep(WAIT_SECONDS)
 
 
 def _compute(
-    stage: Stage, store: StoreLike, lease: Lease, milestones: Collection[int], begun: Start
+    stage: Stage, claim: "_Claim", milestones: Collection[int], begun: Start
 ) -> Generator[Event, None, Artifact]:
-    start = store.latest(stage.key, stage.total) or begun
+    start = claim.store.latest(stage.key, stage.total) or begun
     if start is not None:
         seen = 0 if begun is None else len(points_of(begun[1]))
         yield from points_of(start[1])[seen:]
@@ -52,11 +52,38 @@ def _compute(
         if not isinstance(event, Checkpoint):
             yield event
             continue
-        store.publish(stage.key, event.step, event.artifact, lease)
+        claim.publish(event)
         if temporary is not None:
-            store.drop(stage.key, temporary)
+            claim.store.drop(stage.key, temporary)
         temporary = None if event.step in milestones else event.step
         last_saved = time.monotonic()
         if event.step == stage.total:
             return event.artifact
     raise AssertionError(f"{stage.key.stage} ended without its last checkpoint")
+
+
+class _Claim:
+    """The right to publish under a key: a lease, taken anew where it lapsed."""
+
+    def __init__(self, store: StoreLike, key: StageKey, lease: Lease) -> None:
+        self.store, self.key, self.lease = store, key, lease
+
+    def publish(self, checkpoint: Checkpoint) -> None:
+        """Publish a checkpoint, unless somebody else has taken the key over.
+
+        A lease lapses while a machine sleeps. Where nobody has taken the key, a new one will do;
+        where somebody has, the computation goes on for its own trial alone.
+        """
+        try:
+            self.store.publish(self.key, checkpoint.step, checkpoint.artifact, self.lease)
+        except LeaseLost:
+            renewed = self.store.lease(self.key)
+            if renewed is not None:
+                self.lease = renewed
+                self.store.publish(self.key, checkpoint.step, checkpoint.artifact, renewed)
+
+    def __enter__(self) -> "_Claim":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lease.release()

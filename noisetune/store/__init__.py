@@ -3,10 +3,12 @@
 from .artifact import Artifact
 from .keys import StageKey
 from .lease import Lease, LeaseInfo, LeaseLost
+from .sizes import UNITS, parse_size
 from .store import NullStore, Store, StoreFull, StoreLike
 from .upkeep import EntryInfo, GcReport, VerifyReport
 
 __all__ = [
+    "UNITS",
     "Artifact",
     "EntryInfo",
     "GcReport",
@@ -19,4 +21,5 @@ __all__ = [
     "StoreFull",
     "StoreLike",
     "VerifyReport",
+    "parse_size",
 ]

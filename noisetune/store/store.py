@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self
 
+from noisetune.errors import UserError
+
 from . import lease as leases
 from . import upkeep
 from .artifact import Artifact, DamagedError, pack, unpack, write_manifest
@@ -31,7 +33,7 @@ from .upkeep import EntryInfo, GcReport, VerifyReport
 LEASE_BYTES = 1024
 
 
-class StoreFull(OSError):  # noqa: N818
+class StoreFull(UserError, OSError):  # noqa: N818
     """No room for what was to be written. Nothing of it is left."""
 
     errno = errno.ENOSPC

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from noisetune.errors import UserError
+from noisetune.store import parse_size
 from noisetune.sweep.pruners import check_pruner
 from noisetune.sweep.samplers import check_sampler
 from noisetune.yaml_files import explain, parse_yaml, read_yaml
 
-NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 SELECTABLE = ("val/accuracy", "val/loss", "train/loss")
 ORACLE = ("test/accuracy", "test/loss", "detect/memorisation")
 
@@ -103,6 +104,7 @@ class SweepConfig(_Section):
     replicates: int = Field(default=3, ge=0)
     resources: Resources = Field(default_factory=Resources)
     max_concurrent: int | None = Field(default=None, ge=1)
+    store_limit: str | None = None
 
     @property
     def seed(self) -> int:
@@ -124,6 +126,13 @@ class SweepConfig(_Section):
     def _sampler(cls, settings: dict[str, Any]) -> dict[str, Any]:
         check_sampler(settings)
         return settings
+
+    @field_validator("store_limit")
+    @classmethod
+    def _size(cls, limit: str | None) -> str | None:
+        if limit is not None:
+            parse_size(limit)
+        return limit
 
     @field_validator("pruner")
     @classmethod

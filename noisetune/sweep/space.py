@@ -23,8 +23,8 @@ Values = Mapping[str, Scalar]
 class Parameter(BaseModel):
     """One parameter in Optuna's own words: `choices`, or `low` and `high` with `log` or `step`.
 
-    It is an integer where `low`, `high` and `step` are written as integers. It is sampled where every
-    field under `when` has the value, or one of the values, given there.
+    It is an integer where `low`, `high` and `step` are written as integers. It is sampled where
+    every field under `when` has the value, or one of the values, given there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

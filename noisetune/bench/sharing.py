@@ -1,0 +1,189 @@
+"""What sharing stages saves: a paper-shaped sweep, shared and each trial for itself."""
+
+import itertools
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep.capacity import fitting_trials
+from noisetune.sweep.config import Resources, parse_sweep
+from noisetune.sweep.home import Home
+from noisetune.sweep.launch import ray_session, run_board
+from noisetune.sweep.prepared import Sweep, create_ledger
+from noisetune.sweep.space import SearchSpace
+
+RATES = (0.2, 0.4, 0.6, 0.8)
+METHODS = ("none", "simclr", "barlow_twins")
+WHEN_PRETRAINED = {"pretrain.method": ("simclr", "barlow_twins")}
+
+
+@dataclass
+class Span:
+    """One trial: what it pre-trains, and when it was handed out, through the gate, and over."""
+
+    method: str
+    epochs: int
+    handed: float
+    gate: float = math.inf
+    over: float = math.inf
+
+
+@dataclass
+class Stopwatch:
+    """Watches a sweep: which pre-training epochs were really computed, and what stages took."""
+
+    computed: set[tuple[float, int]] = field(default_factory=set)
+    made: dict[tuple[str, int], float] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: list[tuple[str, dict[str, float]]] = field(default_factory=list)
+
+    def started(self, trial: TrialRecord) -> None:
+        pretrain = trial.config["pretrain"]
+        epochs = pretrain.get("epochs", 0)
+        self.spans[trial.name] = Span(pretrain["method"], epochs, time.time())
+
+    def point(self, trial: TrialRecord, point: MetricPoint) -> None:
+        span = self.spans[trial.name]
+        if point.stage == "gate":
+            span.gate = time.time()
+        elif point.stage == "pretrain":
+            # A replayed point has its first timestamp: it is no epoch of its own.
+            self.computed.add((point.made, point.step))
+            self.made.setdefault((span.method, point.step), point.made)
+
+    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+        if result is None:
+            raise RuntimeError(f"{trial.name} ended without a result: {trial.reason}")
+        span = self.spans[trial.name]
+        span.over = time.time()
+        self.results[_settings(trial)] = dict(result.metrics())
+        self.seconds.append((span.method, result.seconds))
+
+    def idle_share(self, slots: int) -> float:
+        """Share of slot time that was idle while a trial that was not handed out could have run."""
+        spans = list(self.spans.values())
+        first, last = min(span.handed for span in spans), max(span.over for span in spans)
+        times = sorted(
+            {first, last, *self.made.values()}
+            | {moment for span in spans for moment in (span.handed, span.gate, span.over)}
+        )
+        idle = 0.0
+        for begin, end in itertools.pairwise(moment for moment in times if first <= moment <= last):
+            busy = sum(span.handed <= begin < span.over for span in spans)
+            if busy < slots and any(self._could_start(span, begin) for span in spans):
+                idle += (end - begin) * (slots - busy)
+        return idle / (slots * (last - first))
+
+    def _could_start(self, span: Span, moment: float) -> bool:
+        if span.handed <= moment:
+            return False
+        if span.epochs == 0 or self.made.get((span.method, span.epochs), math.inf) <= moment:
+            return True
+        return not any(
+            other.method == span.method and other.handed <= moment < other.gate
+            for other in self.spans.values()
+        )
+
+
+def paper_shaped(epochs: tuple[int, ...], width: int, name: str) -> Sweep:
+    """2 SSL methods and scratch, 4 noise rates, pre-training epochs crossed with 2 rates."""
+    space = SearchSpace.model_validate(
+        {
+            "conditions": {"noise.rate": RATES, "pretrain.method": METHODS},
+            "parameters": {
+                "pretrain.epochs": {"choices": epochs, "when": WHEN_PRETRAINED},
+                "finetune.lr": {"choices": (1e-3, 3e-3)},
+            },
+        }
+    )
+    config = parse_sweep(
+        {
+            "name": name,
+            "search_space": "sharing",
+            "trial": {
+                "data": {"name": "digits"},
+                "model": {"name": "resnet18", "width": width},
+                "pretrain": {"batch_size": 128, "hidden": 256},
+                "finetune": {"epochs": 10, "batch_size": 128},
+            },
+            "sampler": {"name": "grid"},
+            "pruner": {"name": "none"},
+            "trials_per_condition": 2 * len(epochs),
+            "replicates": 0,
+        },
+        "bench sharing",
+    )
+    return Sweep.prepare(config, space)
+
+
+def measure_sharing(epochs: tuple[int, ...] = (10, 25, 50), width: int = 16) -> dict[str, Any]:
+    """Run the sweep both ways in one Ray session; pairs are each trial for itself, then shared.
+
+    `share_of_bound` is the wall ratio over the best that any order of trials could reach;
+    `idle_share` the part of slot time that was idle while a trial could have run.
+    """
+    with _temporary_home() as home, ray_session(Resources()):
+        slots = fitting_trials(Resources(), ray.cluster_resources(), None)
+        shared, shared_wall = _run(paper_shaped(epochs, width, "shared"), home, share=True)
+        alone, alone_wall = _run(paper_shaped(epochs, width, "alone"), home, share=False)
+    bound = _bound(alone, shared, slots)
+    ratio = alone_wall / shared_wall
+    return {
+        "slots": slots,
+        "trials": len(alone.results),
+        "same_results": alone.results == shared.results,
+        "pretrain_epochs": [len(alone.computed), len(shared.computed)],
+        "pretrain_epochs_ratio": len(alone.computed) / len(shared.computed),
+        "wall_seconds": [alone_wall, shared_wall],
+        "wall_ratio": ratio,
+        "wall_ratio_bound": bound,
+        "share_of_bound": ratio / bound,
+        "idle_share": shared.idle_share(slots),
+    }
+
+
+def _run(sweep: Sweep, home: Home, share: bool) -> tuple[Stopwatch, float]:
+    watch = Stopwatch()
+    began = time.monotonic()
+    store = str(home.stages) if share else None
+    run_board(sweep, create_ledger(home, sweep), home, [watch], store=store)
+    return watch, time.monotonic() - began
+
+
+def _bound(alone: Stopwatch, shared: Stopwatch, slots: int) -> float:
+    """The wall ratio that no order of trials could beat, from the stage times of both runs.
+
+    Each trial for itself, all slots busy, over the larger of: the shared work with all slots
+    busy; the longest pre-training with what must follow it.
+    """
+    everything = sum(sum(seconds.values()) for _, seconds in alone.seconds)
+    # A stored stage tells the time that it took when it was made: the longest is the whole run.
+    pretraining: dict[str, float] = {}
+    after = []
+    for method, seconds in shared.seconds:
+        rest = dict(seconds)
+        spent = rest.pop("pretrain", 0.0)
+        pretraining[method] = max(pretraining.get(method, 0.0), spent)
+        after.append(sum(rest.values()))
+    work = sum(pretraining.values()) + sum(after)
+    chain = max(pretraining.values()) + min(after)
+    return (everything / slots) / max(work / slots, chain)
+
+
+def _settings(trial: TrialRecord) -> str:
+    return repr((sorted(trial.factors.items()), sorted(trial.parameters.items())))
+
+
+@contextmanager
+def _temporary_home() -> Iterator[Home]:
+    with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
+        yield Home(Path(folder))

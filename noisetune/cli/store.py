@@ -1,0 +1,101 @@
+"""`noisetune store`: what the store of stages holds, whether it is sound, and making room."""
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
+
+if TYPE_CHECKING:
+    from noisetune.store import EntryInfo, Store
+
+store = typer.Typer(no_args_is_help=True, help="The store of finished stages.")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="Another store than mlruns/stages: a folder or a URL.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(store, name="store")
+
+
+@store.command("ls", epilog="Example: `noisetune store ls`")
+def list_entries(
+    as_json: JsonOption = False, url: UrlOption = None, mlruns: MlrunsOption = DEFAULT_MLRUNS
+) -> None:
+    """List what is stored: by what it was made, how large it is, when it was last used."""
+    from noisetune.analysis.tables import plain_table
+
+    entries = list(_open(url, mlruns).list())
+    if as_json:
+        print(json.dumps([asdict(entry) for entry in entries], indent=1))
+        return
+    table = plain_table(f"{len(entries)} entries, {_size(sum(each.bytes for each in entries))}")
+    for heading in ("stage", "key", "epochs", "size", "last used", "made from"):
+        table.add_column(heading, overflow="fold", justify="left")
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
+        row = (entry.stage, entry.digest[:8], str(entry.step), _size(entry.bytes), used)
+        table.add_row(*row, _origin(entry))
+    console.print(table)
+
+
+@store.command(epilog="Example: `noisetune store verify`")
+def verify(url: UrlOption = None, mlruns: MlrunsOption = DEFAULT_MLRUNS) -> None:
+    """Read every entry; a damaged one is set aside, and computed again when it is next needed."""
+    report = _open(url, mlruns).verify()
+    console.print(f"{report.checked} entries read, {len(report.damaged)} damaged")
+    for path, reason in report.damaged.items():
+        console.print(f"  {path}: {reason}", soft_wrap=True)
+    if report.damaged:
+        raise typer.Exit(1)
+
+
+@store.command(epilog="Example: `noisetune store gc --max-size 20G`")
+def gc(
+    max_size: Annotated[str, typer.Option(help="Bytes to keep at most: 500M, 20G.")],
+    url: UrlOption = None,
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+) -> None:
+    """Evict the longest unused entries down to a size, never one that a running trial uses."""
+    from noisetune.errors import UserError
+    from noisetune.store import parse_size
+
+    try:
+        limit = parse_size(max_size)
+    except ValueError as error:
+        raise UserError(f"--max-size {error}") from None
+    report = _open(url, mlruns).gc(limit)
+    freed, kept = _size(report.bytes_freed), _size(report.bytes_kept)
+    console.print(f"{len(report.removed)} entries evicted, {freed} freed, {kept} kept")
+
+
+def _open(url: str | None, mlruns: Any) -> "Store":
+    from noisetune.store import Store
+
+    return Store.open(url or open_home(mlruns).stages)
+
+
+def _origin(entry: "EntryInfo") -> str:
+    """In a few words, what an entry was made from."""
+    inputs = entry.inputs
+    if entry.stage == "detect":
+        return f"filter {inputs['detect']['filter_by']} on {inputs['finetune'][:8]}"
+    settings = inputs[entry.stage]
+    words = [settings["method"]] if entry.stage == "pretrain" else [inputs["name"]]
+    words += [f"lr {settings['lr']:.3g}", f"batch {settings['batch_size']}"]
+    if entry.stage == "finetune":
+        noise = " ".join(str(value) for value in inputs["noise"].values())
+        words += [noise, f"on {(inputs['pretrain'] or 'scratch')[:8]}"]
+    return ", ".join([*words, f"replicate {inputs['replicate']}"])
+
+
+def _size(size: int) -> str:
+    from noisetune.store import UNITS
+
+    unit, factor = next((each for each in reversed(UNITS.items()) if size >= each[1]), ("", 1))
+    return f"{size / factor:.1f} {unit}B"

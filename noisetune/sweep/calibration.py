@@ -1,0 +1,91 @@
+"""How fast this machine is at a stage, and how large its results are: measured on a few batches."""
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from noisetune.config import TrialConfig
+from noisetune.data.base import ImageData
+from noisetune.models.base import Classifier
+from noisetune.ssl.base import SSLConfig
+from noisetune.stages.base import Inputs, Stage
+from noisetune.stages.finetune import finetune_key, finetune_stage
+from noisetune.stages.labels import NoisyLabels
+from noisetune.stages.pretrain import pretrain_key, pretrain_stage
+
+BATCHES = 4
+OPTIMIZER_COPIES = {"adam": 2, "adamw": 2, "sgd": 1}
+
+
+@dataclass(frozen=True)
+class Speed:
+    seconds_per_epoch: float
+
+
+def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str, Speed]) -> Speed:
+    """The seconds of an epoch of a stage; what is in `known` already is not measured again."""
+    part = config.pretrain if stage == "pretrain" else config.finetune
+    batch = getattr(part, "batch_size", 1)
+    kind = repr(
+        (stage, config.data, config.model, config.runtime, batch, getattr(part, "method", 0))
+    )
+    if kind not in known:
+        images = min(len(data.x_train), batch * BATCHES)
+        seconds = _epoch_seconds(_small(stage, config, data, images))
+        known[kind] = Speed(seconds * len(data.x_train) / images)
+    return known[kind]
+
+
+def _small(stage: str, config: TrialConfig, data: ImageData, images: int) -> Stage:
+    """The stage on the first few images, for two epochs: the first one warms up."""
+    small = replace(data, x_train=data.x_train[:images], y_train=data.y_train[:images])
+    positions = np.arange(images)
+    held_out = max(1, round(images * config.data.validation_fraction))
+    labels = NoisyLabels(
+        data.y_train.numpy()[:images],
+        data.y_test.numpy(),
+        positions[held_out:],
+        positions[:held_out],
+    )
+    config.runtime.apply()
+    if stage == "pretrain":
+        method, key = config.pretrain, pretrain_key(config, small)
+        assert isinstance(method, SSLConfig)
+        assert key is not None
+        return pretrain_stage(Inputs(config, small, labels), method, key, 2)
+    tuned = config.model_copy(update={"finetune": config.finetune.model_copy(update={"epochs": 2})})
+    return finetune_stage(Inputs(tuned, small, labels), None, finetune_key(tuned, small, None, 0))
+
+
+def _epoch_seconds(stage: Stage) -> float:
+    began = last = time.monotonic()
+    for event in stage.compute(None, lambda step: False):
+        if getattr(event, "step", None) == 1:
+            began = time.monotonic()
+        elif getattr(event, "step", None) == 2:
+            last = time.monotonic()
+            break
+    return last - began
+
+
+def stage_bytes(stage: str, config: TrialConfig, data: ImageData) -> int:
+    """Bytes of a stored result: weights, optimiser state, features or logits."""
+    if stage == "detect":
+        return 8 * len(data.x_test)
+    with torch.device("meta"):
+        backbone = config.model.build(data.channels)
+        if stage == "finetune":
+            weights = _numbers(Classifier(backbone, data.classes))
+            return 4 * (weights + 2 * len(data.x_test) * data.classes)
+        method = config.pretrain
+        assert isinstance(method, SSLConfig)
+        weights = _numbers(backbone) + _numbers(method.build_head(backbone.feature_dim))
+    copies = 1 + OPTIMIZER_COPIES[method.optimizer]
+    return 4 * weights * copies + 2 * len(data.x_train) * backbone.feature_dim
+
+
+def _numbers(module: nn.Module) -> int:
+    return sum(tensor.numel() for tensor in module.state_dict().values())

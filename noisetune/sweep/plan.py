@@ -1,0 +1,198 @@
+"""What a sweep will do, before it does: trials, stage runs with and without sharing, time, disk."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from optuna.storages import InMemoryStorage
+
+from noisetune.config import TrialConfig
+from noisetune.data.base import DataConfig, ImageData
+from noisetune.records import MetricPoint, Metrics, TrialResult
+from noisetune.ssl.base import SSLConfig
+from noisetune.stages.detect import detect_key
+from noisetune.stages.finetune import finetune_key
+from noisetune.stages.pretrain import pretrain_key
+from noisetune.store import StageKey, StoreLike
+from noisetune.sweep.board import Board
+from noisetune.sweep.calibration import Speed, calibrate, stage_bytes
+from noisetune.sweep.capacity import fitting_trials
+from noisetune.sweep.ledger import Ledger
+from noisetune.sweep.prepared import Sweep
+
+EXACT_SAMPLERS = ("grid", "random", "qmc")
+# Trials side by side share caches and memory; a calibration runs alone.
+SLOWER, FASTER = 1.6, 0.9
+
+
+@dataclass(frozen=True)
+class StageCount:
+    """Runs and epochs of a stage: every trial for itself, shared, and what the store has."""
+
+    runs_unshared: int
+    runs: int
+    epochs_unshared: int
+    epochs: int
+    stored: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Counts are upper bounds where a pruner stops trials, and expectations unless `exact`.
+
+    `hours` and `gpu_hours` are ranges, None where nothing was measured; `disk_bytes` is what the
+    store will hold of it.
+    """
+
+    sweep: str
+    conditions: int
+    search_trials: int
+    replicates: int
+    slots: int
+    exact: bool
+    stages: dict[str, StageCount]
+    hours: tuple[float, float] | None
+    gpu_hours: tuple[float, float] | None
+    disk_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One stage that a trial needs: `steps` epochs under a key."""
+
+    key: StageKey
+    steps: int
+    config: TrialConfig
+
+
+def make_plan(
+    sweep: Sweep, resources: Mapping[str, float], store: StoreLike, measure: bool = True
+) -> Plan:
+    """Count what a sweep does by handing out all its trials to nobody; starts nothing.
+
+    Samplers that learn are replaced by random sampling, which asks for as many trials.
+    """
+    kinds, trials = _trials(sweep)
+    data = _load(trials)
+    work = [each for trial in trials for each in _stages(trial, data[trial.data])]
+    slots = fitting_trials(sweep.config.resources, resources, sweep.config.max_concurrent)
+    left = {key: _left(key, list(steps), store) for key, (steps, _) in _by_key(work).items()}
+    hours = gpu_hours = None
+    if measure:
+        seconds = _seconds(work, left, data)
+        hours = _range(seconds / slots / 3600)
+        gpu_hours = _range(seconds * sweep.config.resources.gpu / 3600)
+    name = sweep.config.sampler.get("name", "tpe")
+    return Plan(
+        sweep=sweep.config.name,
+        conditions=len(sweep.conditions),
+        search_trials=kinds["search"],
+        replicates=kinds["replicate"],
+        slots=slots,
+        exact=name in EXACT_SAMPLERS and sweep.config.pruner.get("name") == "none",
+        stages={
+            stage: _count([each for each in work if each.key.stage == stage], left)
+            for stage in ("pretrain", "finetune", "detect")
+        },
+        hours=hours,
+        gpu_hours=gpu_hours,
+        disk_bytes=_disk(work, left, data),
+    )
+
+
+def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
+    """Every trial that the board hands out when each ends as well as the other."""
+    learns = sweep.config.sampler.get("name", "tpe") not in EXACT_SAMPLERS
+    sampler = {"name": "random", "seed": sweep.config.seed} if learns else sweep.config.sampler
+    config = sweep.config.model_copy(update={"sampler": sampler, "pruner": {"name": "none"}})
+    ledger = Ledger.create(InMemoryStorage(), config.name, {})
+    board = Board(config, sweep.conditions, ledger)
+    kinds, trials = {"search": 0, "replicate": 0}, []
+    while (job := board.next()) is not None:
+        kinds[job.kind] += 1
+        trials.append(job.config)
+        same: Metrics = {config.objective.metric: 0.5}
+        board.report(job, [MetricPoint("finetune", job.config.finetune.epochs, same)])
+        board.complete(job, TrialResult({}, {}, {}, {}, {}))
+    return kinds, trials
+
+
+def _load(trials: list[TrialConfig]) -> dict[DataConfig, ImageData]:
+    return {data: data.load() for data in dict.fromkeys(trial.data for trial in trials)}
+
+
+def _stages(config: TrialConfig, data: ImageData) -> Iterator[_Work]:
+    origin, epochs = pretrain_key(config, data), 0
+    if origin is not None:
+        assert isinstance(config.pretrain, SSLConfig)
+        epochs = config.pretrain.epochs
+        yield _Work(origin, epochs, config)
+    tuning = finetune_key(config, data, origin, epochs)
+    yield _Work(tuning, config.finetune.epochs, config)
+    yield _Work(detect_key(config, tuning), 0, config)
+
+
+def _by_key(work: list[_Work]) -> dict[StageKey, tuple[set[int], TrialConfig]]:
+    """The steps that are wanted of each key, and a configuration that wants it."""
+    wanted: dict[str, tuple[StageKey, set[int], TrialConfig]] = {}
+    for each in work:
+        wanted.setdefault(each.key.digest, (each.key, set(), each.config))[1].add(each.steps)
+    return {key: (steps, config) for key, steps, config in wanted.values()}
+
+
+def _left(key: StageKey, wanted: list[int], store: StoreLike) -> tuple[int, int, int]:
+    """Entries to make, epochs to compute for them, and entries that the store has."""
+    there = set(store.steps(key))
+    entries = epochs = stored = 0
+    for step in sorted(wanted):
+        if step in there:
+            stored += 1
+            continue
+        epochs += step - max((before for before in there if before <= step), default=0)
+        entries += 1
+        there.add(step)
+    return entries, epochs, stored
+
+
+def _count(work: list[_Work], left: Mapping[StageKey, tuple[int, int, int]]) -> StageCount:
+    mine = [left[key] for key in _by_key(work)]
+    return StageCount(
+        runs_unshared=len(work),
+        runs=sum(entries > 0 for entries, _, _ in mine),
+        epochs_unshared=sum(each.steps for each in work),
+        epochs=sum(epochs for _, epochs, _ in mine),
+        stored=sum(stored for _, _, stored in mine),
+    )
+
+
+def _seconds(
+    work: list[_Work],
+    left: Mapping[StageKey, tuple[int, int, int]],
+    data: Mapping[DataConfig, ImageData],
+) -> float:
+    """Seconds of all stages one after the other, from a short measurement of each kind."""
+    speeds: dict[str, Speed] = {}
+    total = 0.0
+    for key, (_, config) in _by_key(work).items():
+        if key.stage != "detect" and left[key][1]:
+            speed = calibrate(key.stage, config, data[config.data], speeds)
+            total += left[key][1] * speed.seconds_per_epoch
+    return total
+
+
+def _range(estimate: float) -> tuple[float, float]:
+    return estimate * FASTER, estimate * SLOWER
+
+
+def _disk(
+    work: list[_Work],
+    left: Mapping[StageKey, tuple[int, int, int]],
+    data: Mapping[DataConfig, ImageData],
+) -> int:
+    return sum(
+        left[key][0] * stage_bytes(key.stage, config, data[config.data])
+        for key, (_, config) in _by_key(work).items()
+    )

@@ -1,0 +1,124 @@
+"""A sweep made ready: read, crossed, validated, and looked up again; nothing of it runs here."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from noisetune.analysis.statistics import diagonally_dominant
+from noisetune.data.base import DataConfig, ImageData
+from noisetune.errors import UserError
+from noisetune.records import TrialRecord
+from noisetune.sweep.conditions import Condition, cross, validate, with_designs
+from noisetune.sweep.config import SweepConfig, find_search_space, parse_sweep, read_sweep
+from noisetune.sweep.home import Home
+from noisetune.sweep.ledger import Ledger, journal, name_taken
+from noisetune.sweep.space import SearchSpace, read_space
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A validated sweep with its conditions."""
+
+    config: SweepConfig
+    space: SearchSpace
+    conditions: list[Condition]
+
+    @classmethod
+    def prepare(cls, config: SweepConfig, space: SearchSpace) -> "Sweep":
+        """Cross the conditions and build a trial at every corner; UserError for what is wrong."""
+        conditions = cross(space, config.trial)
+        if config.pretraining_designs is not None:
+            conditions = with_designs(conditions, config.pretraining_designs, config.seed)
+        validate(conditions)
+        _check_grid(config, conditions)
+        return cls(config, space, conditions)
+
+    def definition(self) -> dict[str, Any]:
+        return {
+            "sweep": self.config.model_dump(mode="json"),
+            "space": self.space.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_definition(cls, definition: dict[str, Any]) -> "Sweep":
+        config = parse_sweep(definition["sweep"], "ledger")
+        return cls.prepare(config, SearchSpace.model_validate(definition["space"]))
+
+    def records(self, ledger: Ledger) -> list[TrialRecord]:
+        return ledger.records([(each.name, each.factors) for each in self.conditions])
+
+
+def load_sweep(
+    file: Path, name: str | None = None, settings: Sequence[str] = (), home: Home | None = None
+) -> Sweep:
+    """The sweep in a file, with its search space and its data looked at, before anything starts.
+
+    UserError, naming the files, for all that is wrong; with `home`, also for a name taken there.
+    """
+    config = read_sweep(file, name, settings)
+    space_file = find_search_space(config.search_space, file)
+    space = read_space(space_file)
+    with naming(f"{file} with {space_file}"):
+        if home is not None and home.ledger_file(config.name).is_file():
+            raise name_taken(config.name)
+        sweep = Sweep.prepare(config, space)
+        preflight(sweep)
+    return sweep
+
+
+@contextmanager
+def naming(files: str) -> Iterator[None]:
+    """A user's mistake that comes to light inside names the files that it is in."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{files}: {error}") from None
+
+
+def open_sweep(home: Home, name: str) -> tuple[Sweep, Ledger]:
+    """A sweep that was started before; UserError, with those there are, where it was not."""
+    if not home.ledger_file(name).is_file():
+        there = ", ".join(home.names()) or "none yet"
+        raise UserError(f"no sweep {name!r} in {home.root / 'sweeps'}; there are: {there}")
+    ledger = Ledger.open(journal(home.ledger_file(name)), name)
+    return Sweep.from_definition(ledger.definition), ledger
+
+
+def create_ledger(home: Home, sweep: Sweep) -> Ledger:
+    """The ledger of a new sweep; UserError where its name is taken."""
+    file = home.ledger_file(sweep.config.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return Ledger.create(journal(file), sweep.config.name, sweep.definition())
+
+
+def preflight(sweep: Sweep) -> None:
+    """Refuse, before anything starts, data that cannot be read, a device that a trial does not
+    have, and labels that tell nothing."""
+    objective, resources = sweep.config.objective, sweep.config.resources
+    loaded: dict[DataConfig, ImageData] = {}
+    for condition in sweep.conditions:
+        trial = condition.trial(next(iter(condition.corners())))
+        trial.resolve(resources.cpu, resources.gpu)
+        if trial.data not in loaded:
+            loaded[trial.data] = trial.data.load()
+        matrix = trial.noise.transition_matrix(loaded[trial.data].classes)
+        noisy = not objective.oracle and not objective.allow_uninformative
+        if noisy and not diagonally_dominant(matrix):
+            raise UserError(
+                f"objective.metric: {objective.metric} in condition {condition.name}: with this "
+                "noise a wrong label is as frequent as the right one, so noisy labels choose "
+                "nothing; lower the rate, or set objective.allow_uninformative: true"
+            )
+
+
+def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
+    if config.sampler.get("name") != "grid":
+        return
+    for condition in conditions:
+        for field, parameter in condition.parameters.items():
+            try:
+                parameter.grid_values()
+            except ValueError as error:
+                raise UserError(f"parameters: {field}: {error}") from None
