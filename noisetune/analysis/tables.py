@@ -53,12 +53,18 @@ def summarise(records: Sequence[TrialRecord], maximize: bool) -> list[ConditionS
 
 def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary:
     complete = [record for record in records if record.state == "complete"]
-    again = [record for record in complete if record.kind == "replicate"]
+    winner = winner_of(complete, maximize)
+    # An extended search may have found another winner than the one that was run again before.
+    again = [
+        record
+        for record in complete
+        if record.kind == "replicate" and winner and record.parameters == winner.parameters
+    ]
     return ConditionSummary(
         name=records[0].condition,
         factors=records[0].factors,
         counts=Counter(record.state for record in records if record.kind == "search"),
-        winner=winner_of(complete, maximize),
+        winner=winner,
         replicates={choice: _accuracies(again, choice) for choice in CHOICES},
         replicate_objectives={
             record.seed: record.objective for record in again if record.objective is not None

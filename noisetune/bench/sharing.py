@@ -15,9 +15,10 @@ import ray
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.capacity import fitting_trials
 from noisetune.sweep.config import Resources, parse_sweep
+from noisetune.sweep.driver import claim_sweep
 from noisetune.sweep.home import Home
 from noisetune.sweep.launch import ray_session, run_board
-from noisetune.sweep.prepared import Sweep, create_ledger
+from noisetune.sweep.prepared import Sweep, drive_ledger
 from noisetune.sweep.space import SearchSpace
 
 RATES = (0.2, 0.4, 0.6, 0.8)
@@ -155,7 +156,8 @@ def _run(sweep: Sweep, home: Home, share: bool) -> tuple[Stopwatch, float]:
     watch = Stopwatch()
     began = time.monotonic()
     store = str(home.stages) if share else None
-    run_board(sweep, create_ledger(home, sweep), home, [watch], store=store)
+    with claim_sweep(home, sweep.config.name) as lease:
+        run_board(sweep, drive_ledger(home, sweep, lease), home, [watch], store=store)
     return watch, time.monotonic() - began
 
 

@@ -1,6 +1,5 @@
 """`noisetune sweep`, `resume` and `status`."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,13 +25,18 @@ if TYPE_CHECKING:
     from noisetune.sweep.prepared import Sweep
     from noisetune.tracking.tracker import Tracker
 
+INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+
 
 def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples: `noisetune sweep sweeps/quickstart.yaml`, "
         "`noisetune sweep sweeps/quickstart.yaml --name second-try`"
     )(sweep)
-    app.command(epilog="Example: `noisetune resume quickstart`")(resume)
+    app.command(
+        epilog="Examples: `noisetune resume quickstart`, "
+        "`noisetune resume quickstart --set trials_per_condition=12`"
+    )(resume)
     app.command(epilog="Example: `noisetune status quickstart`")(status)
 
 
@@ -40,6 +44,9 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
     name: Annotated[str | None, typer.Option(help="Another name than the file gives.")] = None,
     settings: SetOption = None,
+    again: Annotated[
+        bool, typer.Option("--resume", help="Go on with the sweep of this name, if there is one.")
+    ] = False,
     address: AddressOption = None,
     store: StoreOption = None,
     share: ShareOption = True,
@@ -47,39 +54,34 @@ def sweep(
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
-    from noisetune.sweep.capacity import check_fits, local_resources
-    from noisetune.sweep.prepared import create_ledger, load_sweep, naming
+    from noisetune.sweep.prepared import load_sweep, refuse_taken
 
     home = open_home(mlruns)
-    prepared = load_sweep(file, name, settings or (), home)
-    if address is None:
-        with naming(str(file)):
-            check_fits(prepared.config.resources, local_resources(), "this machine")
-    _go(
-        prepared,
-        lambda: create_ledger(home, prepared),
-        home,
-        tracking_uri,
-        address,
-        stages_of(home, store, share),
-    )
+    prepared = load_sweep(file, name, settings or ())
+    if not again:
+        refuse_taken(home, prepared.config.name)
+    _go(prepared, home, tracking_uri, address, stages_of(home, store, share))
 
 
 def resume(
     name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    settings: SetOption = None,
     address: AddressOption = None,
     store: StoreOption = None,
     share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
 ) -> None:
-    """Go on with a sweep that was stopped: nothing that ended runs again."""
+    """Go on with a sweep that was stopped or is to grow: nothing that ended runs again.
+
+    With `--set` it grows: trials_per_condition, replicates, budget, resources, patience.
+    """
     from noisetune.sweep.prepared import open_sweep, preflight
 
     home = open_home(mlruns)
-    prepared, ledger = open_sweep(home, name)
+    prepared, _ = open_sweep(home, name, settings or ())
     preflight(prepared)
-    _go(prepared, lambda: ledger, home, tracking_uri, address, stages_of(home, store, share))
+    _go(prepared, home, tracking_uri, address, stages_of(home, store, share))
 
 
 def status(
@@ -96,35 +98,64 @@ def status(
 
 def _go(
     prepared: "Sweep",
-    open_ledger: Callable[[], "Ledger"],
     home: "Home",
     tracking_uri: str | None,
     address: str | None,
     stages: str | None,
 ) -> None:
     """Run what is left of a sweep with Ray, tracker and live table; then say what came of it."""
+    from noisetune.errors import UserError
+    from noisetune.sweep.driver import claim_sweep
     from noisetune.sweep.launch import ray_session
-    from noisetune.tracking.tracker import flatten, open_tracker
+    from noisetune.sweep.prepared import drive_ledger
+    from noisetune.tracking.tracker import check_tracking
 
     config = prepared.config
-    console.print(f"starting Ray {f'at {address}' if address else 'on this machine'} ...")
-    with ray_session(config.resources, address):
-        ledger = open_ledger()
-        uri = tracking_uri or home.tracking_uri
-        outbox = home.sweep(config.name) / "outbox.jsonl"
-        artifacts = None if uri.startswith("http") else home.artifacts
-        tracker = open_tracker(uri, config.name, outbox, artifacts)
-        tracker.sweep("running", flatten(prepared.definition()))
-        board = _run(prepared, ledger, home, tracker, stages)
-    for job in board.running.values():
+    uri = tracking_uri or home.tracking_uri
+    artifacts = None if uri.startswith("http") else home.artifacts
+    with claim_sweep(home, config.name) as lease:
+        check_tracking(uri, config.name, artifacts)
+        console.print(f"starting Ray {f'at {address}' if address else 'on this machine'} ...")
+        with ray_session(config.resources, address):
+            ledger = drive_ledger(home, prepared, lease)
+            tracker = _tracker(prepared, ledger, home, uri, artifacts)
+            board = _run(prepared, ledger, home, tracker, stages)
+        if board.superseded:
+            tracker.abandon()
+            raise UserError(f"sweep {config.name!r}: {board.stopped}; this one has ended")
+        _close(prepared, ledger, board, tracker)
+    show_results(prepared, ledger)
+    _next_commands(config.name, board)
+    if not board.finished and board.stopped is None:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _tracker(
+    prepared: "Sweep", ledger: "Ledger", home: "Home", uri: str, artifacts: Path | None
+) -> "Tracker":
+    """A tracker that has caught up with the ledger."""
+    from noisetune.tracking.tracker import flatten, open_tracker
+
+    name = prepared.config.name
+    tracker = open_tracker(uri, name, home.sweep(name) / "outbox.jsonl", artifacts)
+    tracker.sweep("running", flatten(prepared.definition()))
+    tracker.catch_up(prepared.records(ledger))
+    return tracker
+
+
+def _close(prepared: "Sweep", ledger: "Ledger", board: "Board", tracker: "Tracker") -> None:
+    """Say the last words to MLflow, and wait until it has them."""
+    for job in board.left:
         tracker.interrupted(job.record())
     if board.finished:
         _publish_best(prepared, ledger, tracker)
     tracker.sweep("complete" if board.finished else "interrupted", {})
     if not tracker.close():
-        console.print(f"MLflow did not take everything yet; the rest waits in {outbox}")
-    show_results(prepared, ledger)
-    _next_commands(config.name, board.finished, len(board.running))
+        console.print(
+            f"MLflow did not take everything: {tracker.left} messages wait in "
+            f"{tracker.outbox.path}; `noisetune resume {prepared.config.name}` delivers them",
+            soft_wrap=True,
+        )
 
 
 def _run(
@@ -178,15 +209,17 @@ def show_results(prepared: "Sweep", ledger: "Ledger") -> None:
         console.print(comparisons)
 
 
-def _next_commands(name: str, finished: bool, running: int) -> None:
-    lines: Sequence[str] = (
-        f"noisetune best {name} --export best/{name}   the winners as files to run again",
-        "noisetune ui" + " " * (len(name) * 2 + 18) + "   compare the runs in MLflow",
-    )
-    if not finished:
-        console.print(f"stopped; {running} trials had not ended. Go on with:")
-        lines = (f"noisetune resume {name}",)
-    else:
+def _next_commands(name: str, board: "Board") -> None:
+    """What to type next."""
+    if board.finished:
+        export = f"noisetune best {name} --export best/{name}"
+        lines = {export: "the winners as files to run again", "noisetune ui": "compare the runs"}
         console.print("next:")
-    for line in lines:
-        console.print(f"  {line}", highlight=False, soft_wrap=True)
+    else:
+        why = f" ({board.stopped})" if board.stopped else ""
+        console.print(f"stopped{why}; {len(board.left)} trials had not ended. Go on with:")
+        lines = {f"noisetune resume {name}": "with --set for a larger budget"}
+        if board.stopped is None:
+            lines = {f"noisetune resume {name}": ""}
+    for command, meaning in lines.items():
+        console.print(f"  {command:<60} {meaning}", highlight=False, soft_wrap=True)

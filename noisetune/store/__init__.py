@@ -1,6 +1,7 @@
 """Stages computed once and shared: keys, artifacts, leases and the store that holds them."""
 
 from .artifact import Artifact
+from .folder_leases import FolderLeases
 from .keys import StageKey
 from .lease import Lease, LeaseInfo, LeaseLost
 from .sizes import UNITS, parse_size
@@ -11,6 +12,7 @@ __all__ = [
     "UNITS",
     "Artifact",
     "EntryInfo",
+    "FolderLeases",
     "GcReport",
     "Lease",
     "LeaseInfo",

@@ -14,17 +14,20 @@ from noisetune.records import TrialRecord
 from noisetune.seeds import derive_seed
 from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
-from noisetune.sweep.ledger import Kind, Ledger, trial_name
+from noisetune.sweep.ledger import WARM, Kind, Ledger, own_trials, trial_name
 from noisetune.sweep.pruners import build_pruner
 from noisetune.sweep.samplers import SEQUENTIAL, build_sampler, split
 from noisetune.sweep.space import Scalar
+
+GPU_SHARE = "gpu_share"
 
 
 @dataclass
 class Job:
     """A trial that was asked for. `pretraining` is the digest of what it computes, until it has.
 
-    `reported` are the epochs that Optuna was told of before the sweep was interrupted.
+    `reported` are the epochs that Optuna was told of before the sweep was interrupted; `gpu` is
+    its share of a GPU, which grows when its memory runs out.
     """
 
     condition: Condition
@@ -38,6 +41,7 @@ class Job:
     reported: frozenset[int] = frozenset()
     best: float | None = None
     open: bool = True
+    gpu: float = 0.0
 
     @property
     def name(self) -> str:
@@ -73,10 +77,13 @@ class Asker:
                 ledger.study(each.name, "replicate", direction, None) for each in self.conditions
             ],
         }
+        for condition, study in zip(self.conditions, self.studies["search"], strict=True):
+            self._prepare(condition, study, ledger)
+        self.search_ended = False
         self.asked: dict[Kind, list[int]] = {}
         self.ended: dict[Kind, list[int]] = {}
         for kind, studies in self.studies.items():
-            states = [[trial.state for trial in study.get_trials(False)] for study in studies]
+            states = [[trial.state for trial in own_trials(study)] for study in studies]
             self.asked[kind] = [len(each) for each in states]
             self.ended[kind] = [sum(state.is_finished() for state in each) for each in states]
 
@@ -84,10 +91,12 @@ class Asker:
         """How many search trials a condition gets: a fixed recipe with replicates needs none."""
         if not condition.parameters:
             return 0 if self.config.replicates else 1
+        size: float = self.config.trials_per_condition
         if split(self.config.sampler)[0] == "grid":
-            points = math.prod(map(len, grid(condition).values()))
-            return min(self.config.trials_per_condition, points)
-        return self.config.trials_per_condition
+            size = min(size, math.prod(map(len, grid(condition).values())))
+        if self.search_ended:
+            size = min(size, self.asked["search"][condition.index])
+        return int(min(size, self._stalled_at(condition)))
 
     def search(self) -> Job | None:
         """The next search trial, of the condition with the fewest; None where all were asked."""
@@ -108,21 +117,34 @@ class Asker:
     def replicate(self) -> Job | None:
         """The next replicate of a condition whose search is over; None where there is none."""
         for condition in self.conditions:
-            number = self.asked["replicate"][condition.index]
-            if number < self.config.replicates and self._searched(condition):
-                winner = self.winner(condition)
-                if winner is None and self.search_size(condition):
-                    continue
+            if self._replicates_left(condition):
                 self.asked["replicate"][condition.index] += 1
                 trial = self.studies["replicate"][condition.index].ask()
-                return self._replicate(condition, trial, winner)
+                return self._replicate(condition, trial)
         return None
+
+    def replicates_to_come(self) -> int:
+        """Replicates that are not asked for yet, also of conditions whose search goes on."""
+        return sum(
+            self._replicates_left(each) if self._searched(each) else self.config.replicates
+            for each in self.conditions
+        )
+
+    def asked_in_all(self) -> int:
+        return sum(map(sum, self.asked.values()))
+
+    def all_searched(self) -> bool:
+        return all(map(self._searched, self.conditions))
+
+    def end_search(self) -> None:
+        """Ask for no more search trials: what is left of the budget is for replicates."""
+        self.search_ended = True
 
     def interrupted(self) -> Iterator[tuple[Condition, Kind, FrozenTrial]]:
         """The trials that the ledger says are running: nobody runs them any more."""
         for kind, studies in self.studies.items():
             for condition, study in zip(self.conditions, studies, strict=True):
-                for trial in study.get_trials(False, (TrialState.RUNNING,)):
+                for trial in own_trials(study, (TrialState.RUNNING,)):
                     yield condition, kind, trial
 
     def take_up(self, condition: Condition, kind: Kind, frozen: FrozenTrial) -> Job:
@@ -133,10 +155,13 @@ class Asker:
             parameters = frozen.user_attrs["parameters"]
             trial = optuna.Trial(study, frozen._trial_id)
             reported = frozenset(frozen.intermediate_values)
-            return Job(condition, kind, trial, study, config, parameters, reported=reported)
+            gpu = frozen.user_attrs.get(GPU_SHARE, self.config.resources.gpu)
+            return Job(
+                condition, kind, trial, study, config, parameters, reported=reported, gpu=gpu
+            )
         if kind == "replicate":
             trial = optuna.Trial(study, frozen._trial_id)
-            return self._replicate(condition, trial, self.winner(condition))
+            return self._replicate(condition, trial)
         study.sampler = self._sampler(condition, frozen.number)
         study.sampler.before_trial(study, frozen)
         return self._suggest(condition, optuna.Trial(study, frozen._trial_id))
@@ -144,7 +169,7 @@ class Asker:
     def winner(self, condition: Condition) -> FrozenTrial | None:
         """The best complete search trial by the objective; the earlier one of equals."""
         study = self.studies["search"][condition.index]
-        done = study.get_trials(False, (TrialState.COMPLETE,))
+        done = own_trials(study, (TrialState.COMPLETE,))
         sign = -1 if self.config.objective.maximize else 1
         return min(
             done, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None
@@ -152,14 +177,54 @@ class Asker:
 
     def everything_asked(self) -> bool:
         """Whether no search trial and no replicate is left to ask for."""
-        for condition in self.conditions:
-            if self.asked["search"][condition.index] < self.search_size(condition):
-                return False
-            if self.asked["replicate"][condition.index] < self.config.replicates:
-                possible = not self.search_size(condition) or self.winner(condition) is not None
-                if possible or not self._searched(condition):
-                    return False
-        return True
+        return self.all_searched() and not any(map(self._replicates_left, self.conditions))
+
+    def _replicates_left(self, condition: Condition) -> int:
+        """Replicates of a condition's winner to ask for; 0 while it is searched, or has none."""
+        if not self.config.replicates or not self._searched(condition):
+            return 0
+        winner = self.winner(condition)
+        if winner is None and condition.parameters:
+            return 0
+        return max(0, self.config.replicates - len(self._replicated(condition, winner)))
+
+    def _replicated(self, condition: Condition, winner: FrozenTrial | None) -> list[FrozenTrial]:
+        """The replicates of this winner; an extended search may have found another one since."""
+        wanted = {} if winner is None else winner.user_attrs["parameters"]
+        study = self.studies["replicate"][condition.index]
+        return [
+            trial
+            for trial in own_trials(study)
+            if trial.user_attrs.get("parameters", wanted) == wanted
+        ]
+
+    def _stalled_at(self, condition: Condition) -> float:
+        """After how many trials the search ends because `patience` of them improved nothing."""
+        patience = self.config.patience
+        if patience is None:
+            return math.inf
+        trials = own_trials(self.studies["search"][condition.index])
+        ended = [trial for trial in trials if trial.state.is_finished()]
+        winner = self.winner(condition)
+        if winner is None or sum(trial.number > winner.number for trial in ended) < patience:
+            return math.inf
+        return len(trials)
+
+    def _prepare(self, condition: Condition, study: optuna.Study, ledger: Ledger) -> None:
+        """Bring in what earlier sweeps found here, and what the user wants to be tried first."""
+        there = {trial.user_attrs.get(WARM) for trial in study.get_trials(False)}
+        for name in self.config.warm_start:
+            for number, (trial, parameters) in enumerate(ledger.earlier(name, condition.name)):
+                mark = f"{name} {number}"
+                known = set(parameters) == set(condition.parameters)
+                if mark not in there and known and trial.value is not None:
+                    study.add_trial(_warm(trial, parameters, condition, mark))
+        for values in self.config.enqueue:
+            mine = {
+                field: value for field, value in values.items() if field in condition.parameters
+            }
+            if mine:
+                study.enqueue_trial(mine, skip_if_exists=True)
 
     def _searched(self, condition: Condition) -> bool:
         ended, asked = (count["search"][condition.index] for count in (self.ended, self.asked))
@@ -172,11 +237,13 @@ class Asker:
                 values[name] = _suggest(trial, name, parameter.distribution())
         return self._job(condition, "search", trial, condition.real_values(values), 0)
 
-    def _replicate(
-        self, condition: Condition, trial: optuna.Trial, winner: FrozenTrial | None
-    ) -> Job:
+    def _replicate(self, condition: Condition, trial: optuna.Trial) -> Job:
+        winner = self.winner(condition)
         values = {} if winner is None else winner.user_attrs["parameters"]
-        return self._job(condition, "replicate", trial, values, trial.number + 1)
+        before = [
+            each for each in self._replicated(condition, winner) if each.number < trial.number
+        ]
+        return self._job(condition, "replicate", trial, values, len(before) + 1)
 
     def _job(
         self,
@@ -192,7 +259,7 @@ class Asker:
         # Written last: a trial that has its configuration in the ledger is whole.
         trial.set_user_attr("config", config.to_json())
         study = self.studies[kind][condition.index]
-        return Job(condition, kind, trial, study, config, parameters)
+        return Job(condition, kind, trial, study, config, parameters, gpu=resources.gpu)
 
     def _sampler(self, condition: Condition, number: int) -> BaseSampler:
         name, _ = split(self.config.sampler)
@@ -204,6 +271,18 @@ class Asker:
 def grid(condition: Condition) -> dict[str, list[Scalar]]:
     """The values of each parameter that a grid crosses: its choices, or its ends and steps."""
     return {name: list(each.grid_values()) for name, each in condition.parameters.items()}
+
+
+def _warm(
+    trial: FrozenTrial, parameters: dict[str, Scalar], condition: Condition, mark: str
+) -> FrozenTrial:
+    """An earlier sweep's trial as one that this study has seen, but that is not of this sweep."""
+    return optuna.trial.create_trial(
+        params=parameters,
+        distributions={name: condition.parameters[name].distribution() for name in parameters},
+        value=trial.value,
+        user_attrs={WARM: mark},
+    )
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Scalar:

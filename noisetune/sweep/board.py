@@ -2,14 +2,17 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
 from optuna.trial import TrialState
 
 from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
-from noisetune.sweep.asking import Asker, Job
+from noisetune.store import LeaseLost
+from noisetune.sweep.asking import GPU_SHARE, Asker, Job
+from noisetune.sweep.budget import Spending
 from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
 from noisetune.sweep.gate import STAGE as GATE
@@ -36,6 +39,7 @@ class Board:
 
     Everything it knows comes from the ledger, so a new board over an old ledger goes on where
     the last one stopped. Trials whose encoder another one is about to compute are held back.
+    `stopped` says why the board hands out nothing any more: a budget, or another driver.
     """
 
     def __init__(
@@ -45,61 +49,120 @@ class Board:
         ledger: Ledger,
         watchers: Sequence[Watcher] = (),
         order: Order | None = None,
+        slots: int = 1,
     ) -> None:
-        self.config, self.watchers = config, watchers
+        self.config, self.watchers, self.slots = config, watchers, slots
         self.asker = Asker(config, conditions, ledger)
         self.order = order or Order(None)
         self.gate = Gate(config.pretrain_gate)
+        self.spending = Spending(config.budget, ledger)
         self.interrupted = deque(self.asker.interrupted())
         self.held: list[Job] = []
         self.running: dict[str, Job] = {}
+        self.left: list[Job] = []
+        self.stopped: str | None = None
+        self._cut: str | None = None
+        self.superseded = False
 
     @property
     def conditions(self) -> list[Condition]:
         return self.asker.conditions
 
-    def next(self) -> Job | None:
-        """The next trial to run; None where nothing can start until another trial ends."""
-        job = self._first_that_can_start()
-        if job is not None:
-            key = self.order.key(job.config)
-            job.pretraining = None if key is None else key.digest
-            self.running[job.name] = job
-            for watcher in self.watchers:
-                watcher.started(job.record())
-        return job
-
     @property
     def finished(self) -> bool:
         """Whether every trial and replicate has been handed out and has ended."""
-        busy = self.running or self.held or self.interrupted
-        return not busy and self.asker.everything_asked()
+        busy = self.running or self.held or self.interrupted or self.left
+        cut_short = self.stopped is not None or self._cut is not None
+        return not busy and not cut_short and self.asker.everything_asked()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to hand out or to wait for."""
+        return self.finished or (self.stopped is not None and not self.running)
+
+    def next(self) -> Job | None:
+        """The next trial to run; None where nothing can start until another trial ends."""
+        with self._fenced():
+            self._look_at_budget()
+            job = None if self.stopped else self._first_that_can_start()
+            if job is not None:
+                key = self.order.key(job.config)
+                job.pretraining = None if key is None else key.digest
+                self.running[job.name] = job
+                self.spending.begin(job.name, job.gpu)
+                for watcher in self.watchers:
+                    watcher.started(job.record())
+            return job
+        return None
 
     def report(self, job: Job, points: Sequence[MetricPoint]) -> bool:
         """Take a trial's new points; says whether it is to go on. A repeated point is left out."""
-        new = [point for point in points if (point.stage, point.step) not in job.seen]
-        for point in new:
-            if job.open:
-                job.seen.add((point.stage, point.step))
-                self._take(job, point)
-        if job.open and job.kind == "search" and self._to_be_pruned(job, new):
-            self._tell(job, TrialState.PRUNED, f"pruned by {self.config.pruner['name']}")
-        return job.open
+        with self._fenced():
+            new = [point for point in points if (point.stage, point.step) not in job.seen]
+            for point in new:
+                if job.open:
+                    job.seen.add((point.stage, point.step))
+                    self._take(job, point)
+            if job.open and job.kind == "search" and self._to_be_pruned(job, new):
+                self._tell(job, TrialState.PRUNED, f"pruned by {self.config.pruner['name']}")
+            self._look_at_budget()
+        if self.stopped and job.open:
+            self._leave(job)
+        return job.open and job not in self.left
 
     def complete(self, job: Job, result: TrialResult) -> None:
         """The trial went through the whole pipeline."""
-        if job.open:
-            self._tell(job, TrialState.COMPLETE, None, result)
+        with self._fenced():
+            if job.open:
+                self._tell(job, TrialState.COMPLETE, None, result)
 
     def fail(self, job: Job, reason: str) -> None:
         """The trial ended without a result."""
-        if job.open:
-            self._tell(job, TrialState.FAIL, reason)
+        with self._fenced():
+            if job.open:
+                self._tell(job, TrialState.FAIL, reason)
+
+    def out_of_memory(self, job: Job, reason: str) -> None:
+        """The trial comes back with twice its share of a GPU; on a whole one it fails."""
+        if not 0 < job.gpu < 1:
+            return self.fail(job, reason)
+        with self._fenced():
+            job.gpu = min(1.0, 2 * job.gpu)
+            job.trial.set_user_attr(GPU_SHARE, job.gpu)
+            self.running.pop(job.name, None)
+            self.spending.end(job.name)
+            self.held.insert(0, job)
+
+    def close(self) -> None:
+        """Note what was spent; the trials that run now are left for a resume."""
+        with self._fenced():
+            for job in list(self.running.values()):
+                self._leave(job)
+            self.spending.note()
 
     def can_go_on(self, job: Job) -> bool:
         """Whether a trial that found its encoder being computed elsewhere need wait no more."""
         others = [other for other in self.running.values() if other is not job]
         return self.order.can_start(job.config, others)
+
+    @contextmanager
+    def _fenced(self) -> Iterator[None]:
+        """Once another driver has taken the sweep over, nothing is written and all stops."""
+        try:
+            yield
+        except LeaseLost:
+            self.superseded = True
+            self.stopped = "another process has taken this sweep over"
+
+    def _look_at_budget(self) -> None:
+        if self.stopped is None:
+            self.stopped = self.spending.exhausted()
+
+    def _leave(self, job: Job) -> None:
+        """Stop a trial that a resume takes up again: in the ledger it stays as running."""
+        self.running.pop(job.name, None)
+        self.spending.end(job.name)
+        self.left.append(job)
 
     def _first_that_can_start(self) -> Job | None:
         while self.interrupted:
@@ -109,11 +172,38 @@ class Board:
                 self.held.remove(job)
                 return job
         while len(self.held) < MOST_HELD:
-            asked = self.asker.search() or self.asker.replicate()
+            asked = self._ask()
             if asked is None or self.order.can_start(asked.config, self.running.values()):
                 return asked
             self.held.append(asked)
         return None
+
+    def _ask(self) -> Job | None:
+        """A new trial, where the budget allows one."""
+        if self._cut is None:
+            self._cut = self._search_is_cut()
+        if self._cut is None:
+            job = self.asker.search()
+            if job is not None:
+                return job
+        else:
+            self.asker.end_search()
+        trials = self.config.budget.trials
+        room = trials is None or self.asker.asked_in_all() < trials
+        job = self.asker.replicate() if room else None
+        if job is None and self._cut is not None and not self.running and not self.held:
+            self.stopped = self._cut
+        return job
+
+    def _search_is_cut(self) -> str | None:
+        """Why no search trial may follow: what is left of the budget is for the replicates."""
+        if self.asker.all_searched():
+            return None
+        reserved, asked = self.asker.replicates_to_come(), self.asker.asked_in_all()
+        trials = self.config.budget.trials
+        if trials is not None and asked + reserved >= trials:
+            return f"budget.trials: {asked} of {trials} are used, and {reserved} are for replicates"
+        return self.spending.exhausted(reserved, self.config.resources.gpu, self.slots)
 
     def _take(self, job: Job, point: MetricPoint) -> None:
         if point.stage in (GATE, FINETUNE):
@@ -155,6 +245,7 @@ class Board:
         job.open = False
         self.asker.ended[job.kind][job.condition.index] += 1
         self.running.pop(job.name, None)
+        self.spending.end(job.name)
         ended = replace(
             job.record(), state=STATES[state], objective=value, metrics=metrics, reason=reason
         )

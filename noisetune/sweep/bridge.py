@@ -39,16 +39,16 @@ class BoardSearcher(Searcher):
         self.jobs: dict[str, Job] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        if self.board.finished:
+        if self.board.over:
             return Searcher.FINISHED
         if len(self.board.running) >= self.limit:
             return None
         job = self.board.next()
         if job is None:
-            return Searcher.FINISHED if self.board.finished else None
+            return Searcher.FINISHED if self.board.over else None
         self.jobs[trial_id] = job
         work = {"name": job.name, "config": job.config.to_json()}
-        return {"job": json.dumps(work | self.shared)}
+        return {"job": json.dumps(work | self.shared), "gpu": job.gpu}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -58,7 +58,9 @@ class BoardSearcher(Searcher):
             return
         told = json.loads((result or {}).get(TOLD, "{}"))
         self.board.report(job, points_in(told))
-        if told.get("finished"):
+        if told.get("out_of_memory"):
+            self.board.out_of_memory(job, told["error"])
+        elif told.get("finished"):
             self.board.complete(job, TrialResult.from_json(told["finished"]))
         elif told.get("error"):
             if told.get("trace"):

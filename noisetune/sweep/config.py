@@ -89,6 +89,17 @@ class PretrainGate(_Section):
     n_startup_trials: int = Field(default=3, ge=1)
 
 
+class Budget(_Section):
+    """Where a sweep stops, over all its resumes: GPU hours (share times time held), hours, trials.
+
+    The replicates of every condition are reserved first.
+    """
+
+    gpu_hours: float | None = Field(default=None, gt=0.0)
+    hours: float | None = Field(default=None, gt=0.0)
+    trials: int | None = Field(default=None, ge=1)
+
+
 class SweepConfig(_Section):
     """A sweep. `search_space` is a name in search_spaces/ or a path; `trial` the fixed part."""
 
@@ -105,6 +116,10 @@ class SweepConfig(_Section):
     resources: Resources = Field(default_factory=Resources)
     max_concurrent: int | None = Field(default=None, ge=1)
     store_limit: str | None = None
+    budget: Budget = Field(default_factory=Budget)
+    patience: int | None = Field(default=None, ge=1)
+    enqueue: tuple[dict[str, Any], ...] = ()
+    warm_start: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int:
@@ -153,10 +168,16 @@ def read_sweep(path: Path, name: str | None = None, settings: Sequence[str] = ()
     """The sweep in a YAML file, under another `name`, with `settings` (field=value) put over it."""
     raw = read_yaml(path)
     if isinstance(raw, dict):
-        for setting in settings:
-            raw = override(raw, *_field_and_value(setting))
+        raw = override_all(raw, settings)
         raw = raw if name is None else raw | {"name": name}
     return parse_sweep(raw, str(path))
+
+
+def override_all(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`raw` with every setting, written as field=value, put over it."""
+    for setting in settings:
+        raw = override(raw, *_field_and_value(setting))
+    return dict(raw)
 
 
 def override(raw: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:

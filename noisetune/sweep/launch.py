@@ -34,6 +34,8 @@ from noisetune.sweep.prepared import Sweep
 from noisetune.sweep.trainable import Pipeline, make_trainable
 
 TRIALS_WITHOUT_END = 10**9
+# A trial whose process or node dies begins again, from its stages in the store.
+RESTARTS = 2
 
 
 @contextmanager
@@ -80,23 +82,25 @@ def run_board(
     shared = None if store is None else Store.open(store)
     if shared is not None and sweep.config.store_limit is not None:
         watchers = [*watchers, Janitor(shared, parse_size(sweep.config.store_limit))]
-    board = Board(sweep.config, sweep.conditions, ledger, watchers, Order(shared))
-    if board.finished:
-        return board
     config = sweep.config
     slots = fitting_trials(config.resources, ray.cluster_resources(), config.max_concurrent)
+    board = Board(config, sweep.conditions, ledger, watchers, Order(shared), slots)
+    if board.finished:
+        return board
     searcher = BoardSearcher(board, store, slots, lookahead=config.max_concurrent is None)
     # With one pending trial, short trials never fill the slots: each hands its actor to the
     # pending one, whose own, still starting, is thrown away.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     _tuner(sweep, home, searcher, pipeline).fit()
+    board.close()
     return board
 
 
 def _tuner(sweep: Sweep, home: Home, searcher: BoardSearcher, pipeline: Pipeline) -> tune.Tuner:
-    resources = sweep.config.resources
+    cpu = sweep.config.resources.cpu
     trainable = tune.with_resources(
-        make_trainable(pipeline), {"cpu": resources.cpu, "gpu": resources.gpu}
+        make_trainable(pipeline),
+        lambda job: tune.PlacementGroupFactory([{"CPU": cpu, "GPU": job["gpu"]}]),
     )
     return tune.Tuner(
         trainable,
@@ -109,6 +113,9 @@ def _tuner(sweep: Sweep, home: Home, searcher: BoardSearcher, pipeline: Pipeline
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            name="ray", storage_path=str(home.sweep(sweep.config.name).resolve()), verbose=0
+            name="ray",
+            storage_path=str(home.sweep(sweep.config.name).resolve()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
         ),
     )

@@ -1,6 +1,6 @@
 """The ledger: the Optuna storage of a sweep, the one record of its trials and how they ended."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ from noisetune.records import State, TrialRecord
 
 Kind = Literal["search", "replicate"]
 Direction = Literal["maximize", "minimize"]
-DEFINITION = "noisetune:definition"
+DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
+WARM = "noisetune:warm_start"
 STATES: dict[TrialState, State] = {
     TrialState.WAITING: "running",
     TrialState.RUNNING: "running",
@@ -30,35 +31,53 @@ def journal(path: Path) -> BaseStorage:
 
 
 class Ledger:
-    """The studies of one sweep: one per condition and kind, and one that holds its definition."""
+    """The studies of one sweep: one per condition and kind, and one that holds its definition.
 
-    def __init__(self, storage: BaseStorage, sweep: str) -> None:
-        self.storage, self.sweep = storage, sweep
-        self._studies: dict[tuple[str, Kind], optuna.Study] = {}
+    `neighbours` opens the ledger of another sweep by name, for a warm start.
+    """
 
-    @classmethod
-    def create(cls, storage: BaseStorage, sweep: str, definition: dict[str, Any]) -> "Ledger":
-        """A new sweep's ledger; UserError where the name is taken."""
-        try:
-            index = optuna.create_study(study_name=sweep, storage=storage)
-        except optuna.exceptions.DuplicatedStudyError:
-            raise name_taken(sweep) from None
-        index.set_user_attr(DEFINITION, definition)
-        return cls(storage, sweep)
+    def __init__(
+        self,
+        storage: BaseStorage,
+        sweep: str,
+        neighbours: Callable[[str], BaseStorage] | None = None,
+    ) -> None:
+        self.storage, self.sweep, self.neighbours = storage, sweep, neighbours
 
-    @classmethod
-    def open(cls, storage: BaseStorage, sweep: str) -> "Ledger":
-        """An existing sweep's ledger; UserError where there is none of this name."""
-        ledger = cls(storage, sweep)
-        if sweep not in optuna.get_all_study_names(storage):
-            raise UserError(f"no sweep {sweep!r} in the ledger; start it with `noisetune sweep`")
-        return ledger
+    @property
+    def begun(self) -> bool:
+        """Whether there is a sweep: one that was killed before its definition stood is none."""
+        if self.sweep not in optuna.get_all_study_names(self.storage):
+            return False
+        return DEFINITION in self._index().user_attrs
+
+    def begin(self, definition: dict[str, Any]) -> None:
+        """Write down what the sweep is; UserError where one was begun under this name."""
+        if self.begun:
+            raise name_taken(self.sweep)
+        optuna.create_study(study_name=self.sweep, storage=self.storage, load_if_exists=True)
+        self.redefine(definition)
+
+    def _index(self) -> optuna.Study:
+        return optuna.load_study(study_name=self.sweep, storage=self.storage)
 
     @property
     def definition(self) -> dict[str, Any]:
         """The sweep and its search space as they were given."""
-        index = optuna.load_study(study_name=self.sweep, storage=self.storage)
-        return index.user_attrs[DEFINITION]
+        return self._index().user_attrs[DEFINITION]
+
+    def redefine(self, definition: dict[str, Any]) -> None:
+        """Replace the definition, as a resume that extends the sweep does."""
+        self._index().set_user_attr(DEFINITION, definition)
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Hours and GPU hours that the sweep has used so far, over all its drivers."""
+        return {"hours": 0.0, "gpu_hours": 0.0} | self._index().user_attrs.get(SPENT, {})
+
+    @spent.setter
+    def spent(self, spent: dict[str, float]) -> None:
+        self._index().set_user_attr(SPENT, spent)
 
     def study(
         self,
@@ -78,6 +97,15 @@ class Ledger:
         study.set_user_attr("condition", condition)
         return study
 
+    def earlier(self, sweep: str, condition: str) -> list[tuple[FrozenTrial, dict[str, Any]]]:
+        """The complete search trials that another sweep had in a condition, and their values."""
+        other = Ledger(self.neighbours(sweep), sweep) if self.neighbours else self
+        name = other._study_name(condition, "search")
+        if name not in optuna.get_all_study_names(other.storage):
+            return []
+        study = optuna.load_study(study_name=name, storage=other.storage)
+        return [(each, dict(each.params)) for each in own_trials(study, (TrialState.COMPLETE,))]
+
     def records(self, conditions: Iterable[tuple[str, dict[str, Any]]]) -> list[TrialRecord]:
         """Every trial of these conditions (name, factors) that has its configuration."""
         there = set(optuna.get_all_study_names(self.storage))
@@ -89,7 +117,7 @@ class Ledger:
                     study = optuna.load_study(study_name=name, storage=self.storage)
                     found += [
                         record(trial, condition, factors, kind)
-                        for trial in study.get_trials(deepcopy=False)
+                        for trial in own_trials(study)
                         if "config" in trial.user_attrs
                     ]
         return found
@@ -103,6 +131,17 @@ def name_taken(sweep: str) -> UserError:
         f"name: a sweep {sweep!r} exists already; go on with `noisetune resume {sweep}`, "
         "or give this one another name with --name"
     )
+
+
+def own_trials(
+    study: optuna.Study, states: tuple[TrialState, ...] | None = None
+) -> list[FrozenTrial]:
+    """The study's trials that were asked for, not those that a warm start brought or enqueued."""
+    return [
+        trial
+        for trial in study.get_trials(False, states)
+        if trial.state != TrialState.WAITING and WARM not in trial.user_attrs
+    ]
 
 
 def record(trial: FrozenTrial, condition: str, factors: dict[str, Any], kind: Kind) -> TrialRecord:

@@ -10,10 +10,21 @@ from noisetune.analysis.statistics import diagonally_dominant
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.errors import UserError
 from noisetune.records import TrialRecord
+from noisetune.store import Lease
 from noisetune.sweep.conditions import Condition, cross, validate, with_designs
-from noisetune.sweep.config import SweepConfig, find_search_space, parse_sweep, read_sweep
+from noisetune.sweep.config import (
+    NAME_RULE,
+    SweepConfig,
+    find_search_space,
+    override_all,
+    parse_sweep,
+    read_sweep,
+)
+from noisetune.sweep.driver import own_journal
+from noisetune.sweep.extension import check_extension
 from noisetune.sweep.home import Home
 from noisetune.sweep.ledger import Ledger, journal, name_taken
+from noisetune.sweep.samplers import NO_CHOICES
 from noisetune.sweep.space import SearchSpace, read_space
 
 
@@ -50,19 +61,15 @@ class Sweep:
         return ledger.records([(each.name, each.factors) for each in self.conditions])
 
 
-def load_sweep(
-    file: Path, name: str | None = None, settings: Sequence[str] = (), home: Home | None = None
-) -> Sweep:
+def load_sweep(file: Path, name: str | None = None, settings: Sequence[str] = ()) -> Sweep:
     """The sweep in a file, with its search space and its data looked at, before anything starts.
 
-    UserError, naming the files, for all that is wrong; with `home`, also for a name taken there.
+    UserError, naming the files, for all that is wrong.
     """
     config = read_sweep(file, name, settings)
     space_file = find_search_space(config.search_space, file)
     space = read_space(space_file)
     with naming(f"{file} with {space_file}"):
-        if home is not None and home.ledger_file(config.name).is_file():
-            raise name_taken(config.name)
         sweep = Sweep.prepare(config, space)
         preflight(sweep)
     return sweep
@@ -77,26 +84,62 @@ def naming(files: str) -> Iterator[None]:
         raise UserError(f"{files}: {error}") from None
 
 
-def open_sweep(home: Home, name: str) -> tuple[Sweep, Ledger]:
-    """A sweep that was started before; UserError, with those there are, where it was not."""
-    if not home.ledger_file(name).is_file():
+def open_sweep(home: Home, name: str, settings: Sequence[str] = ()) -> tuple[Sweep, Ledger]:
+    """A sweep that was started before, to be read; with `settings` (field=value) put over it.
+
+    UserError, with those there are, where there is none of this name.
+    """
+    ledger = read_ledger(home, name)
+    if ledger is None:
         there = ", ".join(home.names()) or "none yet"
         raise UserError(f"no sweep {name!r} in {home.root / 'sweeps'}; there are: {there}")
-    ledger = Ledger.open(journal(home.ledger_file(name)), name)
-    return Sweep.from_definition(ledger.definition), ledger
+    definition = ledger.definition
+    raw = override_all(definition["sweep"], settings)
+    return Sweep.from_definition({**definition, "sweep": raw}), ledger
 
 
-def create_ledger(home: Home, sweep: Sweep) -> Ledger:
-    """The ledger of a new sweep; UserError where its name is taken."""
-    file = home.ledger_file(sweep.config.name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return Ledger.create(journal(file), sweep.config.name, sweep.definition())
+def read_ledger(home: Home, name: str) -> Ledger | None:
+    """The ledger of a sweep, for reading; None where no sweep of this name was begun."""
+    file = home.ledger_file(name)
+    if not NAME_RULE.match(name) or not file.is_file():
+        return None
+    ledger = Ledger(journal(file), name)
+    return ledger if ledger.begun else None
+
+
+def refuse_taken(home: Home, name: str) -> None:
+    """UserError where a sweep of this name was begun."""
+    if read_ledger(home, name) is not None:
+        raise name_taken(name)
+
+
+def drive_ledger(home: Home, sweep: Sweep, lease: Lease) -> Ledger:
+    """The sweep's ledger for the driver that holds `lease`: a new one, or the one that is there.
+
+    UserError where that was begun with other trials in mind.
+    """
+    name = sweep.config.name
+    storage = own_journal(home.ledger_file(name), lease)
+    ledger = Ledger(storage, name, lambda other: journal(home.ledger_file(other)))
+    if not ledger.begun:
+        ledger.begin(sweep.definition())
+    elif ledger.definition != sweep.definition():
+        check_extension(ledger.definition, sweep.definition())
+        ledger.redefine(sweep.definition())
+    return ledger
 
 
 def preflight(sweep: Sweep) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
     have, and labels that tell nothing."""
     objective, resources = sweep.config.objective, sweep.config.resources
+    if sweep.config.pretraining_designs is not None and (
+        sweep.config.warm_start or sweep.config.sampler.get("name") in NO_CHOICES
+    ):
+        raise UserError(
+            "pretraining_designs: designs are numbered choices of this sweep: they go neither with "
+            f"warm_start nor with sampler {' or '.join(NO_CHOICES)}; take one of the two out"
+        )
     loaded: dict[DataConfig, ImageData] = {}
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))

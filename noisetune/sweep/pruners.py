@@ -36,6 +36,11 @@ def check_pruner(settings: Mapping[str, Any]) -> None:
 def build_pruner(settings: Mapping[str, Any]) -> BasePruner:
     """The pruner that `settings` describe; a wrapped one is a section of its own."""
     name = str(settings.get("name", "median"))
+    if name == "wilcoxon":
+        raise ValueError(
+            "name: wilcoxon compares scores of the same problem instances (folds), and a trial "
+            "reports epochs; choose another, such as median"
+        )
     arguments = {key: value for key, value in settings.items() if key != "name"}
     wrapped = WRAPPERS.get(name)
     if wrapped is not None and arguments.get(wrapped) is not None:

@@ -1,5 +1,6 @@
 """Any Optuna sampler by name, with its own keyword arguments, checked when the YAML is read."""
 
+import importlib.util
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -17,15 +18,29 @@ class Grid(optuna.samplers.GridSampler):
         pass
 
 
+class BruteForce(optuna.samplers.BruteForceSampler):
+    """Optuna's brute force, without that call either."""
+
+    def after_trial(self, *_: Any) -> None:
+        pass
+
+
 SAMPLERS: dict[str, type[BaseSampler]] = {
     "tpe": optuna.samplers.TPESampler,
     "random": optuna.samplers.RandomSampler,
     "qmc": optuna.samplers.QMCSampler,
     "grid": Grid,
+    "brute_force": BruteForce,
+    "cmaes": optuna.samplers.CmaEsSampler,
+    "gp": optuna.samplers.GPSampler,
+    "nsga2": optuna.samplers.NSGAIISampler,
+    "nsga3": optuna.samplers.NSGAIIISampler,
 }
+# It samples numbers alone: a design, which is a choice, would be drawn without it.
+NO_CHOICES = {"cmaes"}
 
 # These read their progress from the study, or continue one sequence: one seed for a condition.
-SEQUENTIAL = {"grid", "qmc"}
+SEQUENTIAL = {"grid", "qmc", "brute_force"}
 
 
 def check_sampler(settings: Mapping[str, Any]) -> None:
@@ -35,6 +50,8 @@ def check_sampler(settings: Mapping[str, Any]) -> None:
     seed = settings.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed: {seed!r}: it must be a whole number, 0 or more")
+    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        raise ValueError("name: cmaes needs an extra: pip install 'noisetune[cmaes]'")
     if name != "grid":
         build_sampler(settings, seed=0)
 

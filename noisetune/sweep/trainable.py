@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Generator
 from typing import Any
 
+import torch
 from ray import tune
 
 from noisetune.config import TrialConfig
@@ -30,6 +31,9 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
     class PipelineTrainable(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
             job = json.loads(config["job"])
+            if torch.cuda.is_available() and 0 < config["gpu"] < 1:
+                # Ray's shares are bookkeeping; this holds a trial to its own.
+                torch.cuda.set_per_process_memory_fraction(config["gpu"])
             self._name, self._progress = job["name"], 0.0
             trial = TrialConfig.parse(job["config"], job["name"])
             store = NullStore() if job["store"] is None else Store.open(job["store"])
@@ -48,6 +52,9 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
                 finished = self._pull(points)
             except (DivergedError, UserError) as error:
                 return self._result(points, error=str(error), done=True)
+            except torch.OutOfMemoryError as error:
+                reason = f"out of memory: {error}"
+                return self._result(points, error=reason, out_of_memory=True, done=True)
             except Exception as error:
                 trace = traceback.format_exc()
                 reason = f"{type(error).__name__}: {error}"

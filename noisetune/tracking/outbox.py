@@ -1,10 +1,11 @@
 """The outbox: everything to be told to the tracking server, on disk before it is told."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from noisetune.lines import drop_torn_line
 
 Message = dict[str, Any]
 
@@ -21,7 +22,7 @@ class Outbox:
         self._mark = path.with_suffix(".delivered")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        self._drop_torn_line()
+        drop_torn_line(path)
         if self.delivered > path.stat().st_size:
             self.deliver_up_to(0)
 
@@ -69,9 +70,3 @@ class Outbox:
         beside = self._mark.with_suffix(".new")
         beside.write_text(str(place))
         beside.replace(self._mark)
-
-    def _drop_torn_line(self) -> None:
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(self.path, whole)

@@ -113,6 +113,13 @@ class Tracker:
         self._given_up.set()
         return not self.outbox.waiting
 
+    def abandon(self) -> None:
+        """Deliver nothing more: another driver has taken over, and what waits is its to deliver."""
+        self._given_up.set()
+        self._closing.set()
+        self._new.set()
+        self._thread.join(self.patience)
+
     @property
     def left(self) -> int:
         """How many messages were not delivered yet."""
@@ -136,11 +143,14 @@ class Tracker:
                 # Points that come together go in one request.
                 self._closing.wait(FLUSH_SECONDS)
 
+    def _next_batch(self) -> list[tuple[int, Message]]:
+        return list(itertools.islice(self.outbox.unread(), MESSAGES_AT_ONCE))
+
     def _try(self) -> bool:
         """Deliver all that waits; False where that failed, and a new connection must try again."""
         try:
             self._receiver = self._receiver or self._connect()
-            while batch := list(itertools.islice(self.outbox.unread(), MESSAGES_AT_ONCE)):
+            while not self._given_up.is_set() and (batch := self._next_batch()):
                 self._receiver.apply([message for _, message in batch])
                 self.outbox.deliver_up_to(batch[-1][0])
         except Exception as error:

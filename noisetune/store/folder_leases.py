@@ -1,0 +1,21 @@
+"""Leases on plain names, for what is no stage."""
+
+from pathlib import Path
+
+from .folder import Folder
+from .lease import TTL_SECONDS, Lease, LeaseInfo, claim, holder
+
+
+class FolderLeases:
+    """Leases on names in a folder, for what is no stage: one process at a time holds each."""
+
+    def __init__(self, root: Path, ttl: float = TTL_SECONDS) -> None:
+        self.backend, self.ttl = Folder(root), ttl
+
+    def claim(self, name: str) -> Lease | None:
+        """The lease on a name; None where somebody else holds a live one."""
+        return claim(self.backend, name, self.ttl)
+
+    def holder(self, name: str) -> LeaseInfo | None:
+        """Who holds a name right now."""
+        return holder(self.backend, name)

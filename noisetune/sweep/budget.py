@@ -1,0 +1,67 @@
+"""What a sweep has spent, and whether it may go on."""
+
+import time
+from collections.abc import Callable
+
+from noisetune.sweep.config import Budget
+from noisetune.sweep.ledger import Ledger
+
+SECONDS_BETWEEN_NOTES = 5.0
+HOUR = 3600.0
+
+
+class Spending:
+    """Counts hours and GPU hours, and keeps them in the ledger over a resume."""
+
+    def __init__(
+        self, budget: Budget, ledger: Ledger, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.budget, self.ledger, self.clock = budget, ledger, clock
+        spent = ledger.spent
+        self.hours_before, self.gpu_hours = spent["hours"], spent["gpu_hours"]
+        self.began = self.noted = clock()
+        self.held: dict[str, tuple[float, float]] = {}
+        self.trial_seconds: list[float] = []
+
+    @property
+    def hours(self) -> float:
+        return self.hours_before + (self.clock() - self.began) / HOUR
+
+    @property
+    def gpu_hours_now(self) -> float:
+        """GPU hours of the trials that ended and of those that run."""
+        now = self.clock()
+        running = sum(share * (now - since) for share, since in self.held.values())
+        return self.gpu_hours + running / HOUR
+
+    def begin(self, trial: str, gpu_share: float) -> None:
+        self.held[trial] = gpu_share, self.clock()
+
+    def end(self, trial: str) -> None:
+        share, since = self.held.pop(trial, (0.0, self.clock()))
+        seconds = self.clock() - since
+        self.trial_seconds.append(seconds)
+        self.gpu_hours += share * seconds / HOUR
+        if self.clock() - self.noted >= SECONDS_BETWEEN_NOTES:
+            self.note()
+
+    def note(self) -> None:
+        """Write what was spent into the ledger."""
+        self.ledger.spent = {"hours": self.hours, "gpu_hours": self.gpu_hours_now}
+        self.noted = self.clock()
+
+    def exhausted(self, reserved: int = 0, gpu_share: float = 0.0, slots: int = 1) -> str | None:
+        """Which part of the budget is used up, in words, with `reserved` replicates to come.
+
+        A replicate is taken to need what the trials so far needed on the mean.
+        """
+        ended = self.trial_seconds
+        later = reserved * (sum(ended) / len(ended) if ended else 0.0) / HOUR
+        for field, used, kept in (
+            ("hours", self.hours, later / slots),
+            ("gpu_hours", self.gpu_hours_now, later * gpu_share),
+        ):
+            limit = getattr(self.budget, field)
+            if limit is not None and used + kept >= limit:
+                return f"budget.{field}: {used:.3g} of {limit:g} are used"
+        return None

@@ -1,0 +1,65 @@
+"""One driver to a sweep: a lease on its folder, and a ledger that only its holder can write.
+
+The number of the lease is the driver's epoch: it rises with each take-over, and a driver that was
+taken over finds a higher one and may not write any more.
+"""
+
+from pathlib import Path
+
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal._file import BaseJournalFileLock
+
+from noisetune.errors import UserError
+from noisetune.lines import drop_torn_line
+from noisetune.store import FolderLeases, Lease
+from noisetune.sweep.home import Home
+
+FOLDER = "driver"
+
+
+def claim_sweep(home: Home, name: str) -> Lease:
+    """The right to drive a sweep; UserError where another process does.
+
+    That of a process that died on this host is taken over at once, that of another host's when
+    its heartbeat stops.
+    """
+    leases = FolderLeases(home.sweep(name))
+    lease = leases.claim(FOLDER)
+    if lease is None:
+        raise UserError(
+            f"sweep {name!r} is being run by {leases.holder(FOLDER)}; wait for it, or stop it "
+            "(Ctrl-C) and try again"
+        )
+    return lease
+
+
+class _FencedLock(BaseJournalFileLock):
+    """The journal's file lock, of use only to who holds the sweep's lease."""
+
+    def __init__(self, path: Path, lease: Lease) -> None:
+        self.lease = lease
+        self._file = JournalFileOpenLock(str(path))
+
+    def acquire(self) -> bool:
+        taken = self._file.acquire()
+        try:
+            self.lease.check()
+        except BaseException:
+            self._file.release()
+            raise
+        return taken
+
+    def release(self) -> None:
+        self._file.release()
+
+
+def own_journal(path: Path, lease: Lease) -> BaseStorage:
+    """The ledger file for the driver that holds `lease`; any other's writes raise LeaseLost.
+
+    What a killed driver left half done is put right first: its lock, and a line cut short.
+    """
+    lease.check()
+    path.with_name(path.name + ".lock").unlink(missing_ok=True)
+    drop_torn_line(path)
+    return JournalStorage(JournalFileBackend(str(path), _FencedLock(path, lease)))

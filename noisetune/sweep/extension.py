@@ -1,0 +1,50 @@
+"""What a resume may change of a sweep: it may grow, but what its trials are must stay."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from noisetune.errors import UserError
+
+GROWS = (
+    "trials_per_condition", "replicates", "resources", "max_concurrent", "store_limit", "budget",
+    "patience", "search_space",
+)  # fmt: skip
+
+
+def check_extension(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """UserError, with each difference, where a new definition is no extension of the old one.
+
+    More values of a condition, more trials, replicates, budget and other resources are.
+    """
+    before, after = old["space"]["conditions"], new["space"]["conditions"]
+    problems = [
+        f"conditions.{field}: was {values}, is {after.get(field, 'gone')}"
+        for field, values in before.items()
+        if not set(values) <= set(after.get(field, ()))
+    ]
+    problems += [f"conditions.{field}: is new" for field in after if field not in before]
+    fixed_before = {"parameters": old["space"]["parameters"], **_fixed(old["sweep"])}
+    fixed_after = {"parameters": new["space"]["parameters"], **_fixed(new["sweep"])}
+    problems += _differences(fixed_before, fixed_after)
+    if problems:
+        listed = "".join(f"\n  {problem}" for problem in problems)
+        raise UserError(
+            f"sweep {old['sweep']['name']!r} was begun otherwise:{listed}\n"
+            "its trials would not be comparable; change these back, or begin a sweep of another "
+            "name (with warm_start it can learn from this one)"
+        )
+
+
+def _fixed(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in sweep.items() if field not in GROWS}
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        fields = dict.fromkeys([*old, *new])
+        deeper = [
+            _differences(old.get(field), new.get(field), f"{path}.{field}" if path else field)
+            for field in fields
+        ]
+        return [difference for found in deeper for difference in found]
+    return [] if old == new else [f"{path}: was {old!r}, is {new!r}"]
