@@ -1,9 +1,65 @@
 """What the tests share."""
 
+import io
+import logging
 import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+from noisetune import cli
+from noisetune.config import PLUGINS, SELECTORS, TrialConfig
+
+# The networks here are so small that several threads would only wait for each other.
+torch.set_num_threads(1)
+
+TINY: dict[str, Any] = {
+    "data": {"train_samples": 60, "test_samples": 30},
+    "noise": {"rate": 0.4},
+    "model": {"width": 4},
+    "pretrain": {"epochs": 2, "batch_size": 32, "hidden": 8, "projection": 8},
+    "finetune": {"epochs": 2, "batch_size": 16},
+    "runtime": {"device": "cpu", "precision": "fp32", "channels_last": False, "threads": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_trial() -> Callable[..., TrialConfig]:
+    """A trial on 60 digits that takes a moment, with what is given changed in its sections."""
+
+    def build(**changes: Any) -> TrialConfig:
+        raw = {name: tiny(name, changes.get(name, {})) for name in TINY}
+        return TrialConfig.parse(changes | raw, "the test")
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def drive() -> Callable[..., tuple[list[Any], Any]]:
+    """Pulls a generator to its end: what it yields, and what it returns."""
+
+    def drive(events: Generator[Any, None, Any]) -> tuple[list[Any], Any]:
+        pulled = []
+        while True:
+            try:
+                pulled.append(next(events))
+            except StopIteration as stop:
+                return pulled, stop.value
+
+    return drive
+
+
+def tiny(name: str, change: dict[str, Any]) -> dict[str, Any]:
+    """A section of the tiny trial, without what the plug-in that `change` names does not know."""
+    plugin = PLUGINS.get(name, {}).get(change.get(SELECTORS.get(name, "")))
+    known = TINY[name] if plugin is None else TINY[name].keys() & plugin.model_fields.keys()
+    return {key: TINY[name][key] for key in known} | change
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +73,44 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data: no folder {folder}; set NOISETUNE_TEST_DATA to one")
     return folder
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command line printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def noisetune() -> Callable[..., Said]:
+    """Runs a command line in this process: `noisetune("best", "quickstart", "--json")`."""
+
+    def noisetune(*words: object) -> Said:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(sys, "argv", ["noisetune", *map(str, words)])
+            patch.setattr(cli.app, "registered_commands", [])
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return Said(code, out.getvalue(), err.getvalue())
+
+    return noisetune
+
+
+@pytest.fixture(scope="session")
+def ray_at_hand() -> Iterator[None]:
+    """The Ray that all tests share: two CPUs, and one GPU that need not exist."""
+    # Importing it says, before Ray is imported, that everything listens on 127.0.0.1 alone.
+    import ray
+
+    import noisetune.sweep.launch  # noqa: F401
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, **quiet)
+    yield
+    ray.shutdown()

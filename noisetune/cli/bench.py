@@ -32,6 +32,18 @@ def sharing(
     _show(measure_sharing(wanted, width), as_json)
 
 
+@bench.command(epilog="Example: `noisetune bench engine --json`")
+def engine(
+    few: Annotated[int, typer.Option(min=10, help="Trials of the smaller sweep.")] = 100,
+    many: Annotated[int, typer.Option(min=10, help="Trials of the larger sweep.")] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Run trials that do nothing, with TPE, pruner, ledger and MLflow on: what the engine costs."""
+    from noisetune.bench.engine import measure_engine
+
+    _show(measure_engine(few, many), as_json)
+
+
 def _show(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures, indent=1))

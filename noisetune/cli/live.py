@@ -13,13 +13,18 @@ class LiveTable:
     """Watches a sweep for the terminal; where there is none, a line tells of each ended trial."""
 
     def __init__(
-        self, console: Console, conditions: list[str], totals: dict[str, int], metric: str
+        self,
+        console: Console,
+        conditions: list[str],
+        totals: dict[str, int],
+        metric: str,
+        maximize: bool = True,
     ) -> None:
         self.console, self.metric, self.totals = console, metric, totals
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in conditions}
         self.best: dict[str, float] = {}
         self.running: dict[str, tuple[TrialRecord, str]] = {}
-        self.maximize = not metric.endswith("loss")
+        self.maximize = maximize
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
     def __enter__(self) -> "LiveTable":

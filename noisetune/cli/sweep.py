@@ -54,12 +54,16 @@ def sweep(
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
-    from noisetune.sweep.prepared import load_sweep, refuse_taken
+    from noisetune.sweep.capacity import check_fits, local_resources
+    from noisetune.sweep.prepared import load_sweep, naming, refuse_taken
 
     home = open_home(mlruns)
     prepared = load_sweep(file, name, settings or ())
-    if not again:
-        refuse_taken(home, prepared.config.name)
+    with naming(str(file)):
+        if not again:
+            refuse_taken(home, prepared.config.name)
+        if address is None:
+            check_fits(prepared.config.resources, local_resources(), "this machine")
     _go(prepared, home, tracking_uri, address, stages_of(home, store, share))
 
 
@@ -168,7 +172,8 @@ def _run(
     config = prepared.config
     sizes = Asker(config, prepared.conditions, ledger)
     totals = {each.name: sizes.search_size(each) + config.replicates for each in sizes.conditions}
-    table = LiveTable(console, list(totals), totals, config.objective.metric)
+    objective = config.objective
+    table = LiveTable(console, list(totals), totals, objective.metric, objective.maximize)
     table.count(prepared.records(ledger))
     with table:
         return run_board(prepared, ledger, home, [tracker, table], store=stages)

@@ -37,7 +37,8 @@ def run_stage(
 def _compute(
     stage: Stage, claim: "_Claim", milestones: Collection[int], begun: Start
 ) -> Generator[Event, None, Artifact]:
-    start = claim.store.latest(stage.key, stage.total) or begun
+    stored = claim.store.latest(stage.key, stage.total)
+    start = max((each for each in (begun, stored) if each), key=lambda each: each[0], default=None)
     if start is not None:
         seen = 0 if begun is None else len(points_of(begun[1]))
         yield from points_of(start[1])[seen:]

@@ -136,6 +136,7 @@ def with_designs(conditions: Sequence[Condition], count: int, seed: int) -> list
             "pretraining_designs: no pretrain.* parameter is sampled that a design could fix; "
             "leave it out"
         )
+    _check_apart(fixed, parameters, {*parameters, *conditions[0].factors} - {METHOD})
     methods: dict[str, Mapping[str, Scalar]] = {}
     for each in conditions:
         chosen = each.parameters[METHOD].choices if METHOD in each.parameters else None
@@ -156,6 +157,19 @@ def _with_designs(
         choice = Parameter(choices=tuple(range(count)), when={METHOD: tuple(mine)})
         kept = kept | {DESIGN: choice}
     return replace(condition, parameters=kept, designs=designs)
+
+
+def _check_apart(
+    fixed: Mapping[str, Parameter], parameters: Mapping[str, Parameter], changing: set[str]
+) -> None:
+    """Designs are drawn once, before anything else is: UserError for a `when` across that line."""
+    for field, parameter in parameters.items():
+        for other in changing & set(parameter.when):
+            if (field in fixed) != (other in fixed):
+                raise UserError(
+                    f"pretraining_designs: {field}: its `when` speaks of {other}, but only one of "
+                    "the two is part of a design; take the `when` or pretraining_designs out"
+                )
 
 
 def milestones(conditions: Sequence[Condition]) -> tuple[int, ...]:

@@ -55,23 +55,25 @@ def draw_designs(
 
     `methods` gives, for each, the values that a parameter's `when` may speak of.
     """
+    fields = designed(parameters, prefix_epochs)
     settings: dict[str, list[dict[str, Scalar]]] = {}
     for method, known in methods.items():
-        active = {
-            field: parameter
-            for field, parameter in designed(parameters, prefix_epochs).items()
-            if parameter.holds({**known, METHOD: method})
-        }
-        if active:
-            points = _sobol(len(active), count, derive_seed("designs", seed, method))
-            settings[method] = [
-                {
-                    field: _value(parameter, coordinate)
-                    for (field, parameter), coordinate in zip(active.items(), point, strict=True)
-                }
-                for point in points
-            ]
+        points = _sobol(len(fields), count, derive_seed("designs", seed, method))
+        drawn = [_setting(fields, {**known, METHOD: method}, point) for point in points]
+        if any(drawn):
+            settings[method] = drawn
     return Designs(settings)
+
+
+def _setting(
+    fields: Mapping[str, Parameter], known: Mapping[str, Scalar], point: list[float]
+) -> dict[str, Scalar]:
+    """The parameters whose `when` holds, each after those that it speaks of."""
+    values: dict[str, Scalar] = {}
+    for (field, parameter), coordinate in zip(fields.items(), point, strict=True):
+        if parameter.holds({**known, **values}):
+            values[field] = _value(parameter, coordinate)
+    return values
 
 
 def _sobol(dimensions: int, count: int, seed: int) -> list[list[float]]:
@@ -87,9 +89,9 @@ def _value(parameter: Parameter, coordinate: float) -> Scalar:
     if not isinstance(distribution, (IntDistribution, FloatDistribution)):
         raise UserError(f"pretraining_designs: {distribution} cannot be drawn")
     low, high = distribution.low, distribution.high
-    whole = isinstance(distribution, IntDistribution)
-    # An integer stands for the unit interval around it, so that its ends are as likely.
-    edges = (low - 0.5, high + 0.5) if whole else (low, high)
+    # A step stands for the interval around it, so that the ends are as likely as the others.
+    half = (distribution.step or 0) / 2
+    edges = low - half, high + half
     if distribution.log:
         value = edges[0] * (edges[1] / edges[0]) ** coordinate
     else:
@@ -97,4 +99,4 @@ def _value(parameter: Parameter, coordinate: float) -> Scalar:
     if distribution.step and not distribution.log:
         value = low + round((value - low) / distribution.step) * distribution.step
     value = min(max(value, low), high)
-    return round(value) if whole else float(value)
+    return round(value) if isinstance(distribution, IntDistribution) else float(value)

@@ -51,12 +51,23 @@ class Ledger:
             return False
         return DEFINITION in self._index().user_attrs
 
-    def begin(self, definition: dict[str, Any]) -> None:
-        """Write down what the sweep is; UserError where one was begun under this name."""
-        if self.begun:
-            raise name_taken(self.sweep)
-        optuna.create_study(study_name=self.sweep, storage=self.storage, load_if_exists=True)
-        self.redefine(definition)
+    @classmethod
+    def create(cls, storage: BaseStorage, sweep: str, definition: dict[str, Any]) -> "Ledger":
+        """A new sweep's ledger; UserError where one was begun under this name."""
+        ledger = cls(storage, sweep)
+        if ledger.begun:
+            raise name_taken(sweep)
+        optuna.create_study(study_name=sweep, storage=storage, load_if_exists=True)
+        ledger.redefine(definition)
+        return ledger
+
+    @classmethod
+    def open(cls, storage: BaseStorage, sweep: str) -> "Ledger":
+        """A sweep's ledger; UserError where none was begun under this name."""
+        ledger = cls(storage, sweep)
+        if not ledger.begun:
+            raise UserError(f"no sweep {sweep!r} in the ledger; start it with `noisetune sweep`")
+        return ledger
 
     def _index(self) -> optuna.Study:
         return optuna.load_study(study_name=self.sweep, storage=self.storage)

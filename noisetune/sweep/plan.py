@@ -108,8 +108,7 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     learns = sweep.config.sampler.get("name", "tpe") not in EXACT_SAMPLERS
     sampler = {"name": "random", "seed": sweep.config.seed} if learns else sweep.config.sampler
     config = sweep.config.model_copy(update={"sampler": sampler, "pruner": {"name": "none"}})
-    ledger = Ledger(InMemoryStorage(), config.name)
-    ledger.begin({})
+    ledger = Ledger.create(InMemoryStorage(), config.name, {})
     board = Board(config, sweep.conditions, ledger)
     kinds, trials = {"search": 0, "replicate": 0}, []
     while (job := board.next()) is not None:

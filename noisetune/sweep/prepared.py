@@ -118,14 +118,14 @@ def drive_ledger(home: Home, sweep: Sweep, lease: Lease) -> Ledger:
 
     UserError where that was begun with other trials in mind.
     """
-    name = sweep.config.name
+    name, definition = sweep.config.name, sweep.definition()
     storage = own_journal(home.ledger_file(name), lease)
+    if not Ledger(storage, name).begun:
+        Ledger.create(storage, name, definition)
     ledger = Ledger(storage, name, lambda other: journal(home.ledger_file(other)))
-    if not ledger.begun:
-        ledger.begin(sweep.definition())
-    elif ledger.definition != sweep.definition():
-        check_extension(ledger.definition, sweep.definition())
-        ledger.redefine(sweep.definition())
+    if ledger.definition != definition:
+        check_extension(ledger.definition, definition)
+        ledger.redefine(definition)
     return ledger
 
 

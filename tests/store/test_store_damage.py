@@ -51,7 +51,7 @@ def unseal(store, entry):
 HARMS = pytest.mark.parametrize(
     ("harm", "reason"),
     [
-        (truncate, "tensors.safetensors has"),
+        (truncate, "bytes, published were"),
         (flip, "tensors.safetensors has another SHA-256"),
         (lose, "record.json is missing"),
         (garble, "its own seal"),
@@ -133,6 +133,23 @@ def test_what_vanished_while_it_was_read_is_absent_and_not_damaged(
     monkeypatch.setattr(store.backend, "read", read_late)
     assert store.load(key, 1) is None
     assert store.backend.names(".damaged") == []
+
+
+def test_what_was_made_anew_while_it_was_read_is_not_set_aside(store, key, publish, monkeypatch):
+    publish(store, key, 1)
+    read = store.backend.read
+
+    def read_between(path):
+        if not path.endswith(TENSORS):
+            return read(path)
+        monkeypatch.undo()
+        store.drop(key, 1)
+        publish(store, key, 1)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(store.backend, "read", read_between)
+    assert store.load(key, 1) is None
+    assert store.load(key, 1).record == {"step": 1}
 
 
 @pytest.fixture(scope="module")

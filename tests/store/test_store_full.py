@@ -6,7 +6,8 @@ import subprocess
 import pytest
 import torch
 
-from noisetune.store import Artifact, Store, StoreFull, backend
+from noisetune.store import Artifact, Store, StoreFull
+from noisetune.store import folder as folders
 
 
 def test_a_full_disk_is_said_in_words_and_leaves_nothing(folder, key, monkeypatch, files_of):
@@ -16,7 +17,7 @@ def test_a_full_disk_is_said_in_words_and_leaves_nothing(folder, key, monkeypatc
 
     with folder.lease(key) as lease:
         with monkeypatch.context() as patch:
-            patch.setattr(backend, "write_durably", write_half)
+            patch.setattr(folders, "write_durably", write_half)
             with pytest.raises(StoreFull) as caught:
                 folder.publish(key, 1, Artifact({"w": torch.zeros(500_000)}), lease)
         assert lease.alive
@@ -31,7 +32,7 @@ def test_other_errors_of_the_disk_stay_what_they_are(folder, key, monkeypatch):
     def write_nothing(path, data):
         raise PermissionError(errno.EACCES, "no")
 
-    monkeypatch.setattr(backend, "write_durably", write_nothing)
+    monkeypatch.setattr(folders, "write_durably", write_nothing)
     with folder.lease(key) as lease, pytest.raises(PermissionError):
         folder.publish(key, 1, Artifact(), lease)
 

@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import time
 
+import pytest
 import torch
 
 from noisetune.store import Artifact, StageKey, Store
@@ -88,6 +89,20 @@ def test_unfinished_and_damaged_entries_go(store, key, publish):
     assert store.steps(key) == [3]
 
 
+@pytest.mark.parametrize("store", ["memory", "local"], indirect=True)
+def test_among_objects_the_manifest_goes_first(store, key, publish, monkeypatch):
+    publish(store, key, 1)
+    remove, seen = store.backend.fs.rm, []
+
+    def remove_and_look(path, recursive):
+        remove(path, recursive=recursive)
+        seen.append((path.rsplit("/", 1)[1], store.steps(key)))
+
+    monkeypatch.setattr(store.backend.fs, "rm", remove_and_look)
+    store.drop(key, 1)
+    assert seen[:2] == [("manifest.json", []), ("step-000001", [])]
+
+
 def read_on(url, key, seen):
     store = Store.open(url)
     while True:
@@ -99,7 +114,7 @@ def read_on(url, key, seen):
 def test_readers_racing_an_eviction_get_the_entry_or_nothing(folder, key):
     """Neither an exception nor a false alarm about damage."""
     artifact = Artifact({"w": torch.arange(1000.0)}, {"loss": 0.5})
-    seen = [fork.Array("i", 2) for _ in range(3)]
+    seen = [fork.RawArray("i", 2) for _ in range(3)]
     readers = [fork.Process(target=read_on, args=(folder.url, key, mine)) for mine in seen]
     for reader in readers:
         reader.start()

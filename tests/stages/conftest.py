@@ -1,0 +1,42 @@
+"""What the tests of the stages share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from noisetune.config import TrialConfig
+from noisetune.stages.base import Inputs
+from noisetune.stages.labels import draw_labels
+from noisetune.store import Artifact, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "stages")
+
+
+@pytest.fixture(scope="session")
+def inputs_of() -> Callable[[TrialConfig], Inputs]:
+    """What the stages of a trial read."""
+
+    def inputs_of(config: TrialConfig) -> Inputs:
+        data = config.data.load()
+        return Inputs(config.resolve(), data, draw_labels(config, data))
+
+    return inputs_of
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[[Artifact, Artifact], None]:
+    """Two artifacts are equal: tensors bit for bit, and the values of their points."""
+
+    def assert_same(one: Artifact, other: Artifact) -> None:
+        assert one.tensors.keys() == other.tensors.keys()
+        for name, tensor in one.tensors.items():
+            assert tensor.dtype == other.tensors[name].dtype
+            assert tensor.equal(other.tensors[name]), name
+        values = [[p["values"] for p in artifact.record["points"]] for artifact in (one, other)]
+        assert values[0] == values[1]
+
+    return assert_same

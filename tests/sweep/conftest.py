@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from made_up import Heard, Play
+from optuna.storages import BaseStorage, InMemoryStorage
+
+from noisetune.sweep.board import Board
+from noisetune.sweep.conditions import cross
+from noisetune.sweep.config import parse_sweep
+from noisetune.sweep.ledger import Ledger
+from noisetune.sweep.space import SearchSpace
+
+SPACE = {"parameters": {"finetune.lr": {"low": 1e-4, "high": 1e-2, "log": True}}}
+NAME = "made-up"
+
+
+@pytest.fixture
+def open_board() -> Callable[..., Play]:
+    """A board for a search space; over the `storage` of an earlier one it goes on there."""
+
+    def build(
+        space: dict[str, Any] | None = None, storage: BaseStorage | None = None, **sweep: Any
+    ) -> Play:
+        defaults = {"name": NAME, "search_space": "-", "sampler": {"name": "random"}}
+        trial = {"finetune": {"epochs": 4}}
+        config = parse_sweep({"trial": trial, **defaults, **sweep}, "the test")
+        conditions = cross(SearchSpace.model_validate(space or SPACE), config.trial)
+        storage = storage or InMemoryStorage()
+        if not Ledger(storage, NAME).begun:
+            Ledger.create(storage, NAME, {})
+        ledger = Ledger.open(storage, NAME)
+        heard = Heard()
+        return Play(Board(config, conditions, ledger, [heard]), ledger, heard)
+
+    return build

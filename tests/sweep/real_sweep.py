@@ -1,0 +1,74 @@
+"""Sweeps over trials on 60 digits, in the Ray that all tests share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from noisetune.pipeline import run_trial
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep.board import Board, Watcher
+from noisetune.sweep.config import parse_sweep
+from noisetune.sweep.driver import claim_sweep
+from noisetune.sweep.home import Home
+from noisetune.sweep.launch import run_board
+from noisetune.sweep.prepared import Sweep, drive_ledger
+from noisetune.sweep.space import SearchSpace
+from noisetune.sweep.trainable import Pipeline
+
+TRIAL: dict[str, Any] = {
+    "data": {"name": "digits", "train_samples": 60, "test_samples": 30},
+    "model": {"width": 4},
+    "pretrain": {"epochs": 2, "batch_size": 32, "hidden": 8, "projection": 8},
+    "finetune": {"epochs": 2, "batch_size": 16},
+}
+SWEEP: dict[str, Any] = {
+    "search_space": "-",
+    "trial": TRIAL,
+    "sampler": {"name": "grid"},
+    "pruner": {"name": "none"},
+    "trials_per_condition": 99,
+    "replicates": 0,
+}
+
+
+@dataclass
+class Seen:
+    """A watcher that remembers what was computed and how trials ended."""
+
+    points: list[tuple[str, MetricPoint]] = field(default_factory=list)
+    ends: dict[str, TrialRecord] = field(default_factory=dict)
+
+    def started(self, trial: TrialRecord) -> None:
+        pass
+
+    def point(self, trial: TrialRecord, point: MetricPoint) -> None:
+        self.points.append((trial.name, point))
+
+    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+        self.ends[trial.name] = trial
+
+    def epochs(self, stage: str) -> set[tuple[float, int]]:
+        """Its epochs by the moment in which they were made: a replayed one is no other."""
+        return {(point.made, point.step) for _, point in self.points if point.stage == stage}
+
+    def stages(self, trial: str) -> list[tuple[str, int]]:
+        return [(point.stage, point.step) for name, point in self.points if name == trial]
+
+
+def prepare(space: dict[str, Any], name: str, **sweep: Any) -> Sweep:
+    config = parse_sweep({**SWEEP, "name": name, **sweep}, "the test")
+    return Sweep.prepare(config, SearchSpace.model_validate(space))
+
+
+def run(
+    home: Home,
+    sweep: Sweep,
+    watchers: Sequence[Watcher] = (),
+    pipeline: Pipeline = run_trial,
+    share: bool = True,
+) -> Board:
+    """Run a sweep to its end, as `noisetune sweep` does."""
+    store = str(home.stages) if share else None
+    with claim_sweep(home, sweep.config.name) as lease:
+        ledger = drive_ledger(home, sweep, lease)
+        return run_board(sweep, ledger, home, watchers, pipeline, store)

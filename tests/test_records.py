@@ -1,0 +1,47 @@
+import json
+import time
+
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
+
+POINT = MetricPoint("finetune", 3, {"val/accuracy": 0.1 + 0.2, "detect/memorisation": None})
+RESULT = TrialResult(
+    config={"replicate": 2},
+    epochs={
+        "last": {"epoch": 3, "test/accuracy": 0.5, "detect/memorisation": None},
+        "noisy_best": {"epoch": 1, "test/accuracy": 0.7, "detect/memorisation": 0.1},
+    },
+    detection={"f1": 0.25, "precision": None},
+    noise={"test_rate": 0.4},
+    seconds={"finetune": 1.5},
+)
+
+
+def test_a_point_survives_json_with_its_first_timestamp() -> None:
+    assert MetricPoint.from_json(json.loads(json.dumps(POINT.to_json()))) == POINT
+
+
+def test_a_point_is_stamped_when_it_is_made() -> None:
+    before = time.time()
+    assert before <= MetricPoint("detect", 0, {}).made <= time.time()
+
+
+def test_a_result_survives_json() -> None:
+    assert TrialResult.from_json(json.loads(json.dumps(RESULT.to_json()))) == RESULT
+
+
+def test_a_result_is_flat_metrics_too() -> None:
+    assert RESULT.metrics() == {
+        "detect/f1": 0.25,
+        "detect/precision": None,
+        "epoch_at_last": 3,
+        "test/accuracy_at_last": 0.5,
+        "detect/memorisation_at_last": None,
+        "epoch_at_noisy_best": 1,
+        "test/accuracy_at_noisy_best": 0.7,
+        "detect/memorisation_at_noisy_best": 0.1,
+    }
+
+
+def test_a_trials_seed_is_its_replicate() -> None:
+    record = TrialRecord("a", "c", {}, "replicate", 0, "complete", {}, RESULT.config)
+    assert record.seed == 2

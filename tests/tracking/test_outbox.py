@@ -1,0 +1,101 @@
+import resource
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noisetune.tracking.outbox import Outbox
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+messages = st.lists(st.dictionaries(st.text(), scalars), max_size=6)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "sweep" / "outbox.jsonl"
+
+
+def fill(file: Path, *said: Any) -> Outbox:
+    outbox = Outbox(file)
+    for message in said:
+        outbox.append(message)
+    return outbox
+
+
+def unread(outbox: Outbox) -> list[Any]:
+    return [message for _, message in outbox.unread()]
+
+
+@given(messages)
+def test_whatever_was_said_is_read_in_its_order(said: list[dict[str, Any]]) -> None:
+    with TemporaryDirectory() as folder:
+        fill(Path(folder) / "outbox.jsonl", *said)
+        again = Outbox(Path(folder) / "outbox.jsonl")
+        assert unread(again) == list(again.all()) == said
+
+
+def test_only_what_was_not_delivered_is_read_again(file: Path) -> None:
+    outbox = fill(file, {"n": 0}, {"n": 1}, {"n": 2})
+    places = [place for place, _ in outbox.unread()]
+    outbox.deliver_up_to(places[1])
+    assert unread(outbox) == unread(Outbox(file)) == [{"n": 2}]
+    assert [message["n"] for message in outbox.all()] == [0, 1, 2]
+    outbox.deliver_up_to(places[2])
+    assert not Outbox(file).waiting
+    outbox.append({"n": 3})
+    assert outbox.waiting
+    assert unread(outbox) == [{"n": 3}]
+
+
+@given(messages.filter(bool), st.data())
+def test_a_torn_last_line_is_dropped_and_nothing_else(
+    said: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "outbox.jsonl"
+        fill(file, *said)
+        content = file.read_bytes()
+        cut = data.draw(st.integers(0, len(content)))
+        file.write_bytes(content[:cut])
+        whole = said[: content[:cut].count(b"\n")]
+        assert unread(fill(file, {"after": 1})) == [*whole, {"after": 1}]
+
+
+def test_a_line_that_is_still_being_written_is_not_read(file: Path) -> None:
+    outbox = fill(file, {"n": 0})
+    with file.open("ab") as writer:
+        writer.write(b'{"n":1')
+        writer.flush()
+        assert unread(outbox) == [{"n": 0}]
+        writer.write(b"}\n")
+    assert unread(outbox) == [{"n": 0}, {"n": 1}]
+
+
+def test_a_full_disk_raises_and_leaves_whole_lines(file: Path) -> None:
+    outbox = fill(file, {"n": 0})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            outbox.append({"text": "x" * 100})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    outbox.append({"n": 1})
+    assert unread(outbox) == [{"n": 0}, {"n": 1}]
+
+
+@pytest.mark.parametrize("mark", ["", "0", "what"])
+def test_where_the_note_of_delivery_is_lost_all_is_delivered_again(file: Path, mark: str) -> None:
+    outbox = fill(file, {"n": 0}, {"n": 1})
+    outbox.deliver_up_to(file.stat().st_size)
+    file.with_suffix(".delivered").write_text(mark)
+    assert unread(Outbox(file)) == [{"n": 0}, {"n": 1}]
+
+
+def test_a_new_file_beside_an_old_note_is_delivered(file: Path) -> None:
+    fill(file, {"old": "x" * 100}).deliver_up_to(file.stat().st_size)
+    file.unlink()
+    assert unread(fill(file, {"n": 0})) == [{"n": 0}]

@@ -1,0 +1,123 @@
+import math
+from collections.abc import Callable, Generator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from noisetune.records import Tick
+from noisetune.training import loop
+from noisetune.training.loop import (
+    DivergedError,
+    pack_module,
+    pack_optimizer,
+    run_epoch,
+    unpack_module,
+    unpack_optimizer,
+)
+from noisetune.training.optimisation import Optimisation
+
+PLAN = Optimisation(epochs=4, lr=0.5, warmup_epochs=4)
+
+
+def drain(events: Generator[Tick, None, float]) -> tuple[list[Tick], float]:
+    """The ticks and the returned loss."""
+    ticks = []
+    while True:
+        try:
+            ticks.append(next(events))
+        except StopIteration as stop:
+            return ticks, stop.value
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+
+def losses_of(module: nn.Module) -> Callable[[int], Tensor]:
+    batches = torch.randn(3, 8, 3, generator=torch.Generator().manual_seed(0))
+    return lambda index: module(batches[index]).square().mean()
+
+
+Trained = tuple[nn.Module, torch.optim.Optimizer]
+
+
+def untrained(optimizer: str) -> Trained:
+    module = network()
+    plan = PLAN.model_copy(update={"optimizer": optimizer})
+    return module, plan.build_optimizer(module, torch.device("cpu"))
+
+
+def train(trained: Trained, epoch: int) -> None:
+    module, optimizer = trained
+    drain(run_epoch("x", PLAN, epoch, 3, optimizer, losses_of(module)))
+
+
+def pack(trained: Trained) -> dict[str, Tensor]:
+    return pack_module("network", trained[0]) | pack_optimizer(trained[1])
+
+
+def test_an_epoch_returns_the_mean_loss() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1)
+    losses = [1.0, 2.0, 6.0]
+    _, mean = drain(run_epoch("x", PLAN, 0, 3, optimizer, lambda index: 0 * weight + losses[index]))
+    assert mean == pytest.approx(3)
+
+
+def test_each_batch_is_stepped_with_the_rate_of_its_middle() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=99)
+    drain(run_epoch("x", PLAN, 1, 2, optimizer, lambda _: weight.sum()))
+    assert weight.item() == pytest.approx(-(PLAN.rate(1.25) + PLAN.rate(1.75)))
+
+
+def test_a_long_epoch_says_how_far_the_stage_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "TICK_SECONDS", -1.0)
+    module, optimizer = untrained("adam")
+    ticks, _ = drain(run_epoch("pretrain", PLAN, 3, 3, optimizer, losses_of(module)))
+    assert [tick.stage for tick in ticks] == ["pretrain"] * 3
+    assert [tick.done for tick in ticks] == pytest.approx([10 / 12, 11 / 12, 1])
+
+
+def test_a_short_epoch_says_nothing() -> None:
+    module, optimizer = untrained("adam")
+    assert drain(run_epoch("x", PLAN, 0, 3, optimizer, losses_of(module)))[0] == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_is_a_divergence(value: float) -> None:
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=1)
+    losses = [1.0, value, 1.0]
+    with pytest.raises(DivergedError, match=r"the loss of epoch 3 is (nan|inf)"):
+        drain(run_epoch("x", PLAN, 2, 3, optimizer, lambda index: losses[index] * weight.sum()))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_what_is_unpacked_goes_on_as_what_was_packed(optimizer: str) -> None:
+    first, second = untrained(optimizer), untrained(optimizer)
+    train(first, epoch=0)
+    tensors = pack(first)
+    unpack_module("network", tensors, second[0])
+    unpack_optimizer(tensors, second[1])
+    train(first, epoch=1)
+    train(second, epoch=1)
+    expected, found = pack(first), pack(second)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_packed_tensors_are_copies(optimizer: str) -> None:
+    trained = untrained(optimizer)
+    train(trained, epoch=0)
+    tensors = pack(trained)
+    before = {name: tensor.clone() for name, tensor in tensors.items()}
+    train(trained, epoch=1)
+    assert all(torch.equal(tensors[name], before[name]) for name in tensors)
+
+
+def test_strip_takes_its_own_prefix_alone() -> None:
+    tensors = {"net.a": torch.ones(1), "network.a": torch.zeros(1), "a.net.b": torch.zeros(1)}
+    assert loop.strip("net", tensors) == {"a": torch.ones(1)}
