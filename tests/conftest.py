@@ -111,6 +111,6 @@ def ray_at_hand() -> Iterator[None]:
     import noisetune.sweep.launch  # noqa: F401
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, **quiet)
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, **quiet)
     yield
     ray.shutdown()

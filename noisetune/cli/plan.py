@@ -52,7 +52,8 @@ def _show(plan: "Plan") -> None:
         f"{plan.sweep}: {plan.conditions} conditions, {trials}, {plan.slots} at once",
         soft_wrap=True,
     )
-    table = plain_table("stage runs" + ("" if plan.exact else " (at most; pruning saves some)"))
+    assumed = "" if plan.exact else " (where nothing is pruned and first trials win)"
+    table = plain_table(f"stage runs{assumed}")
     for heading in ("stage", "runs, each trial for itself", "runs, shared", "in the store"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for heading in ("epochs, each for itself", "epochs, shared"):

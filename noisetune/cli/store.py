@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,9 +76,16 @@ def gc(
 
 
 def _open(url: str | None, mlruns: Any) -> "Store":
+    from noisetune.errors import UserError
     from noisetune.store import Store
 
-    return Store.open(url or open_home(mlruns).stages)
+    place = (url or str(open_home(mlruns).stages)).removeprefix("file://")
+    if "://" not in place and not Path(place).is_dir():
+        raise UserError(
+            f"store: there is no folder {place}; the first sweep makes it. Name another one with "
+            "--url or --mlruns"
+        )
+    return Store.open(place)
 
 
 def _origin(entry: "EntryInfo") -> str:

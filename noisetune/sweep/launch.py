@@ -59,7 +59,9 @@ def ray_session(resources: Resources, address: str | None = None) -> Iterator[No
     else:
         here = local_resources()
         check_fits(resources, here, "this machine")
-        ray.init(num_cpus=here["CPU"], num_gpus=here["GPU"], include_dashboard=False, **quiet)
+        # Said so, because Ray would join a cluster that happens to run on this machine.
+        quiet |= {"address": "local", "include_dashboard": False}
+        ray.init(num_cpus=here["CPU"], num_gpus=here["GPU"], **quiet)
     try:
         check_fits(resources, ray.cluster_resources(), "the cluster")
         yield

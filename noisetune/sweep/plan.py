@@ -17,6 +17,7 @@ from noisetune.store import StageKey, StoreLike
 from noisetune.sweep.board import Board
 from noisetune.sweep.calibration import Speed, calibrate, stage_bytes
 from noisetune.sweep.capacity import fitting_trials
+from noisetune.sweep.config import PretrainGate
 from noisetune.sweep.ledger import Ledger
 from noisetune.sweep.prepared import Sweep
 
@@ -38,7 +39,8 @@ class StageCount:
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts are upper bounds where a pruner stops trials, and expectations unless `exact`.
+    """Counts are what a sweep does where they are `exact`. Otherwise they are those of a sweep
+    that stops no trial and ends no search early, and whose first trials win.
 
     `hours` and `gpu_hours` are ranges, None where nothing was measured; `disk_bytes` is what the
     store will hold of it.
@@ -85,14 +87,13 @@ def make_plan(
         seconds = _seconds(work, left, data)
         hours = _range(seconds / slots / 3600)
         gpu_hours = _range(seconds * sweep.config.resources.gpu / 3600)
-    name = sweep.config.sampler.get("name", "tpe")
     return Plan(
         sweep=sweep.config.name,
         conditions=len(sweep.conditions),
         search_trials=kinds["search"],
         replicates=kinds["replicate"],
         slots=slots,
-        exact=name in EXACT_SAMPLERS and sweep.config.pruner.get("name") == "none",
+        exact=_is_exact(sweep, trials),
         stages={
             stage: _count([each for each in work if each.key.stage == stage], left)
             for stage in ("pretrain", "finetune", "detect")
@@ -103,11 +104,29 @@ def make_plan(
     )
 
 
+def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
+    """Whether nothing that shows only while the sweep runs changes the counts."""
+    config = sweep.config
+    searched = {field for condition in sweep.conditions for field in condition.parameters}
+    return not (
+        config.sampler.get("name", "tpe") not in EXACT_SAMPLERS
+        or config.pruner.get("name") != "none"
+        or config.pretrain_gate != PretrainGate()
+        or config.patience is not None
+        or config.budget.hours is not None
+        or config.budget.gpu_hours is not None
+        or any(getattr(trial.pretrain, "stop", None) for trial in trials)
+        # Which winners share an encoder decides what their replicates share.
+        or (config.replicates and any(field.startswith("pretrain.") for field in searched))
+    )
+
+
 def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     """Every trial that the board hands out when each ends as well as the other."""
     learns = sweep.config.sampler.get("name", "tpe") not in EXACT_SAMPLERS
     sampler = {"name": "random", "seed": sweep.config.seed} if learns else sweep.config.sampler
-    config = sweep.config.model_copy(update={"sampler": sampler, "pruner": {"name": "none"}})
+    alone = {"sampler": sampler, "pruner": {"name": "none"}, "patience": None, "warm_start": ()}
+    config = sweep.config.model_copy(update=alone)
     ledger = Ledger.create(InMemoryStorage(), config.name, {})
     board = Board(config, sweep.conditions, ledger)
     kinds, trials = {"search": 0, "replicate": 0}, []

@@ -24,7 +24,7 @@ from noisetune.sweep.driver import own_journal
 from noisetune.sweep.extension import check_extension
 from noisetune.sweep.home import Home
 from noisetune.sweep.ledger import Ledger, journal, name_taken
-from noisetune.sweep.samplers import NO_CHOICES
+from noisetune.sweep.samplers import EXHAUSTIVE, NO_CHOICES
 from noisetune.sweep.space import SearchSpace, read_space
 
 
@@ -157,7 +157,7 @@ def preflight(sweep: Sweep) -> None:
 
 
 def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
-    if config.sampler.get("name") != "grid":
+    if config.sampler.get("name") not in EXHAUSTIVE:
         return
     for condition in conditions:
         for field, parameter in condition.parameters.items():

@@ -38,6 +38,8 @@ SAMPLERS: dict[str, type[BaseSampler]] = {
 }
 # It samples numbers alone: a design, which is a choice, would be drawn without it.
 NO_CHOICES = {"cmaes"}
+# These try every value there is: a continuum has none to list.
+EXHAUSTIVE = {"grid", "brute_force"}
 
 # These read their progress from the study, or continue one sequence: one seed for a condition.
 SEQUENTIAL = {"grid", "qmc", "brute_force"}

@@ -73,7 +73,7 @@ class Parameter(BaseModel):
         assert self.high is not None
         step = self.step or (1 if self._whole else 0)
         if not step:
-            raise ValueError("the grid sampler needs choices, or a range with a step")
+            raise ValueError("a sampler of every value needs choices, or a range with a step")
         count = int((self.high - self.low) / step + 1e-9) + 1
         return tuple(min(self.low + index * step, self.high) for index in range(count))
 

@@ -192,9 +192,12 @@ def test_a_mistake_that_takes_both_files(
     assert refusal(SWEEP, space).startswith(f"{files}: {message}")
 
 
-def test_a_grid_over_a_continuum(refusal: Callable[..., str]) -> None:
-    said = refusal(SWEEP | {"sampler": {"name": "grid"}})
-    assert said.endswith("finetune.lr: the grid sampler needs choices, or a range with a step")
+@pytest.mark.parametrize("sampler", ["grid", "brute_force"])
+def test_every_value_of_a_continuum(refusal: Callable[..., str], sampler: str) -> None:
+    said = refusal(SWEEP | {"sampler": {"name": sampler}})
+    assert said.endswith(
+        "finetune.lr: a sampler of every value needs choices, or a range with a step"
+    )
 
 
 @pytest.mark.parametrize(

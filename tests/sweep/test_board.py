@@ -381,8 +381,9 @@ def test_every_sampler_carries_a_search_through(open_board: OpenBoard, name: str
     }
     if name == "cmaes":
         pytest.importorskip("cmaes")
-    play = open_board({"parameters": parameters}, sampler={"name": name}, trials_per_condition=12)
-    play.run_all(lambda job: [job.config.finetune.lr, job.config.finetune.momentum])
+    settings = {"sampler": {"name": name}, "pruner": {"name": "none"}, "trials_per_condition": 12}
+    play = open_board({"parameters": parameters}, **settings)
+    play.run_all(lambda job: [job.config.finetune.lr + job.config.finetune.momentum])
     assert play.board.finished
     assert states(play) == ["complete"] * (12 + 3)
 

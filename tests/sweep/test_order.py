@@ -303,7 +303,9 @@ class Slots:
             self.play.board.complete(job, result_of(job))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
+)
 @given(
     slots=st.integers(1, 5),
     turns=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), max_size=60),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_sweep import TRIAL, Seen, prepare, run
 
@@ -52,7 +52,7 @@ def test_trials_runs_and_epochs_are_counted_with_and_without_sharing() -> None:
     }
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(
     epochs=st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True),
     rates=st.integers(1, 4),

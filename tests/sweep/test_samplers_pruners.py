@@ -23,7 +23,7 @@ def draws(settings: dict[str, Any], seed: int) -> list[float]:
     """Three values of a sampler built anew."""
     grid = {"x": [0.1, 0.2, 0.3]} if settings["name"] == "grid" else None
     study = optuna.create_study(sampler=build_sampler(settings, seed, grid))
-    return [study.ask().suggest_float("x", 0, 1) for _ in range(3)]
+    return [study.ask().suggest_float("x", 0, 1, step=0.1) for _ in range(3)]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -1,0 +1,117 @@
+"""`noisetune plan`, as a person types it and as a program reads it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from noisetune.store import Store
+
+TRIAL = {
+    "data": {"train_samples": 60, "test_samples": 30},
+    "model": {"width": 4},
+    "pretrain": {"batch_size": 32, "hidden": 8, "projection": 8},
+    "finetune": {"epochs": 2, "batch_size": 16},
+    "runtime": {"threads": 1},
+}
+SWEEP: dict[str, Any] = {
+    "name": "mine",
+    "search_space": "space.yaml",
+    "trial": TRIAL,
+    "sampler": {"name": "grid"},
+    "pruner": {"name": "none"},
+    "replicates": 0,
+}
+SPACE = {
+    "conditions": {"noise.rate": [0.2, 0.4]},
+    "parameters": {"pretrain.epochs": {"choices": [1, 3]}},
+}
+
+
+@pytest.fixture
+def plan(noisetune: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """`noisetune plan` of two conditions with two lengths of pre-training each."""
+    for name, content in (("sweep.yaml", SWEEP), ("space.yaml", SPACE)):
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    folder = tmp_path / "mlruns"
+    return lambda *options: noisetune("plan", tmp_path / "sweep.yaml", "--mlruns", folder, *options)
+
+
+def test_a_program_reads_it_as_json(plan: Callable[..., Any]) -> None:
+    said = plan("--json", "--no-measure")
+    assert (said.code, said.err) == (0, "")
+    told = json.loads(said.out)
+    stages = told.pop("stages")
+    assert told.pop("slots") >= 1
+    assert told.pop("disk_bytes") > 0
+    assert told == {
+        "sweep": "mine",
+        "conditions": 2,
+        "search_trials": 4,
+        "replicates": 0,
+        "exact": True,
+        "hours": None,
+        "gpu_hours": None,
+    }
+    assert stages.keys() == {"pretrain", "finetune", "detect"}
+    assert stages["pretrain"] == {
+        "runs_unshared": 4,
+        "runs": 1,
+        "epochs_unshared": 8,
+        "epochs": 3,
+        "stored": 0,
+    }
+
+
+def test_a_person_reads_it_as_a_table(plan: Callable[..., Any]) -> None:
+    said = plan("--no-measure")
+    assert (said.code, said.err) == (0, "")
+    assert "mine: 2 conditions, 4 search trials and 0 replicates" in said.out
+    rows = {line.split()[0]: line.split()[1:] for line in said.out.splitlines() if line.strip()}
+    assert rows["pretrain"] == ["4", "1", "0", "8", "3"]
+    assert "MB in the store" in said.out
+    assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_it_measures_unless_it_is_told_not_to(plan: Callable[..., Any]) -> None:
+    said = plan("--json")
+    low, high = json.loads(said.out)["hours"]
+    assert 0 < low < high
+    assert "time: " in plan().out
+
+
+def test_settings_are_put_over_the_file(plan: Callable[..., Any]) -> None:
+    said = plan("--json", "--no-measure", "--set", "replicates=3", "--set", "pruner.name=median")
+    told = json.loads(said.out)
+    assert (told["replicates"], told["exact"]) == (6, False)
+
+
+def test_it_starts_nothing_and_writes_nothing(plan: Callable[..., Any], tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert plan("--no-measure").code == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_in_the_store_is_not_planned_again(
+    plan: Callable[..., Any], noisetune: Callable[..., Any], tmp_path: Path
+) -> None:
+    config = {"noise": {"rate": 0.2}, **TRIAL, "pretrain": {**TRIAL["pretrain"], "epochs": 3}}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(config))
+    assert noisetune("run", tmp_path / "one.yaml", "--mlruns", tmp_path / "mlruns").code == 0
+    assert len(list(Store.open(tmp_path / "mlruns" / "stages").list())) == 3
+    stages = json.loads(plan("--json", "--no-measure").out)["stages"]
+    assert {name: count["stored"] for name, count in stages.items()} == {
+        "pretrain": 1,
+        "finetune": 1,
+        "detect": 1,
+    }
+    assert stages["finetune"]["runs"] == 3
+
+
+def test_a_mistake_is_told_as_by_sweep(plan: Callable[..., Any], tmp_path: Path) -> None:
+    said = plan("--set", "replicates=many")
+    assert said.code == 2
+    assert said.err.startswith(f"error: {tmp_path / 'sweep.yaml'}: replicates: 'many': ")
