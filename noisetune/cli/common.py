@@ -57,4 +57,9 @@ def open_home(mlruns: Path) -> "Home":
 
 def stages_of(home: "Home", store: str | None, share: bool) -> str | None:
     """Where stages are shared; None where they are not."""
-    return (store or str(home.stages.resolve())) if share else None
+    if not share:
+        return None
+    if store is not None and "://" in store:
+        return store
+    # Trials may run in another folder than this one.
+    return str(Path(store or home.stages).expanduser().resolve())

@@ -19,6 +19,7 @@ from noisetune.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from noisetune.store import Lease
     from noisetune.sweep.board import Board
     from noisetune.sweep.home import Home
     from noisetune.sweep.ledger import Ledger
@@ -111,18 +112,19 @@ def _go(
     from noisetune.errors import UserError
     from noisetune.sweep.driver import claim_sweep
     from noisetune.sweep.launch import ray_session
-    from noisetune.sweep.prepared import drive_ledger
+    from noisetune.sweep.prepared import check_warm_start, drive_ledger
     from noisetune.tracking.tracker import check_tracking
 
     config = prepared.config
+    check_warm_start(home, config)
     uri = tracking_uri or home.tracking_uri
     artifacts = None if uri.startswith("http") else home.artifacts
     with claim_sweep(home, config.name) as lease:
         check_tracking(uri, config.name, artifacts)
         console.print(f"starting Ray {f'at {address}' if address else 'on this machine'} ...")
-        with ray_session(config.resources, address):
+        with ray_session(config.resources, address, stages):
             ledger = drive_ledger(home, prepared, lease)
-            tracker = _tracker(prepared, ledger, home, uri, artifacts)
+            tracker = _tracker(prepared, ledger, home, uri, artifacts, lease)
             board = _run(prepared, ledger, home, tracker, stages)
         if board.superseded:
             tracker.abandon()
@@ -135,13 +137,19 @@ def _go(
 
 
 def _tracker(
-    prepared: "Sweep", ledger: "Ledger", home: "Home", uri: str, artifacts: Path | None
+    prepared: "Sweep",
+    ledger: "Ledger",
+    home: "Home",
+    uri: str,
+    artifacts: Path | None,
+    lease: "Lease",
 ) -> "Tracker":
     """A tracker that has caught up with the ledger."""
     from noisetune.tracking.tracker import flatten, open_tracker
 
     name = prepared.config.name
-    tracker = open_tracker(uri, name, home.sweep(name) / "outbox.jsonl", artifacts)
+    outbox = home.sweep(name) / "outbox.jsonl"
+    tracker = open_tracker(uri, name, outbox, artifacts, mine=lambda: lease.alive)
     tracker.sweep("running", flatten(prepared.definition()))
     tracker.catch_up(prepared.records(ledger))
     return tracker

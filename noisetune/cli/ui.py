@@ -1,7 +1,7 @@
 """`noisetune ui`: MLflow's pages on the tracking store."""
 
 import os
-import subprocess
+import socket
 import sys
 from typing import Annotated
 
@@ -9,6 +9,8 @@ import typer
 
 from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
 from noisetune.errors import UserError
+
+HOST = "127.0.0.1"
 
 
 def register(app: typer.Typer) -> None:
@@ -26,18 +28,25 @@ def ui(
             f"--mlruns: {home.root} holds no mlflow.db yet; start a sweep first, or name the "
             "folder of one"
         )
-    console.print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    _refuse_used(port)
+    console.print(f"MLflow on http://{HOST}:{port} (Ctrl-C ends it)")
     # The job workers are of no use here and double the time to start.
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
     command += ["--port", str(port), "--backend-store-uri", home.tracking_uri]
     command += ["--artifacts-destination", str(home.artifacts.resolve())]
-    server = subprocess.Popen(command, env=environment)
-    try:
-        code = server.wait()
-    except KeyboardInterrupt:
-        server.terminate()
-        server.wait()
-        return
-    if code:
-        raise UserError(f"the server ended with code {code}; is port {port} in use? try another")
+    sys.stdout.flush()
+    # In place of this process, so that whatever ends it ends the server.
+    os.execv(sys.executable, command)
+
+
+def _refuse_used(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise UserError(
+                f"--port: {port} is in use on {HOST}; end what uses it, or choose another port"
+            ) from None

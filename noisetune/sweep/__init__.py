@@ -1,6 +1,25 @@
 """The sweep engine: Optuna decides what to try and what to prune, Ray where and when it runs."""
 
+import os
+from pathlib import Path
+
 import optuna
+
+# Ray reads these when it is first imported or started, which modules of this package alone do:
+# everything local listens on 127.0.0.1 alone, and a trial keeps the working folder that relative
+# paths in a configuration speak of.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+# Given an address, Ray would not look for the token that a local session made here, and be turned
+# away by a cluster that has the same one.
+if (Path.home() / ".ray" / "auth_token").is_file():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 # Its notes on every study and trial would run through the live table.
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -41,6 +41,8 @@ class Job:
     reported: frozenset[int] = frozenset()
     best: float | None = None
     open: bool = True
+    begun: bool = False
+    restarts: int = 0
     gpu: float = 0.0
 
     @property
@@ -94,6 +96,8 @@ class Asker:
         size: float = self.config.trials_per_condition
         if split(self.config.sampler)[0] == "grid":
             size = min(size, math.prod(map(len, grid(condition).values())))
+        elif split(self.config.sampler)[0] == "brute_force":
+            size = min(size, condition.settings)
         if self.search_ended:
             size = min(size, self.asked["search"][condition.index])
         return int(min(size, self._stalled_at(condition)))
@@ -155,15 +159,16 @@ class Asker:
             parameters = frozen.user_attrs["parameters"]
             trial = optuna.Trial(study, frozen._trial_id)
             reported = frozenset(frozen.intermediate_values)
-            gpu = frozen.user_attrs.get(GPU_SHARE, self.config.resources.gpu)
+            gpu = max(frozen.user_attrs.get(GPU_SHARE, 0.0), self.config.resources.gpu)
             return Job(
                 condition, kind, trial, study, config, parameters, reported=reported, gpu=gpu
             )
         if kind == "replicate":
             trial = optuna.Trial(study, frozen._trial_id)
             return self._replicate(condition, trial)
-        study.sampler = self._sampler(condition, frozen.number)
-        study.sampler.before_trial(study, frozen)
+        # Its place among the sweep's own trials, as when it was asked for.
+        place = sum(each.number < frozen.number for each in own_trials(study))
+        study.sampler = self._sampler(condition, place)
         return self._suggest(condition, optuna.Trial(study, frozen._trial_id))
 
     def winner(self, condition: Condition) -> FrozenTrial | None:
@@ -214,10 +219,9 @@ class Asker:
         """Bring in what earlier sweeps found here, and what the user wants to be tried first."""
         there = {trial.user_attrs.get(WARM) for trial in study.get_trials(False)}
         for name in self.config.warm_start:
-            for number, (trial, parameters) in enumerate(ledger.earlier(name, condition.name)):
-                mark = f"{name} {number}"
-                known = set(parameters) == set(condition.parameters)
-                if mark not in there and known and trial.value is not None:
+            for trial, parameters in ledger.earlier(name, condition.name):
+                mark = f"{name} {trial.number}"
+                if mark not in there and _fits(parameters, condition):
                     study.add_trial(_warm(trial, parameters, condition, mark))
         for values in self.config.enqueue:
             mine = {
@@ -273,6 +277,14 @@ def grid(condition: Condition) -> dict[str, list[Scalar]]:
     return {name: list(each.grid_values()) for name, each in condition.parameters.items()}
 
 
+def _fits(parameters: dict[str, Scalar], condition: Condition) -> bool:
+    """Whether an earlier sweep's values are ones that this sweep could have drawn."""
+    known = condition.parameters
+    return bool(parameters) and all(
+        name in known and known[name].takes(value) for name, value in parameters.items()
+    )
+
+
 def _warm(
     trial: FrozenTrial, parameters: dict[str, Scalar], condition: Condition, mark: str
 ) -> FrozenTrial:
@@ -286,6 +298,8 @@ def _warm(
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Scalar:
+    if name in trial.params:
+        _draw_again(trial, name, distribution)
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -294,3 +308,16 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
     assert isinstance(distribution, optuna.distributions.FloatDistribution)
     edges = distribution.low, distribution.high
     return trial.suggest_float(name, *edges, step=distribution.step, log=distribution.log)
+
+
+def _draw_again(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+    """Move the sampler on past a value that was drawn before the sweep was interrupted.
+
+    What follows is then drawn as it would have been; the order of the cases is Optuna's own.
+    """
+    frozen = trial._get_latest_trial()
+    fixed = frozen.system_attrs.get("fixed_params", {})
+    if name in fixed or distribution.single() or name in trial.relative_params:
+        return
+    study = optuna.pruners._filter_study(trial.study, frozen)
+    study.sampler.sample_independent(study, frozen, name, distribution)

@@ -12,16 +12,18 @@ from optuna.trial import TrialState
 from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.store import LeaseLost
 from noisetune.sweep.asking import GPU_SHARE, Asker, Job
-from noisetune.sweep.budget import Spending
+from noisetune.sweep.budget import SECONDS_BETWEEN_NOTES, Spending
 from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
 from noisetune.sweep.gate import STAGE as GATE
 from noisetune.sweep.gate import Gate
 from noisetune.sweep.ledger import STATES, Ledger
 from noisetune.sweep.order import Order
+from noisetune.sweep.samplers import LEARNS_NOTHING, split
 
 FINETUNE = "finetune"
 MOST_HELD = 16
+RESTARTS = 2
 
 
 class Watcher(Protocol):
@@ -58,6 +60,9 @@ class Board:
         self.spending = Spending(config.budget, ledger)
         self.interrupted = deque(self.asker.interrupted())
         self.held: list[Job] = []
+        # What is asked ahead is drawn without the results of what runs.
+        learns = split(config.sampler)[0] not in LEARNS_NOTHING
+        self._most_held = slots if learns else max(slots, MOST_HELD)
         self.running: dict[str, Job] = {}
         self.left: list[Job] = []
         self.stopped: str | None = None
@@ -86,6 +91,7 @@ class Board:
             self._look_at_budget()
             job = None if self.stopped else self._first_that_can_start()
             if job is not None:
+                job.begun = True
                 key = self.order.key(job.config)
                 job.pretraining = None if key is None else key.digest
                 self.running[job.name] = job
@@ -97,6 +103,8 @@ class Board:
 
     def report(self, job: Job, points: Sequence[MetricPoint]) -> bool:
         """Take a trial's new points; says whether it is to go on. A repeated point is left out."""
+        if self.superseded:
+            return False
         with self._fenced():
             new = [point for point in points if (point.stage, point.step) not in job.seen]
             for point in new:
@@ -125,19 +133,26 @@ class Board:
     def out_of_memory(self, job: Job, reason: str) -> None:
         """The trial comes back with twice its share of a GPU; on a whole one it fails."""
         if not 0 < job.gpu < 1:
-            return self.fail(job, reason)
+            more = "; a whole GPU is not enough" if job.gpu else ""
+            return self.fail(job, reason + more)
         with self._fenced():
             job.gpu = min(1.0, 2 * job.gpu)
             job.trial.set_user_attr(GPU_SHARE, job.gpu)
-            self.running.pop(job.name, None)
-            self.spending.end(job.name)
-            self.held.insert(0, job)
+            self._again(job)
+
+    def lost(self, job: Job, reason: str) -> None:
+        """The trial's process or node died: it begins again, from its stages in the store."""
+        if job.restarts >= RESTARTS:
+            return self.fail(job, reason)
+        job.restarts += 1
+        self._again(job)
 
     def close(self) -> None:
         """Note what was spent; the trials that run now are left for a resume."""
         with self._fenced():
             for job in list(self.running.values()):
                 self._leave(job)
+            self.left += [job for job in self.held if job.begun]
             self.spending.note()
 
     def can_go_on(self, job: Job) -> bool:
@@ -153,16 +168,28 @@ class Board:
         except LeaseLost:
             self.superseded = True
             self.stopped = "another process has taken this sweep over"
+            for job in list(self.running.values()):
+                self._leave(job)
 
     def _look_at_budget(self) -> None:
+        self.spending.note(SECONDS_BETWEEN_NOTES)
         if self.stopped is None:
             self.stopped = self.spending.exhausted()
 
     def _leave(self, job: Job) -> None:
         """Stop a trial that a resume takes up again: in the ledger it stays as running."""
         self.running.pop(job.name, None)
-        self.spending.end(job.name)
-        self.left.append(job)
+        self.spending.end(job.name, over=False)
+        if job not in self.left:
+            self.left.append(job)
+
+    def _again(self, job: Job) -> None:
+        """Run a trial once more, before any other; after the end that is left to a resume."""
+        if self.stopped:
+            return self._leave(job)
+        self.running.pop(job.name, None)
+        self.spending.end(job.name, over=False)
+        self.held.insert(0, job)
 
     def _first_that_can_start(self) -> Job | None:
         while self.interrupted:
@@ -171,7 +198,7 @@ class Board:
             if self.order.can_start(job.config, self.running.values()):
                 self.held.remove(job)
                 return job
-        while len(self.held) < MOST_HELD:
+        while len(self.held) < self._most_held:
             asked = self._ask()
             if asked is None or self.order.can_start(asked.config, self.running.values()):
                 return asked
@@ -246,6 +273,8 @@ class Board:
         self.asker.ended[job.kind][job.condition.index] += 1
         self.running.pop(job.name, None)
         self.spending.end(job.name)
+        # It may have come to its end in the moment in which the sweep was stopped.
+        self.left = [other for other in self.left if other is not job]
         ended = replace(
             job.record(), state=STATES[state], objective=value, metrics=metrics, reason=reason
         )

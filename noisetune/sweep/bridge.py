@@ -20,6 +20,7 @@ from noisetune.sweep.conditions import milestones
 log = logging.getLogger(__name__)
 TOLD = "noisetune"
 LOOK_SECONDS = 0.5
+IDLE_SECONDS = 0.1
 
 
 class BoardSearcher(Searcher):
@@ -36,12 +37,16 @@ class BoardSearcher(Searcher):
         # One trial waiting in the wings keeps an actor alive for it. With a single slot the next
         # one is asked for only when the last has ended, so that the sampler knows its result.
         self.limit = slots + 1 if lookahead and slots > 1 else slots
+        self.lookahead = lookahead
         self.jobs: dict[str, Job] = {}
+        self.paused: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         if self.board.over:
             return Searcher.FINISHED
-        if len(self.board.running) >= self.limit:
+        # The share of a paused trial is another's, unless the user said how many may be at work.
+        away = len(self.paused) if self.lookahead else 0
+        if len(self.board.running) - away >= self.limit:
             return None
         job = self.board.next()
         if job is None:
@@ -53,6 +58,7 @@ class BoardSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        self.paused.discard(trial_id)
         job = self.jobs.pop(trial_id, None)
         if job is None or not job.open:
             return
@@ -67,7 +73,7 @@ class BoardSearcher(Searcher):
                 log.error("%s failed\n%s", job.name, told["trace"])
             self.board.fail(job, told["error"])
         elif error:
-            self.board.fail(job, "the trial's process ended unexpectedly")
+            self.board.lost(job, "the trial's process ended unexpectedly")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass
@@ -113,15 +119,21 @@ class BoardScheduler(FIFOScheduler):
             return TrialScheduler.STOP
         if told["waiting"]:
             self._next_look[trial.trial_id] = time.monotonic() + LOOK_SECONDS
+            self.searcher.paused.add(trial.trial_id)
             # Without a checkpoint: the trial is rebuilt from its configuration and the store.
             tune_controller.pause_trial(trial, should_checkpoint=False)
             return TrialScheduler.NOOP
         return TrialScheduler.CONTINUE
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        for trial in tune_controller.get_live_trials():
+        live = list(tune_controller.get_live_trials())
+        for trial in live:
             if trial.status == "PENDING" or (trial.status == "PAUSED" and self._over(trial)):
+                self.searcher.paused.discard(trial.trial_id)
                 return trial
+        if live and all(trial.status == "PAUSED" for trial in live):
+            # Ray would ask again at once: it waits for the events of running trials alone.
+            time.sleep(IDLE_SECONDS)
         return None
 
     def _over(self, trial: Any) -> bool:

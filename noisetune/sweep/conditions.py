@@ -38,8 +38,10 @@ class Condition:
 
     @property
     def file_name(self) -> str:
-        """A name for files, which cannot leave its folder."""
-        return re.sub(r"[^A-Za-z0-9=._-]+", "_", self.name).strip("._-")
+        """A name for files, which cannot leave its folder, and no other condition's."""
+        plain = re.sub(r"[^A-Za-z0-9=._-]+", "_", self.name).strip("._-")
+        # Two values that differ in other signs alone would meet in one file.
+        return plain if plain == self.name.replace(" ", "_") else f"{plain}-{self.index}"
 
     def real_values(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Sampled values with the settings that a design stands for in its place."""
@@ -74,6 +76,11 @@ class Condition:
         }
         chosen = {f"{section}.{key}": default_choice(section) for section, key in SELECTORS.items()}
         return chosen | fixed | self.factors
+
+    @cached_property
+    def settings(self) -> int:
+        """How many different settings there are; ValueError where a parameter is a continuum."""
+        return _count_settings(list(self.parameters.items()), self.known)
 
     def corners(self) -> Iterator[dict[str, Scalar]]:
         """Settings that reach each parameter's ends and choices, and each branch of a `when`."""
@@ -258,6 +265,18 @@ def _check_when(parameters: Mapping[str, Parameter], conditions: list[Condition]
                 f"parameters: {field}: when {dict(parameter.when)!r} holds in no condition of this "
                 "sweep; mend the `when`, or take the parameter out"
             )
+
+
+def _count_settings(left: Sequence[tuple[str, Parameter]], known: Mapping[str, Scalar]) -> int:
+    if not left:
+        return 1
+    (field, parameter), *rest = left
+    if not parameter.holds(known):
+        return _count_settings(rest, known)
+    values = parameter.grid_values()
+    if not any(field in other.when for _, other in rest):
+        return len(values) * _count_settings(rest, known)
+    return sum(_count_settings(rest, {**known, field: value}) for value in values)
 
 
 def _corner_count(parameter: Parameter) -> int:

@@ -6,26 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-# Ray reads these when it is imported or started: everything local listens on 127.0.0.1 alone,
-# and a trial keeps the working folder that relative paths in a configuration speak of.
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
-os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
-
 import ray
 from ray import tune
 
-from noisetune.errors import UserError
 from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
 from noisetune.sweep.board import Board, Watcher
 from noisetune.sweep.bridge import BoardScheduler, BoardSearcher
 from noisetune.sweep.capacity import check_fits, fitting_trials, local_resources
+from noisetune.sweep.cluster import check_shared, connect
 from noisetune.sweep.config import Resources
 from noisetune.sweep.home import Home
 from noisetune.sweep.janitor import Janitor
@@ -35,27 +24,22 @@ from noisetune.sweep.prepared import Sweep
 from noisetune.sweep.trainable import Pipeline, make_trainable
 
 TRIALS_WITHOUT_END = 10**9
-# A trial whose process or node dies begins again, from its stages in the store.
-RESTARTS = 2
 
 
 @contextmanager
-def ray_session(resources: Resources, address: str | None = None) -> Iterator[None]:
+def ray_session(
+    resources: Resources, address: str | None = None, store: str | None = None
+) -> Iterator[None]:
     """A local Ray with this machine's CPUs and GPUs, the cluster at `address`, or the session
-    that is open already. UserError where the cluster does not answer or trials do not fit."""
+    that is open already. UserError where the cluster does not answer, a host of it does not see
+    the `store`, or trials do not fit."""
     if ray.is_initialized():
         check_fits(resources, ray.cluster_resources(), "the cluster")
         yield
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is not None:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"--address {address}: no Ray cluster answers there ({error}); start one with "
-                "`ray start --head`, or leave --address out to run on this machine"
-            ) from None
+        connect(address, **quiet)
     else:
         here = local_resources()
         check_fits(resources, here, "this machine")
@@ -64,6 +48,8 @@ def ray_session(resources: Resources, address: str | None = None) -> Iterator[No
         ray.init(num_cpus=here["CPU"], num_gpus=here["GPU"], **quiet)
     try:
         check_fits(resources, ray.cluster_resources(), "the cluster")
+        if address is not None and store is not None:
+            check_shared(store)
         yield
     finally:
         ray.shutdown()
@@ -119,6 +105,8 @@ def _tuner(sweep: Sweep, home: Home, searcher: BoardSearcher, pipeline: Pipeline
             name="ray",
             storage_path=str(home.sweep(sweep.config.name).resolve()),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            # The board says what becomes of a trial whose process or node died: Ray would not
+            # begin again one that died while its process was starting.
+            failure_config=tune.FailureConfig(max_failures=0),
         ),
     )

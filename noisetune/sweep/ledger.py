@@ -83,8 +83,8 @@ class Ledger:
 
     @property
     def spent(self) -> dict[str, float]:
-        """Hours and GPU hours that the sweep has used so far, over all its drivers."""
-        return {"hours": 0.0, "gpu_hours": 0.0} | self._index().user_attrs.get(SPENT, {})
+        """What the sweep has used so far, over all its drivers, as `Spending.note` wrote it."""
+        return self._index().user_attrs.get(SPENT, {})
 
     @spent.setter
     def spent(self, spent: dict[str, float]) -> None:
@@ -169,7 +169,8 @@ def record(trial: FrozenTrial, condition: str, factors: dict[str, Any], kind: Ki
         config=attributes["config"],
         objective=trial.value if trial.state == TrialState.COMPLETE else None,
         metrics=attributes.get("metrics", {}),
-        reason=attributes.get("reason"),
+        # A driver may have been killed between a reason and the end that it was for.
+        reason=None if trial.state == TrialState.COMPLETE else attributes.get("reason"),
     )
 
 

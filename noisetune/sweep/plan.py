@@ -20,8 +20,8 @@ from noisetune.sweep.capacity import fitting_trials
 from noisetune.sweep.config import PretrainGate
 from noisetune.sweep.ledger import Ledger
 from noisetune.sweep.prepared import Sweep
+from noisetune.sweep.samplers import LEARNS_NOTHING
 
-EXACT_SAMPLERS = ("grid", "random", "qmc")
 # Trials side by side share caches and memory; a calibration runs alone.
 SLOWER, FASTER = 1.6, 0.9
 
@@ -109,7 +109,7 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
     config = sweep.config
     searched = {field for condition in sweep.conditions for field in condition.parameters}
     return not (
-        config.sampler.get("name", "tpe") not in EXACT_SAMPLERS
+        config.sampler.get("name", "tpe") not in LEARNS_NOTHING
         or config.pruner.get("name") != "none"
         or config.pretrain_gate != PretrainGate()
         or config.patience is not None
@@ -123,7 +123,7 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
 
 def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     """Every trial that the board hands out when each ends as well as the other."""
-    learns = sweep.config.sampler.get("name", "tpe") not in EXACT_SAMPLERS
+    learns = sweep.config.sampler.get("name", "tpe") not in LEARNS_NOTHING
     sampler = {"name": "random", "seed": sweep.config.seed} if learns else sweep.config.sampler
     alone = {"sampler": sampler, "pruner": {"name": "none"}, "patience": None, "warm_start": ()}
     config = sweep.config.model_copy(update=alone)

@@ -44,6 +44,7 @@ class Sweep:
             conditions = with_designs(conditions, config.pretraining_designs, config.seed)
         validate(conditions)
         _check_grid(config, conditions)
+        _check_enqueued(config, conditions)
         return cls(config, space, conditions)
 
     def definition(self) -> dict[str, Any]:
@@ -129,6 +130,21 @@ def drive_ledger(home: Home, sweep: Sweep, lease: Lease) -> Ledger:
     return ledger
 
 
+def check_warm_start(home: Home, config: SweepConfig) -> None:
+    """UserError for an earlier sweep that is not there, or that sought something else."""
+    for name in config.warm_start:
+        ledger = None if name == config.name else read_ledger(home, name)
+        if ledger is None:
+            there = ", ".join(each for each in home.names() if each != config.name) or "none yet"
+            raise UserError(f"warm_start: no earlier sweep {name!r}; there are: {there}")
+        wanted = config.objective.model_dump(mode="json")
+        if (sought := ledger.definition["sweep"]["objective"]) != wanted:
+            raise UserError(
+                f"warm_start: {name!r} sought {sought['metric']} ({sought['direction']}): its "
+                "values tell nothing of this objective; take it out, or give the same objective"
+            )
+
+
 def preflight(sweep: Sweep) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
     have, and labels that tell nothing."""
@@ -165,3 +181,14 @@ def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
                 parameter.grid_values()
             except ValueError as error:
                 raise UserError(f"parameters: {field}: {error}") from None
+
+
+def _check_enqueued(config: SweepConfig, conditions: Sequence[Condition]) -> None:
+    parameters = {name: each for there in conditions for name, each in there.parameters.items()}
+    for values in config.enqueue:
+        for field, value in values.items():
+            if field not in parameters:
+                known = ", ".join(parameters) or "there are none"
+                raise UserError(f"enqueue: {field}: is no parameter of this sweep; those: {known}")
+            if not parameters[field].takes(value):
+                raise UserError(f"enqueue: {field}: {value!r} is not among the values it can take")

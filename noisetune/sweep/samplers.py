@@ -18,6 +18,14 @@ class Grid(optuna.samplers.GridSampler):
         pass
 
 
+class CmaEs(optuna.samplers.CmaEsSampler):
+    """Optuna's CMA-ES. It keeps its state, pickled, among the attributes of trials.
+
+    That is read back from the sweep's own ledger alone: a journal file in its own folder that
+    only its driver writes. What a warm start takes from other ledgers has no such attribute.
+    """
+
+
 class BruteForce(optuna.samplers.BruteForceSampler):
     """Optuna's brute force, without that call either."""
 
@@ -31,13 +39,15 @@ SAMPLERS: dict[str, type[BaseSampler]] = {
     "qmc": optuna.samplers.QMCSampler,
     "grid": Grid,
     "brute_force": BruteForce,
-    "cmaes": optuna.samplers.CmaEsSampler,
+    "cmaes": CmaEs,
     "gp": optuna.samplers.GPSampler,
     "nsga2": optuna.samplers.NSGAIISampler,
     "nsga3": optuna.samplers.NSGAIIISampler,
 }
 # It samples numbers alone: a design, which is a choice, would be drawn without it.
 NO_CHOICES = {"cmaes"}
+# What these draw does not depend on how other trials ended.
+LEARNS_NOTHING = {"random", "qmc", "grid", "brute_force"}
 # These try every value there is: a continuum has none to list.
 EXHAUSTIVE = {"grid", "brute_force"}
 

@@ -58,6 +58,14 @@ class Parameter(BaseModel):
     def _whole(self) -> bool:
         return not any(isinstance(each, float) for each in (self.low, self.high, self.step))
 
+    def takes(self, value: Scalar) -> bool:
+        """Whether it could be drawn."""
+        distribution = self.distribution()
+        try:
+            return distribution._contains(distribution.to_internal_repr(value))
+        except (TypeError, ValueError):
+            return False
+
     def holds(self, values: Values) -> bool:
         """Whether it is sampled in a trial that has these values."""
         return all(

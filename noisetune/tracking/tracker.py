@@ -33,12 +33,17 @@ class Tracker:
 
     Telling it never waits for the server: while that is away the outbox grows, and is delivered
     when it answers again. `close` gives up when nothing was delivered for `patience` seconds.
+    Nothing is delivered once `mine` says that the sweep has another driver.
     """
 
     def __init__(
-        self, outbox: Outbox, connect: Callable[[], Receiver], patience: float = 60.0
+        self,
+        outbox: Outbox,
+        connect: Callable[[], Receiver],
+        patience: float = 60.0,
+        mine: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.outbox, self.patience = outbox, patience
+        self.outbox, self.patience, self.mine = outbox, patience, mine
         self._connect = connect
         self._receiver: Receiver | None = None
         self._away = False
@@ -150,7 +155,7 @@ class Tracker:
         """Deliver all that waits; False where that failed, and a new connection must try again."""
         try:
             self._receiver = self._receiver or self._connect()
-            while not self._given_up.is_set() and (batch := self._next_batch()):
+            while not self._given_up.is_set() and self.mine() and (batch := self._next_batch()):
                 self._receiver.apply([message for _, message in batch])
                 self.outbox.deliver_up_to(batch[-1][0])
         except Exception as error:
@@ -177,9 +182,15 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def open_tracker(uri: str, sweep: str, outbox: Path, artifacts: Path | None) -> Tracker:
+def open_tracker(
+    uri: str,
+    sweep: str,
+    outbox: Path,
+    artifacts: Path | None,
+    mine: Callable[[], bool] = lambda: True,
+) -> Tracker:
     """A tracker for MLflow at `uri`; `artifacts` is their folder where `uri` is a database file."""
-    return Tracker(Outbox(outbox), lambda: _open_runs(uri, sweep, artifacts))
+    return Tracker(Outbox(outbox), lambda: _open_runs(uri, sweep, artifacts), mine=mine)
 
 
 def check_tracking(uri: str, sweep: str, artifacts: Path | None) -> None:

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from noisetune.config import TrialConfig
 from noisetune.records import Event, MetricPoint, Tick, TrialResult
+from noisetune.sweep.board import RESTARTS
 from noisetune.sweep.bridge import BoardScheduler, BoardSearcher
 from noisetune.sweep.trainable import STEP_SECONDS, make_trainable
 from noisetune.training.loop import DivergedError
@@ -90,17 +91,28 @@ def test_the_last_result_counts_before_the_end(play: Play, searcher: BoardSearch
     [
         (told(error="the loss is not finite"), "the loss is not finite"),
         (told(error="OSError: gone", trace="..."), "OSError: gone"),
-        (None, "the trial's process ended unexpectedly"),
-        (told(point(1, 0.5)), "the trial's process ended unexpectedly"),
     ],
 )
 def test_a_trial_without_a_result_failed_with_its_reason(
-    play: Play, searcher: BoardSearcher, result: dict[str, Any] | None, reason: str
+    play: Play, searcher: BoardSearcher, result: dict[str, Any], reason: str
 ) -> None:
     searcher.suggest("a")
-    searcher.on_trial_complete("a", result, error=result is None or "error" not in str(result))
+    searcher.on_trial_complete("a", result)
     assert [(each.state, each.reason) for each in play.records()] == [("failed", reason)]
     assert not play.board.running
+
+
+@pytest.mark.parametrize("result", [None, told(point(1, 0.5))])
+def test_a_trial_whose_process_died_begins_again_and_not_for_ever(
+    play: Play, searcher: BoardSearcher, result: dict[str, Any] | None
+) -> None:
+    for life in range(1 + RESTARTS):
+        suggested = json.loads(searcher.suggest(f"life {life}")["job"])
+        assert suggested["name"] == "all trial 0"
+        searcher.on_trial_complete(f"life {life}", result, error=True)
+    (record,) = play.records()
+    reason = "the trial's process ended unexpectedly"
+    assert (record.state, record.reason) == ("failed", reason)
 
 
 def test_a_trial_that_ray_stopped_for_the_user_stays_running(

@@ -163,6 +163,10 @@ def read_back(home: Home, sweep: Sweep, notes: Path) -> Swept:
     return Swept(sweep.records(ledger), parents[0], runs, client, notes, intermediate)
 
 
+def test_a_local_ray_listens_on_this_machine_alone() -> None:
+    assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
+
+
 def test_every_trial_is_once_in_the_ledger_and_once_in_mlflow(swept: Swept) -> None:
     names = [record.name for record in swept.records]
     assert len(names) == len(set(names)) == 4 * (TRIALS + 1)

@@ -1,0 +1,83 @@
+"""A running Ray cluster: reached, given this checkout of noisetune, and seen to share the store."""
+
+import socket
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+import noisetune
+from noisetune.errors import UserError
+from noisetune.store import Store
+
+CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 120.0
+
+
+def connect(address: str, **quiet: Any) -> None:
+    """Join the cluster at HOST:PORT, or the one that `auto` finds; UserError where there is none.
+
+    Its hosts get this checkout of noisetune, whichever they have installed.
+    """
+    package = str(Path(noisetune.__file__).resolve().parent)
+    environment = {
+        "py_modules": [package],
+        "excludes": ["__pycache__"],
+        "env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"},
+    }
+    try:
+        _knock(address)
+        ray.init(address=address, runtime_env=environment, **quiet)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        raise UserError(
+            f"--address {address}: no Ray cluster answers there ({error}); start one with "
+            "`ray start --head`, see that both have the same ~/.ray/auth_token, or leave --address "
+            "out to run on this machine"
+        ) from None
+
+
+def _knock(address: str) -> None:
+    """OSError where nobody listens: Ray itself would ask for minutes before it says so."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
+def check_shared(store: str) -> None:
+    """UserError where a host of the cluster does not see what the driver puts into the store."""
+    backend = Store.open(store).backend
+    mark = f".tmp/seen-{uuid.uuid4().hex}"
+    backend.create(mark, b"")
+    try:
+        blind = [node for node in _alive() if not _sees(node["NodeID"], store, mark)]
+    finally:
+        with suppress(FileNotFoundError):
+            backend.remove(mark)
+    if blind:
+        hosts = ", ".join(sorted({node["NodeManagerAddress"] for node in blind}))
+        raise UserError(
+            f"--store {store}: {hosts} of the cluster does not see what this host puts there; give "
+            "a folder that all hosts share (--mlruns or --store), or a URL that all reach"
+        )
+
+
+def _alive() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+
+
+def _sees(node: str, store: str, mark: str) -> bool:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    look = ray.remote(num_cpus=0)(_is_there).options(scheduling_strategy=there)
+    try:
+        return ray.get(look.remote(store, mark), timeout=LOOK_SECONDS)
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        raise UserError(
+            f"--address: node {node[:8]} of the cluster cannot run noisetune: {error}"
+        ) from None
+
+
+def _is_there(store: str, mark: str) -> bool:
+    return Store.open(store).backend.exists(mark)

@@ -1,0 +1,245 @@
+"""What can happen to a trial, each really caused, in the Ray that all tests share."""
+
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from made_up import Play, point, result_of
+from optuna.storages import InMemoryStorage
+from real_sweep import Seen, prepare, run
+
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep.board import RESTARTS, Board
+from noisetune.sweep.home import Home
+from noisetune.sweep.prepared import open_sweep
+from noisetune.training.loop import DivergedError
+
+OpenBoard = Callable[..., Play]
+RATES = {"conditions": {"noise.rate": [0.1, 0.2]}, "parameters": {}}
+EPOCHS = 3
+FIXED: dict[str, Any] = {"replicates": 1, "sampler": {"name": "random"}}
+
+
+def needing(share: float, notes: Path) -> Callable[..., Any]:
+    """A pipeline that runs out of memory where its process may use less than `share` of a GPU."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+    def pipeline(config: Any, *_: object) -> Any:
+        granted = ray.get_runtime_context().get_assigned_resources().get("GPU", 1.0)
+        with (notes / str(config.noise.rate)).open("a") as note:
+            note.write(f"{granted:g}\n")
+        yield epoch(config, 1)
+        if granted < share:
+            raise torch.OutOfMemoryError(f"tried to allocate {share:g} of a GPU")
+        for number in range(2, EPOCHS + 1):
+            yield epoch(config, number)
+        return ended(config)
+
+    return pipeline
+
+
+def epoch(config: Any, number: int) -> MetricPoint:
+    return MetricPoint("finetune", number, {"val/accuracy": config.noise.rate + number / 100})
+
+
+def ended(config: Any) -> TrialResult:
+    best = {"epoch": float(EPOCHS), "test/accuracy": config.noise.rate}
+    return TrialResult(config.to_json(), {"last": best}, {"f1": 0.5}, {}, {})
+
+
+def outcome(records: list[TrialRecord]) -> list[tuple[Any, ...]]:
+    return [(each.name, each.state, each.objective, each.metrics) for each in records]
+
+
+def granted(notes: Path, rate: float = 0.1) -> list[float]:
+    """The shares that the trial of a condition got, one after the other."""
+    return [float(line) for line in (notes / str(rate)).read_text().split()]
+
+
+def sweep_on_gpus(home: Home, share: float, needs: float, name: str) -> tuple[Board, Seen]:
+    home.root.mkdir(exist_ok=True)
+    gpu = {"cpu": 0.25, "gpu": share}
+    seen = Seen()
+    sweep = prepare(RATES, name, **FIXED, resources=gpu)
+    return run(home, sweep, [seen], needing(needs, home.root), share=False), seen
+
+
+@pytest.mark.usefixtures("ray_at_hand")
+def test_out_of_memory_comes_back_with_twice_the_share(tmp_path: Path) -> None:
+    homes = [Home(tmp_path / "small"), Home(tmp_path / "large")]
+    (small, seen), (large, _) = (
+        sweep_on_gpus(home, share, 0.8, "memory")
+        for home, share in zip(homes, (0.25, 1.0), strict=True)
+    )
+    assert (small.finished, large.finished) == (True, True)
+    assert granted(homes[0].root) == [0.25, 0.5, 1.0]
+    assert granted(homes[1].root) == [1.0]
+    records = [open_sweep(home, "memory")[0].records(open_sweep(home, "memory")[1]) for home in homes]
+    assert outcome(records[0]) == outcome(records[1])
+    assert [each.config for each in records[0]] == [each.config for each in records[1]]
+    for name, count in Counter(name for name, _ in seen.points).items():
+        assert count == EPOCHS, f"{name} told an epoch twice"
+
+
+@pytest.mark.usefixtures("ray_at_hand")
+def test_when_a_whole_gpu_is_not_enough_the_trial_says_so(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    board, seen = sweep_on_gpus(home, 0.5, 2.0, "memory")
+    assert board.finished
+    assert granted(tmp_path) == [0.5, 1.0]
+    assert {(each.state, each.reason) for each in seen.ends.values()} == {
+        ("failed", "out of memory: tried to allocate 2 of a GPU; a whole GPU is not enough")
+    }
+
+
+def test_a_share_that_grew_survives_a_resume(open_board: OpenBoard) -> None:
+    storage = InMemoryStorage()
+    share = {"gpu": 0.2}
+    before = open_board(storage=storage, resources=share)
+    job = before.next()
+    before.board.out_of_memory(job, "too much")
+    assert before.next().gpu == 0.4
+    after = open_board(storage=storage, resources=share)
+    assert after.next().gpu == 0.4
+    larger = open_board(storage=storage, resources={"gpu": 0.5})
+    assert larger.next().gpu == 0.5
+
+
+def test_shares_double_up_to_a_whole_gpu(open_board: OpenBoard) -> None:
+    play = open_board(resources={"gpu": 0.3}, trials_per_condition=1, replicates=0)
+    shares = []
+    while (job := play.board.next()) is not None:
+        shares.append(job.gpu)
+        play.board.out_of_memory(job, "too much")
+    assert shares == [0.3, 0.6, 1.0]
+    assert play.board.finished
+
+
+def test_on_cpus_a_trial_out_of_memory_fails_at_once(open_board: OpenBoard) -> None:
+    play = open_board(trials_per_condition=1, replicates=0)
+    play.board.out_of_memory(play.next(), "out of memory: too much")
+    assert [each.reason for each in play.records()] == ["out of memory: too much"]
+
+
+@pytest.mark.parametrize("word", ["out of memory", "lost"])
+def test_after_the_end_a_trial_is_left_as_it_is(open_board: OpenBoard, word: str) -> None:
+    play = open_board(resources={"gpu": 0.25})
+    job = play.next()
+    play.board.stopped = "budget.trials: all are used"
+    (play.board.lost if word == "lost" else play.board.out_of_memory)(job, "too late")
+    play.board.close()
+    assert play.board.left == [job]
+    assert [each.state for each in play.records()] == ["running"]
+
+
+def test_a_trial_that_ends_as_the_sweep_is_stopped_has_ended(open_board: OpenBoard) -> None:
+    play = open_board(budget={"hours": 1})
+    job = play.next()
+    play.board.spending.began -= 3601
+    assert not play.board.report(job, [point(1, 0.5)])
+    play.board.complete(job, result_of(job))
+    assert play.board.left == []
+    assert [each.state for each in play.records()] == ["complete"]
+
+
+MISHAPS = {0.1: "diverged", 0.15: "nan", 0.2: "raises", 0.25: "killed once", 0.3: "killed always"}
+GOOD = 0.35
+
+
+def mishaps(notes: Path) -> Callable[..., Any]:
+    """A pipeline with a mishap of the condition's own in its second epoch."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+    def pipeline(config: Any, *_: object) -> Any:
+        rate = config.noise.rate
+        mishap = MISHAPS.get(rate)
+        note = notes / str(rate)
+        again = note.exists()
+        with note.open("a") as lives:
+            lives.write("began\n")
+        yield epoch(config, 1)
+        if mishap == "diverged":
+            raise DivergedError("the loss is nan in epoch 2")
+        if mishap == "raises":
+            raise ZeroDivisionError("of a bug")
+        if mishap == "killed always" or (mishap == "killed once" and not again):
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mishap == "nan":
+            yield MetricPoint("finetune", 2, {"val/accuracy": math.nan})
+        for number in range(2, EPOCHS + 1):
+            yield epoch(config, number)
+        return ended(config)
+
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def mishap_sweep(
+    tmp_path_factory: pytest.TempPathFactory, ray_at_hand: None
+) -> tuple[Path, Board, Seen, list[str]]:
+    """A sweep in which everything happens; where its notes are, and what was logged."""
+    folder, seen, lines = tmp_path_factory.mktemp("mishaps"), Seen(), []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    listener, logger = Listener(), logging.getLogger("noisetune")
+    logger.addHandler(listener)
+    space = {"conditions": {"noise.rate": [*MISHAPS, GOOD]}, "parameters": {}}
+    sweep = prepare(space, "mishaps", **FIXED)
+    board = run(Home(folder), sweep, [seen], mishaps(folder), share=False)
+    logger.removeHandler(listener)
+    return folder, board, seen, lines
+
+
+def test_every_mishap_is_in_the_ledger_and_the_sweep_goes_on(
+    mishap_sweep: tuple[Path, Board, Seen, list[str]],
+) -> None:
+    folder, board, _, _ = mishap_sweep
+    sweep, ledger = open_sweep(Home(folder), "mishaps")
+    ends = {each.factors["noise.rate"]: each for each in sweep.records(ledger)}
+    assert board.finished
+    assert {rate: (each.state, each.reason) for rate, each in ends.items()} == {
+        0.1: ("failed", "the loss is nan in epoch 2"),
+        0.15: ("failed", "val/accuracy is nan in epoch 2"),
+        0.2: ("failed", "ZeroDivisionError: of a bug"),
+        0.25: ("complete", None),
+        0.3: ("failed", "the trial's process ended unexpectedly"),
+        GOOD: ("complete", None),
+    }
+    assert {each.number for each in ends.values()} == {0}
+
+
+def test_the_traceback_of_a_bug_is_logged_and_no_others(
+    mishap_sweep: tuple[Path, Board, Seen, list[str]],
+) -> None:
+    (line,) = (line for line in mishap_sweep[3] if "Traceback" in line)
+    assert line.startswith("noise.rate=0.2 replicate 0 failed\nTraceback")
+    assert "in pipeline" in line
+    assert "ZeroDivisionError: of a bug" in line
+
+
+def test_a_killed_process_is_begun_again_a_few_times(
+    mishap_sweep: tuple[Path, Board, Seen, list[str]],
+) -> None:
+    lives = {rate: (mishap_sweep[0] / str(rate)).read_text().count("began") for rate in MISHAPS}
+    assert lives == {0.1: 1, 0.15: 1, 0.2: 1, 0.25: 2, 0.3: 1 + RESTARTS}
+
+
+def test_no_epoch_is_told_twice(mishap_sweep: tuple[Path, Board, Seen, list[str]]) -> None:
+    told = Counter((name, each.stage, each.step) for name, each in mishap_sweep[2].points)
+    assert set(told.values()) == {1}
+    steps = sorted(step for name, _, step in told if "0.25" in name)
+    assert steps == [1, 2, 3]
