@@ -17,13 +17,18 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command line; a user's mistake is one message and exit code 2."""
+def register() -> None:
+    """Give `app` its commands."""
     from noisetune.cli import bench, best, plan, run, store, sweep, ui
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for commands in (plan, sweep, run, best, store, bench, ui):
         commands.register(app)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one message and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    register()
     try:
         app()
     except UserError as error:

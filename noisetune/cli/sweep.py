@@ -110,7 +110,11 @@ def _go(
 ) -> None:
     """Run what is left of a sweep with Ray, tracker and live table; then say what came of it."""
     from noisetune.errors import UserError
+    from noisetune.sweep import show_token
     from noisetune.sweep.driver import claim_sweep
+
+    if address is not None:
+        show_token()
     from noisetune.sweep.launch import ray_session
     from noisetune.sweep.prepared import check_warm_start, drive_ledger
     from noisetune.tracking.tracker import check_tracking
@@ -123,6 +127,7 @@ def _go(
         check_tracking(uri, config.name, artifacts)
         console.print(f"starting Ray {f'at {address}' if address else 'on this machine'} ...")
         with ray_session(config.resources, address, stages):
+            prepared = _settled(prepared)
             ledger = drive_ledger(home, prepared, lease)
             tracker = _tracker(prepared, ledger, home, uri, artifacts, lease)
             board = _run(prepared, ledger, home, tracker, stages)
@@ -134,6 +139,17 @@ def _go(
     _next_commands(config.name, board)
     if not board.finished and board.stopped is None:
         raise typer.Exit(INTERRUPTED)
+
+
+def _settled(prepared: "Sweep") -> "Sweep":
+    """The sweep with its resources measured where they are `auto`, and said."""
+    from noisetune.sweep.measured import settle
+
+    settled = settle(prepared)
+    if settled is not prepared:
+        share = settled.config.resources
+        console.print(f"resources: cpu {share.cpu:g}, gpu {share.gpu:g} (measured)")
+    return settled
 
 
 def _tracker(

@@ -16,10 +16,16 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
-# Given an address, Ray would not look for the token that a local session made here, and be turned
-# away by a cluster that has the same one.
-if (Path.home() / ".ray" / "auth_token").is_file():
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 # Its notes on every study and trial would run through the live table.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def show_token() -> None:
+    """Meet a cluster with the token that lies here; to be called before Ray is imported.
+
+    Given an address, Ray would not look for it, and be turned away. Once imported, Ray does not
+    read this any more, and would not even start a session of its own.
+    """
+    if (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")

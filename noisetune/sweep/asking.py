@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -150,6 +151,14 @@ class Asker:
             for condition, study in zip(self.conditions, studies, strict=True):
                 for trial in own_trials(study, (TrialState.RUNNING,)):
                     yield condition, kind, trial
+
+    def marked(self, mark: str) -> Iterator[tuple[Condition, str, Any]]:
+        """The search trials whose attributes hold a mark: condition, name and what it says."""
+        for condition, study in zip(self.conditions, self.studies["search"], strict=True):
+            for trial in own_trials(study):
+                if mark in trial.user_attrs:
+                    name = trial_name(condition.name, "search", trial.number)
+                    yield condition, name, trial.user_attrs[mark]
 
     def take_up(self, condition: Condition, kind: Kind, frozen: FrozenTrial) -> Job:
         """An interrupted trial, as the same Optuna trial; what was not yet drawn is drawn now."""

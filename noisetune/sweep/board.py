@@ -15,8 +15,8 @@ from noisetune.sweep.asking import GPU_SHARE, Asker, Job
 from noisetune.sweep.budget import SECONDS_BETWEEN_NOTES, Spending
 from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
+from noisetune.sweep.gate import KNN, Gate
 from noisetune.sweep.gate import STAGE as GATE
-from noisetune.sweep.gate import Gate
 from noisetune.sweep.ledger import STATES, Ledger
 from noisetune.sweep.order import Order
 from noisetune.sweep.samplers import LEARNS_NOTHING, split
@@ -57,6 +57,8 @@ class Board:
         self.asker = Asker(config, conditions, ledger)
         self.order = order or Order(None)
         self.gate = Gate(config.pretrain_gate)
+        for condition, trial, passed in self.asker.marked(GATE):
+            self.gate.remember(condition.name, trial, *passed)
         self.spending = Spending(config.budget, ledger)
         self.interrupted = deque(self.asker.interrupted())
         self.held: list[Job] = []
@@ -237,6 +239,8 @@ class Board:
             job.pretraining = None
         if point.stage == FINETUNE:
             self._report_objective(job, point)
+        if point.stage == GATE and (knn := point.values.get(KNN)) is not None:
+            job.trial.set_user_attr(GATE, (point.step, knn))
         for watcher in self.watchers:
             watcher.point(job.record(), point)
         if point.stage == GATE and job.kind == "search" and job.open:

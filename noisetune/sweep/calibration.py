@@ -39,6 +39,18 @@ def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str,
     return known[kind]
 
 
+def peak_bytes(config: TrialConfig, data: ImageData) -> int:
+    """The most bytes of its GPU that a trial holds, from a few batches of each stage."""
+    torch.cuda.reset_peak_memory_stats()
+    batches = [("finetune", config.finetune.batch_size)]
+    if isinstance(config.pretrain, SSLConfig):
+        batches.append(("pretrain", config.pretrain.batch_size))
+    for stage, batch in batches:
+        _epoch_seconds(_small(stage, config, data, min(len(data.x_train), batch * BATCHES)))
+    # A stage holds all training images there, of which these few batches were a part.
+    return torch.cuda.max_memory_allocated() + data.x_train.nbytes
+
+
 def _small(stage: str, config: TrialConfig, data: ImageData, images: int) -> Stage:
     """The stage on the first few images, for two epochs: the first one warms up."""
     small = replace(data, x_train=data.x_train[:images], y_train=data.y_train[:images])

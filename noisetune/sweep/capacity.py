@@ -8,6 +8,8 @@ from noisetune.errors import UserError
 from noisetune.sweep.config import Resources
 from noisetune.training.runtime import available_cpus
 
+MEMORY_MARGIN = 1.2
+
 
 def check_fits(resources: Resources, there: Mapping[str, float], where: str) -> None:
     """UserError where a trial asks for more than `there` is: it would wait for ever."""
@@ -32,6 +34,18 @@ def fitting_trials(resources: Resources, there: Mapping[str, float], limit: int 
     if resources.gpu:
         fits = min(fits, _gpu_slots(resources.gpu, there["GPU"]))
     return max(1, min(fits, limit or fits))
+
+
+def gpu_share(peak: int, total: int, trials: int) -> float:
+    """The share 1/k of a GPU of `total` bytes that holds a trial whose peak was `peak` bytes.
+
+    It is rounded up from 1.2 times the peak, and k is at most the `trials` that the CPUs beside a
+    GPU can run; a trial that needs more than a GPU gets a whole one.
+    """
+    room = int(total / (MEMORY_MARGIN * max(peak, 1)))
+    k = max(1, min(room, trials))
+    # Ray counts in steps of 1e-4: k shares must not be more than the whole.
+    return int(1e4 / k) / 1e4
 
 
 def _gpu_slots(share: float, gpus: float) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
 from noisetune.store import parse_size
@@ -61,10 +61,19 @@ class Objective(_Section):
 
 
 class Resources(_Section):
-    """The share of the machine that each trial holds; fractions of a GPU are of one GPU."""
+    """The share of the machine that each trial holds; fractions of a GPU are of one GPU.
+
+    Written `auto`, the share of a GPU is measured when the sweep starts.
+    """
 
     cpu: float = Field(default=1.0, gt=0.0)
     gpu: float = Field(default=0.0, ge=0.0)
+    auto: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, raw: Any) -> Any:
+        return {"auto": True} if raw == "auto" else raw
 
     @field_validator("gpu")
     @classmethod

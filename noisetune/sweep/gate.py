@@ -6,6 +6,7 @@ from noisetune.records import MetricPoint
 from noisetune.sweep.config import PretrainGate
 
 STAGE = "gate"
+KNN = "pretrain/knn"
 
 
 class Gate:
@@ -17,7 +18,13 @@ class Gate:
 
     def objection(self, condition: str, trial: str, point: MetricPoint) -> str | None:
         """Why the trial must not go on to fine-tuning; None where it may."""
-        return self._collapsed(point) or self._behind(condition, trial, point)
+        # Looked at in any case: a collapsed encoder is one of those that others are compared with.
+        behind = self._behind(condition, trial, point)
+        return self._collapsed(point) or behind
+
+    def remember(self, condition: str, trial: str, epochs: int, accuracy: float) -> None:
+        """The kNN accuracy of a trial's encoder, for others to be compared with."""
+        self._seen.setdefault((condition, epochs), {})[trial] = accuracy
 
     def _collapsed(self, point: MetricPoint) -> str | None:
         bounds = {
@@ -31,12 +38,12 @@ class Gate:
         return None
 
     def _behind(self, condition: str, trial: str, point: MetricPoint) -> str | None:
-        value, percentile = point.values.get("pretrain/knn"), self.bounds.knn_percentile
+        value, percentile = point.values.get(KNN), self.bounds.knn_percentile
         if value is None or percentile is None:
             return None
-        others = self._seen.setdefault((condition, point.step), {})
+        others = self._seen.get((condition, point.step), {})
         before = [accuracy for name, accuracy in others.items() if name != trial]
-        others[trial] = value
+        self.remember(condition, trial, point.step, value)
         if len(before) < self.bounds.n_startup_trials:
             return None
         bound = float(np.percentile(before, percentile))

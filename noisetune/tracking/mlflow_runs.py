@@ -6,14 +6,19 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 # A request that MLflow's client sends again by itself could make a second run where the first
 # one did arrive. The outbox is told again instead, after a look at what is there.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+# A sweep tells nobody but its own tracking store.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from mlflow.entities import LifecycleStage, Metric, Param, RunTag
+from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 
 from noisetune.errors import UserError
@@ -24,6 +29,7 @@ SWEEP, TRIAL = "noisetune.sweep", "noisetune.trial"
 STATE, REASON = "noisetune.state", "noisetune.reason"
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "interrupted": "KILLED"}
 NAME_LENGTH, TAG_LENGTH, PARAM_LENGTH = 250, 5000, 6000
+SQLITE = "sqlite:///"
 REFUSED_IN_NAMES = re.compile(r"[^\w.\-: /]")
 
 
@@ -36,6 +42,7 @@ class MlflowRuns:
     """
 
     def __init__(self, uri: str, sweep: str, artifacts: Path | None) -> None:
+        make_database(uri)
         self.client = MlflowClient(uri)
         self.sweep = sweep
         self.experiment = self._open_experiment(artifacts)
@@ -164,6 +171,25 @@ class MlflowRuns:
             token = page.token
             if not token:
                 return found
+
+
+def make_database(uri: str) -> None:
+    """Make the SQLite file at `uri` where there is none: aside, and whole before it has its name.
+
+    Tables that a killed process had half made could never be opened again.
+    """
+    file = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f"{file.name}.{os.getpid()}.new")
+    aside.unlink(missing_ok=True)
+    made = SqlAlchemyStore(f"{SQLITE}{aside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+    made.engine.dispose()
+    # Another sweep may have made it in the meantime: the first one stays.
+    with suppress(FileExistsError):
+        os.link(aside, file)
+    aside.unlink()
 
 
 def metric_rows(message: Message) -> list[Metric]:

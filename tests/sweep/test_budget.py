@@ -110,7 +110,7 @@ def test_at_the_end_of_the_hours_running_trials_are_left_for_a_resume(
     clock.pass_hours(1)
     assert all(play.board.report(job, [point(1, 0.5)]) for job in jobs)
     clock.pass_hours(1)
-    assert not any([play.board.report(job, [point(2, 0.6)]) for job in jobs])
+    assert [play.board.report(job, [point(2, 0.6)]) for job in jobs] == [False, False]
     assert play.board.next() is None
     assert (play.board.over, play.board.finished) == (True, False)
     assert play.board.left == jobs

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
+from noisetune.errors import UserError
+from noisetune.sweep.cluster import connect
 from noisetune.sweep.home import Home
 from noisetune.sweep.prepared import open_sweep
 
@@ -157,15 +159,9 @@ def test_the_hosts_get_this_checkout(cluster: Running, tmp_path: Path) -> None:
     assert "py_modules" in said.stdout, said.stderr
 
 
-def test_an_address_where_nobody_listens_is_refused(
-    noisetune: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
-        mlruns = tmp_path / "mlruns"
-        file = write_sweep(tmp_path)
-        said = noisetune("sweep", file, "--address", address, "--mlruns", mlruns)
-    assert said.code == 2
-    assert f"--address {address}: no Ray cluster answers there" in said.err
-    assert not list(Home(mlruns).names())
+        with pytest.raises(UserError, match=f"--address {address}: no Ray cluster answers there"):
+            connect(address)

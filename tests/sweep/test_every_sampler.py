@@ -25,7 +25,7 @@ STEPS = {
     "parameters": {LR: {"choices": [1e-3, 1e-2, 1e-1]}, DECAY: {"choices": [0.0, 0.05]}},
 }
 LISTED = ("grid", "brute_force")
-MODELLED = ("tpe", "cmaes", "gp", "nsga2", "nsga3")
+MODELLED = {"tpe": 40, "cmaes": 40, "gp": 16, "nsga2": 40, "nsga3": 40}  # trials
 SETTINGS: dict[str, dict[str, Any]] = {
     "tpe": {"n_startup_trials": 5},
     "gp": {"n_startup_trials": 5},
@@ -69,13 +69,27 @@ def test_a_sampler_draws_every_trial_and_goes_on_after_a_resume(
     assert {record.state for record in again.records()} == {"complete"}
 
 
+def test_brute_force_runs_once_what_a_when_makes_equal(open_board: OpenBoard) -> None:
+    space = {
+        "parameters": {
+            "pretrain.method": {"choices": ["none", "simclr"]},
+            "pretrain.epochs": {"choices": [1, 2, 3], "when": {"pretrain.method": "simclr"}},
+            "finetune.epochs": {"low": 1, "high": 2},
+        }
+    }
+    play = open_board(space, sampler={"name": "brute_force"}, trials_per_condition=99, replicates=0)
+    jobs = play.run_all(lambda job: [0.5])
+    assert len({tuple(job.parameters.items()) for job in jobs}) == len(jobs) == 8
+
+
 @pytest.mark.parametrize("name", MODELLED)
 def test_a_sampler_that_learns_comes_nearer(open_board: OpenBoard, name: str) -> None:
     sampler = {"name": name, "seed": 1, **SETTINGS[name]}
     wanted = {"sampler": sampler, "pruner": {"name": "none"}, "replicates": 0}
-    play = open_board(SPACE, trials_per_condition=40, **wanted)
+    play = open_board(SPACE, trials_per_condition=MODELLED[name], **wanted)
     told = [accuracy(job) for job in play.run_all(lambda job: [accuracy(job)])]
-    assert sum(told[20:]) > sum(told[:20])
+    half = len(told) // 2
+    assert sum(told[half:]) > sum(told[:half])
 
 
 @pytest.mark.parametrize("name", PRUNERS)

@@ -177,6 +177,26 @@ def test_a_replicate_is_not_stopped(play: Play) -> None:
     assert play.board.report(replicate, [measured(feature_deviation=0.0), point(1, 0.5)])
 
 
+def test_after_a_resume_trials_are_compared_with_those_before(
+    open_board: Callable[..., Play],
+) -> None:
+    bounds = {"knn_percentile": 50.0, "n_startup_trials": 3, "feature_deviation": 0.1}
+    size = {"trials_per_condition": 5, "replicates": 0, "pretrain_gate": bounds}
+    before = open_board(**size)
+    goes_on = [
+        before.board.report(before.next(), [measured(knn=knn, feature_deviation=deviation)])
+        for knn, deviation in ((0.5, 0.9), (0.4, 0.9), (0.3, 0.0))
+    ]
+    assert goes_on == [True, True, False]
+    after = open_board(**size, storage=before.ledger.storage)
+    jobs = [after.next() for _ in range(4)]
+    assert [job.trial.number for job in jobs] == [0, 1, 3, 4]
+    poor, good = jobs[2:]
+    assert not after.board.report(poor, [measured(knn=0.39, feature_deviation=0.9)])
+    assert after.board.report(good, [measured(knn=0.41, feature_deviation=0.9)])
+    assert "(0.4000) of 3 trials" in (after.heard.ended_as[poor.name].reason or "")
+
+
 def blind(self: _Pretraining) -> torch.Tensor:
     """Every image looks alike."""
     return torch.zeros(len(self.images), 8).half()

@@ -4,20 +4,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from made_up import point, result_of
-from real_sweep import prepare, run
+from made_up import point
+from real_sweep import prepare, run_here
 
 from noisetune.errors import UserError
-from noisetune.records import MetricPoint, TrialRecord
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
 from noisetune.store import Artifact, Lease, StageKey, Store
-from noisetune.sweep import launch
-from noisetune.sweep.board import Board
-from noisetune.sweep.bridge import BoardSearcher
 from noisetune.sweep.config import parse_sweep
 from noisetune.sweep.home import Home
 from noisetune.sweep.janitor import SECONDS_BETWEEN, Janitor
@@ -107,29 +103,18 @@ def test_it_looks_once_in_a_while(store: Store, clock: list[float]) -> None:
     assert seen == [[], [0], []]
 
 
-@pytest.fixture
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trials that end as soon as they are handed out."""
-
-    def fit(board: Board) -> None:
-        while (job := board.next()) is not None:
-            board.report(job, [point(1, 0.5)])
-            board.complete(job, result_of(job))
-
-    def tuner(sweep: Any, home: Any, searcher: BoardSearcher, pipeline: Any) -> SimpleNamespace:
-        return SimpleNamespace(fit=lambda: fit(searcher.board))
-
-    monkeypatch.setattr(launch, "_tuner", tuner)
-    monkeypatch.setattr(launch.ray, "cluster_resources", lambda: {"CPU": 1.0})
+def tidy_trial(config: Any, *_: object) -> Any:
+    """A trial that computes nothing."""
+    yield point(1, 0.5)
+    return TrialResult(config.to_json(), {"last": {"epoch": 1.0}}, {}, {}, {})
 
 
-@pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize(("limit", "left"), [("10K", 2), (None, 4)])
 def test_a_sweep_keeps_to_its_limit(tmp_path: Path, limit: str | None, left: int) -> None:
     home = Home(tmp_path)
     store = Store.open(home.stages)
     assert 4_000 < fill(store, 4) < 5_000
-    assert run(home, prepare({}, "tidy", store_limit=limit)).finished
+    assert run_here(home, prepare({}, "tidy", store_limit=limit), [], tidy_trial).finished
     assert len(there(store)) == left
 
 

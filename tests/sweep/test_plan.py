@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_sweep import TRIAL, Seen, prepare, run
+from real_sweep import TRIAL, Seen, prepare, run, run_here
 
 from noisetune.analysis.tables import ConditionSummary, summarise
 from noisetune.config import TrialConfig
@@ -52,7 +52,7 @@ def test_trials_runs_and_epochs_are_counted_with_and_without_sharing() -> None:
     }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     epochs=st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True),
     rates=st.integers(1, 4),
@@ -127,8 +127,8 @@ def test_a_shared_encoder_is_one_for_all_replicates() -> None:
 def test_designs_bound_the_pretrainings() -> None:
     lr = {"low": 1e-4, "high": 1e-2, "log": True}
     space = SPACE | {"parameters": {"pretrain.lr": lr | {"when": PRETRAINED}, "finetune.lr": lr}}
-    drawn = {"sampler": {"name": "random"}, "trials_per_condition": 20, "space": space}
-    assert planned(search(**drawn)).stages["pretrain"].runs == 40
+    drawn = {"sampler": {"name": "random"}, "trials_per_condition": 8, "space": space}
+    assert planned(search(**drawn)).stages["pretrain"].runs == 16
     assert planned(search(**drawn, pretraining_designs=3)).stages["pretrain"].runs == 3
 
 
@@ -201,7 +201,7 @@ def swept(ray_at_hand: None, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     before = planned(search("first"))
     assert run(home, search("first"), [first]).finished
     after = planned(search("second"), home)
-    assert run(home, search("second"), [second]).finished
+    assert run_here(home, search("second"), [second]).finished
     return Swept(home, before, after, first, second)
 
 

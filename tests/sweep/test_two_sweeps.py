@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
-import ray
-from real_sweep import Seen, prepare, run
+from made_up import Play
+from ray.tune.schedulers import TrialScheduler
+from real_sweep import Seen, prepare, run, run_here
 
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options, run_trial
@@ -24,10 +26,16 @@ from noisetune.stages.base import points_of
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import Lease, NullStore, StageKey, Store
 from noisetune.store import folder as folders
+from noisetune.sweep.bridge import BoardScheduler, BoardSearcher
 from noisetune.sweep.home import Home
 from noisetune.sweep.plan import make_plan
 
 SCRATCH, SIMCLR = "pretrain.method=none trial 0", "pretrain.method=simclr trial 0"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "mlruns")
 
 
 def encoder_key(config: TrialConfig) -> StageKey:
@@ -60,9 +68,8 @@ class Rival(Seen):
 
 
 @pytest.mark.usefixtures("ray_at_hand")
-def test_a_trial_that_meets_anothers_lease_makes_room_and_goes_on_later(tmp_path: Path) -> None:
+def test_a_trial_that_meets_anothers_lease_makes_room_and_goes_on_later(home: Home) -> None:
     """Each trial takes the whole machine, so the second one runs only while the first is paused."""
-    home = Home(tmp_path)
     rival = Rival(Store.open(home.stages))
     space = {"conditions": {"pretrain.method": ["simclr", "none"]}}
     sweep = prepare(space, "meets", resources={"cpu": 2})
@@ -71,6 +78,26 @@ def test_a_trial_that_meets_anothers_lease_makes_room_and_goes_on_later(tmp_path
     assert {trial.state for trial in rival.ends.values()} == {"complete"}
     stages = ["pretrain", "pretrain", "gate", "finetune", "finetune", "detect"]
     assert [stage for stage, _ in rival.stages(SIMCLR)] == stages
+
+
+@pytest.mark.parametrize(
+    ("lookahead", "another"), [(True, True), (False, False)], ids=["shares", "so many at once"]
+)
+def test_a_paused_trial_counts_only_where_the_user_said_how_many_may_be_at_work(
+    open_board: Callable[..., Play], lookahead: bool, another: bool
+) -> None:
+    searcher = BoardSearcher(open_board().board, None, slots=1, lookahead=lookahead)
+    scheduler, trial = BoardScheduler(searcher), SimpleNamespace(trial_id="a", status="PAUSED")
+    controller = SimpleNamespace(
+        pause_trial=lambda *_, **__: None, get_live_trials=lambda: iter([trial])
+    )
+    assert searcher.suggest("a") is not None
+    assert searcher.suggest("b") is None
+    told = {"noisetune": json.dumps({"points": [], "waiting": True})}
+    assert scheduler.on_trial_result(controller, trial, told) == TrialScheduler.NOOP
+    assert (searcher.suggest("b") is not None) == another
+    wait_until(lambda: scheduler.choose_trial_to_run(controller) is trial)
+    assert searcher.suggest("c") is None
 
 
 def no_room(path: Path, data: bytes) -> None:
@@ -87,12 +114,10 @@ def full_for_encoders(config: TrialConfig, store: Store, options: Options) -> It
         return (yield from run_trial(config, store, options))
 
 
-@pytest.mark.usefixtures("ray_at_hand")
-def test_a_full_disk_ends_the_trial_with_the_reason_and_not_the_sweep(tmp_path: Path) -> None:
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    home, seen = Home(tmp_path), Seen()
+def test_a_full_disk_ends_the_trial_with_the_reason_and_not_the_sweep(home: Home) -> None:
+    seen = Seen()
     space = {"conditions": {"pretrain.method": ["simclr", "none"], "noise.rate": [0.2, 0.4]}}
-    assert run(home, prepare(space, "full"), [seen], full_for_encoders).finished
+    assert run_here(home, prepare(space, "full"), [seen], full_for_encoders).finished
     ends = {
         (trial.factors["pretrain.method"], trial.factors["noise.rate"]): trial
         for trial in seen.ends.values()
@@ -160,11 +185,6 @@ class Driver:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "mlruns")
-
-
-@pytest.fixture
 def drive(home: Home) -> Iterator[Callable[..., Driver]]:
     """Starts drivers over one store, ready to go; none outlives the test."""
     drivers: list[Driver] = []
@@ -216,6 +236,7 @@ def test_two_sweeps_at_the_same_time_compute_each_key_once(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_when_one_is_killed_in_the_middle_of_a_pretraining_the_other_takes_over(
     home: Home, drive: Callable[..., list[Driver]]
 ) -> None:
