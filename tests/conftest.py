@@ -12,9 +12,15 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
+import noisetune.sweep  # sets what Ray reads at its import, before any test module imports it
 from noisetune import cli
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig
+
+# A loaded machine is slow now and then: no property is one of time.
+settings.register_profile("noisetune", deadline=None)
+settings.load_profile("noisetune")
 
 # The networks here are so small that several threads would only wait for each other.
 torch.set_num_threads(1)

@@ -30,7 +30,7 @@ def trial(number: int = 0, state: Any = "running", **more: Any) -> TrialRecord:
 
 def table(terminal: bool = False, metric: str = "val/accuracy") -> LiveTable:
     console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=100)
-    return LiveTable(console, CONDITIONS, TOTALS, metric)
+    return LiveTable(console, CONDITIONS, TOTALS, metric, maximize=not metric.endswith("loss"))
 
 
 def written(live: LiveTable) -> str:

@@ -25,7 +25,7 @@ STEPS = {
     "parameters": {LR: {"choices": [1e-3, 1e-2, 1e-1]}, DECAY: {"choices": [0.0, 0.05]}},
 }
 LISTED = ("grid", "brute_force")
-MODELLED = {"tpe": 40, "cmaes": 40, "gp": 16, "nsga2": 40, "nsga3": 40}  # trials
+MODELLED = {"tpe": 40, "cmaes": 40, "gp": 16}  # trials; a genetic sampler needs many more
 SETTINGS: dict[str, dict[str, Any]] = {
     "tpe": {"n_startup_trials": 5},
     "gp": {"n_startup_trials": 5},

@@ -131,7 +131,7 @@ def kill_worker(process: subprocess.Popen[bytes], chance: random.Random) -> bool
     workers = []
     for child in psutil.Process(process.pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if "PipelineTrainable" in child.name() + " ".join(child.cmdline()):
+            if "Trainable" in child.name() + " ".join(child.cmdline()):
                 workers.append(child)
     if workers:
         with suppress(psutil.NoSuchProcess):
