@@ -149,4 +149,5 @@ class _Pretraining:
                 self.network.encoder(self.runtime.arrange(normalise(batch, *self.statistics)))
                 for batch in self.images.split(EVALUATION_BATCH)
             ]
-        return torch.cat(parts).half().cpu()
+        largest = torch.finfo(torch.half).max
+        return torch.cat(parts).clamp(-largest, largest).half().cpu()

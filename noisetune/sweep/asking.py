@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -15,7 +14,8 @@ from noisetune.records import TrialRecord
 from noisetune.seeds import derive_seed
 from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
-from noisetune.sweep.ledger import WARM, Kind, Ledger, own_trials, trial_name
+from noisetune.sweep.drawing import bring_in, grid, suggest
+from noisetune.sweep.ledger import Kind, Ledger, own_trials, trial_name
 from noisetune.sweep.pruners import build_pruner
 from noisetune.sweep.samplers import SEQUENTIAL, build_sampler, split
 from noisetune.sweep.space import Scalar
@@ -81,7 +81,7 @@ class Asker:
             ],
         }
         for condition, study in zip(self.conditions, self.studies["search"], strict=True):
-            self._prepare(condition, study, ledger)
+            bring_in(condition, study, ledger, config)
         self.search_ended = False
         self.asked: dict[Kind, list[int]] = {}
         self.ended: dict[Kind, list[int]] = {}
@@ -224,21 +224,6 @@ class Asker:
             return math.inf
         return len(trials)
 
-    def _prepare(self, condition: Condition, study: optuna.Study, ledger: Ledger) -> None:
-        """Bring in what earlier sweeps found here, and what the user wants to be tried first."""
-        there = {trial.user_attrs.get(WARM) for trial in study.get_trials(False)}
-        for name in self.config.warm_start:
-            for trial, parameters in ledger.earlier(name, condition.name):
-                mark = f"{name} {trial.number}"
-                if mark not in there and _fits(parameters, condition):
-                    study.add_trial(_warm(trial, parameters, condition, mark))
-        for values in self.config.enqueue:
-            mine = {
-                field: value for field, value in values.items() if field in condition.parameters
-            }
-            if mine:
-                study.enqueue_trial(mine, skip_if_exists=True)
-
     def _searched(self, condition: Condition) -> bool:
         ended, asked = (count["search"][condition.index] for count in (self.ended, self.asked))
         return ended == asked >= self.search_size(condition)
@@ -247,7 +232,7 @@ class Asker:
         values: dict[str, Scalar] = {}
         for name, parameter in condition.parameters.items():
             if parameter.holds({**condition.known, **values}):
-                values[name] = _suggest(trial, name, parameter.distribution())
+                values[name] = suggest(trial, name, parameter.distribution())
         return self._job(condition, "search", trial, condition.real_values(values), 0)
 
     def _replicate(self, condition: Condition, trial: optuna.Trial) -> Job:
@@ -279,54 +264,3 @@ class Asker:
         parts = [self.config.seed, condition.name] + ([] if name in SEQUENTIAL else [number])
         seed = derive_seed("ask", *parts) % 2**32
         return build_sampler(self.config.sampler, seed, grid(condition) if name == "grid" else None)
-
-
-def grid(condition: Condition) -> dict[str, list[Scalar]]:
-    """The values of each parameter that a grid crosses: its choices, or its ends and steps."""
-    return {name: list(each.grid_values()) for name, each in condition.parameters.items()}
-
-
-def _fits(parameters: dict[str, Scalar], condition: Condition) -> bool:
-    """Whether an earlier sweep's values are ones that this sweep could have drawn."""
-    known = condition.parameters
-    return bool(parameters) and all(
-        name in known and known[name].takes(value) for name, value in parameters.items()
-    )
-
-
-def _warm(
-    trial: FrozenTrial, parameters: dict[str, Scalar], condition: Condition, mark: str
-) -> FrozenTrial:
-    """An earlier sweep's trial as one that this study has seen, but that is not of this sweep."""
-    return optuna.trial.create_trial(
-        params=parameters,
-        distributions={name: condition.parameters[name].distribution() for name in parameters},
-        value=trial.value,
-        user_attrs={WARM: mark},
-    )
-
-
-def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Scalar:
-    if name in trial.params:
-        _draw_again(trial, name, distribution)
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        low, high = distribution.low, distribution.high
-        return trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
-    assert isinstance(distribution, optuna.distributions.FloatDistribution)
-    edges = distribution.low, distribution.high
-    return trial.suggest_float(name, *edges, step=distribution.step, log=distribution.log)
-
-
-def _draw_again(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
-    """Move the sampler on past a value that was drawn before the sweep was interrupted.
-
-    What follows is then drawn as it would have been; the order of the cases is Optuna's own.
-    """
-    frozen = trial._get_latest_trial()
-    fixed = frozen.system_attrs.get("fixed_params", {})
-    if name in fixed or distribution.single() or name in trial.relative_params:
-        return
-    study = optuna.pruners._filter_study(trial.study, frozen)
-    study.sampler.sample_independent(study, frozen, name, distribution)
