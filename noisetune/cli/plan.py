@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, SetOption, console, open_home
+from noisetune.cli.common import (
+    DEFAULT_MLRUNS,
+    MlrunsOption,
+    SetOption,
+    StoreOption,
+    console,
+    open_home,
+)
 
 if TYPE_CHECKING:
     from noisetune.sweep.plan import Plan
@@ -26,6 +33,7 @@ def plan(
     measure: Annotated[
         bool, typer.Option(help="Time a few batches of each stage on this machine.")
     ] = True,
+    store: StoreOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """Count trials and stage runs, with and without sharing, and estimate hours. Starts nothing."""
@@ -35,9 +43,10 @@ def plan(
     from noisetune.sweep.prepared import load_sweep
 
     prepared = load_sweep(file, settings=settings or ())
-    stages = open_home(mlruns).stages
-    store = Store.open(stages) if stages.is_dir() else NullStore()
-    made = make_plan(prepared, local_resources(), store, measure)
+    place = store or str(open_home(mlruns).stages)
+    # A plan makes nothing, no folder either: where there is no store yet, nothing is stored.
+    known = Store.open(place) if "://" in place or Path(place).is_dir() else NullStore()
+    made = make_plan(prepared, local_resources(), known, measure)
     if as_json:
         print(json.dumps(made.to_json(), indent=1))
         return
