@@ -101,9 +101,10 @@ class _Pretraining:
             self.seconds += time.monotonic() - began
             point = MetricPoint(NAME, epoch + 1, {"pretrain/loss": loss})
             self.points.append(point)
-            yield point
+            # The checkpoint first: who hears of the epoch may count on finding it.
             if due(epoch + 1) or epoch + 1 == epochs:
                 yield Checkpoint(epoch + 1, self._artifact())
+            yield point
 
     def _epoch(self, epoch: int) -> Generator[Tick, None, float]:
         # Seeded by epoch, so that a continued run draws what an uninterrupted one does.

@@ -44,7 +44,7 @@ def _compute(
         yield from points_of(start[1])[seen:]
         if start[0] == stage.total:
             return start[1]
-    last_saved, temporary = time.monotonic(), None
+    last_saved, temporary, made = time.monotonic(), None, None
 
     def due(step: int) -> bool:
         return step in milestones or time.monotonic() - last_saved > CHECKPOINT_SECONDS
@@ -59,8 +59,10 @@ def _compute(
         temporary = None if event.step in milestones else event.step
         last_saved = time.monotonic()
         if event.step == stage.total:
-            return event.artifact
-    raise AssertionError(f"{stage.key.stage} ended without its last checkpoint")
+            made = event.artifact
+    if made is None:
+        raise AssertionError(f"{stage.key.stage} ended without its last checkpoint")
+    return made
 
 
 class _Claim:

@@ -38,6 +38,7 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             trial = TrialConfig.parse(job["config"], job["name"])
             store = NullStore() if job["store"] is None else Store.open(job["store"])
             options = Options(tuple(job["milestones"]), job["knn"])
+            self._milestones = frozenset(options.milestones)
             self._waiting = False
             self._events = pipeline(trial, store, options)
 
@@ -64,7 +65,7 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             return self._result(points, finished=finished.to_json(), done=True)
 
         def _pull(self, points: list[MetricPoint]) -> TrialResult | None:
-            """Collect points until one that is judged, until the end, or until the time is up."""
+            """Collect points until one that is judged or waited for, the end, or the time is up."""
             self._waiting = False
             deadline = time.monotonic() + STEP_SECONDS
             while time.monotonic() < deadline:
@@ -74,7 +75,7 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
                     return stop.value
                 if isinstance(event, MetricPoint):
                     points.append(event)
-                    if event.stage in JUDGED:
+                    if event.stage in JUDGED or event.step in self._milestones:
                         break
                 elif isinstance(event, Waiting):
                     self._waiting = True
