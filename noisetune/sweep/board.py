@@ -22,7 +22,7 @@ from noisetune.sweep.order import Order
 from noisetune.sweep.samplers import LEARNS_NOTHING, split
 
 FINETUNE = "finetune"
-MOST_HELD = 16
+MOST_HELD = 64
 RESTARTS = 2
 
 
