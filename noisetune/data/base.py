@@ -88,9 +88,19 @@ def content_hash(tensor: Tensor) -> str:
 
 
 def channel_statistics(images: Tensor) -> tuple[Statistics, Statistics]:
-    """Mean and deviation per channel of uint8 (N, C, H, W) images, in [0, 1] pixel units."""
-    flat = images.transpose(0, 1).flatten(1).double() / 255
-    return tuple(flat.mean(1).tolist()), tuple(flat.std(1).clamp_min(1e-3).tolist())
+    """Mean and deviation per channel of uint8 (N, C, H, W) images, in [0, 1] pixel units.
+
+    From whole-number sums: they are part of stage keys, and a floating-point sum would differ in
+    its last bits with the number of threads.
+    """
+    flat = images.transpose(0, 1).flatten(1).long()
+    count = flat.shape[1]
+    sums = zip(flat.sum(1).tolist(), flat.square().sum(1).tolist(), strict=True)
+    moments = [
+        (total / count, (squares - total**2 / count) / (count - 1)) for total, squares in sums
+    ]
+    means = tuple(mean / 255 for mean, _ in moments)
+    return means, tuple(max(variance**0.5 / 255, 1e-3) for _, variance in moments)
 
 
 def as_images(array: np.ndarray, what: str) -> Tensor:

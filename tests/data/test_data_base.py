@@ -115,3 +115,15 @@ def test_what_is_no_label_is_a_user_error(
 ) -> None:
     with pytest.raises(UserError, match=problem):
         as_labels(np.array(labels), 2, classes, "y")
+
+
+def test_channel_statistics_do_not_depend_on_the_number_of_threads() -> None:
+    images = torch.randint(0, 256, (2000, 3, 32, 32), dtype=torch.uint8)
+    threads, found = torch.get_num_threads(), set()
+    try:
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            found.add(channel_statistics(images))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(found) == 1
