@@ -58,6 +58,7 @@ def run_trial(
         detection=detected.record["scores"],
         noise=describe_noise(inputs.labels, data),
         seconds={name: part.record["seconds"] for name, part in made.items() if part},
+        cost={"passes": 2.0 * epochs + config.finetune.epochs},
     )
 
 

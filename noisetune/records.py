@@ -54,7 +54,9 @@ class TrialResult:
 
     `epochs` maps `last`, `noisy_best` and `oracle` to that epoch's metrics (with `epoch`);
     `detection` holds the scores of the flagged test labels, `noise` the realised rates and
-    transition matrices, `seconds` the time spent computing each stage.
+    transition matrices, `seconds` the time spent computing each stage. `cost` is what the trial
+    would cost alone: `passes` through the network for each training image, two for an epoch of
+    pre-training and one for an epoch of fine-tuning.
     """
 
     config: dict[str, Any]
@@ -62,6 +64,7 @@ class TrialResult:
     detection: Metrics
     noise: dict[str, Any]
     seconds: dict[str, float]
+    cost: Metrics = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,6 +76,7 @@ class TrialResult:
     def metrics(self) -> Metrics:
         """The result as flat metric names, as the tracker and the tables use them."""
         flat: Metrics = {f"detect/{name}": value for name, value in self.detection.items()}
+        flat |= {f"cost/{name}": value for name, value in self.cost.items()}
         for choice, values in self.epochs.items():
             flat |= {f"{name}_at_{choice}": value for name, value in values.items()}
         return flat
@@ -86,9 +90,9 @@ class TrialRecord:
     """What the ledger says of a trial: all that tables, plots and statistics read.
 
     `factors` are the condition's values, `parameters` the sampled ones, `objective` the best
-    value of the sweep's objective, `metrics` as `TrialResult.metrics` gives them, `config` the
-    resolved TrialConfig as JSON. A `replicate` has a seed of its own, from 1 up; search trials
-    have seed 0.
+    value of the sweep's objective and `objectives` those of all its goals, `metrics` as
+    `TrialResult.metrics` gives them, `config` the resolved TrialConfig as JSON. A `replicate`
+    has a seed of its own, from 1 up; search trials have seed 0.
     """
 
     name: str
@@ -100,6 +104,7 @@ class TrialRecord:
     parameters: dict[str, Any]
     config: dict[str, Any]
     objective: float | None = None
+    objectives: tuple[float, ...] = ()
     metrics: Metrics = field(default_factory=dict)
     reason: str | None = None
 

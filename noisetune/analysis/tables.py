@@ -65,7 +65,7 @@ def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary
         factors=records[0].factors,
         counts=Counter(record.state for record in records if record.kind == "search"),
         winner=winner,
-        replicates={choice: _accuracies(again, choice) for choice in CHOICES},
+        replicates={choice: accuracies(again, choice) for choice in CHOICES},
         replicate_objectives={
             record.seed: record.objective for record in again if record.objective is not None
         },
@@ -81,7 +81,7 @@ def winner_of(complete: Sequence[TrialRecord], maximize: bool) -> TrialRecord | 
     )
 
 
-def _accuracies(records: Iterable[TrialRecord], choice: str) -> dict[int, float]:
+def accuracies(records: Iterable[TrialRecord], choice: str) -> dict[int, float]:
     values = {record.seed: record.metrics.get(f"test/accuracy_at_{choice}") for record in records}
     return {seed: value for seed, value in values.items() if value is not None}
 
@@ -230,12 +230,16 @@ def _result_cells(summary: ConditionSummary) -> list[str]:
 
 def accuracy_cell(summary: ConditionSummary, choice: str) -> str:
     """Mean and half-width of the 95 % interval over replicates; the winner's where none ran."""
-    interval = summary.interval(choice) if summary.replicates[choice] else None
-    if interval is not None and interval.mean is not None:
+    return accuracy_text(summary.replicates[choice], summary.winner, choice)
+
+
+def accuracy_text(replicates: Mapping[int, float], trial: TrialRecord | None, choice: str) -> str:
+    """The mean over `replicates` with its interval in %, or in brackets that of the `trial`."""
+    interval = mean_interval(list(replicates.values()))
+    if interval.mean is not None:
         half = "" if interval.high is None else f" ±{100 * (interval.high - interval.mean):.1f}"
         return f"{100 * interval.mean:.1f}{half}"
-    winner = summary.winner
-    value = None if winner is None else winner.metrics.get(f"test/accuracy_at_{choice}")
+    value = None if trial is None else trial.metrics.get(f"test/accuracy_at_{choice}")
     return "" if value is None else f"({100 * value:.1f})"
 
 

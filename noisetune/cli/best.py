@@ -1,6 +1,7 @@
 """`noisetune best`: the winners of a sweep, to look at, to run again, to read by a program."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,8 @@ from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_hom
 
 if TYPE_CHECKING:
     from noisetune.analysis.tables import ConditionSummary, GroupBest
+    from noisetune.records import TrialRecord
+    from noisetune.sweep.ledger import Ledger
     from noisetune.sweep.prepared import Sweep
 
 
@@ -38,17 +41,49 @@ def best(
 
     prepared, ledger = open_sweep(open_home(mlruns), name)
     objective = prepared.config.objective
+    files = _export(prepared, ledger, export) if export else {}
+    if objective.several:
+        return _show_front(prepared, ledger, files, as_json)
     summaries = summarise(prepared.records(ledger), objective.maximize)
     resolution = {each.name: _resolution(prepared, each) for each in summaries}
     groups = best_of_groups(summaries, objective.maximize, resolution)
-    files = _export(prepared, summaries, export) if export else {}
     if as_json:
         print(json.dumps(_as_json(prepared, summaries, groups, files), indent=1))
         return
     console.print(conditions_table(summaries, objective.metric, objective.oracle))
     console.print(_groups_table(summaries, groups, objective.metric))
+    _show_files(files)
+
+
+def _show_files(files: dict[str, Path]) -> None:
     for file in files.values():
         console.print(f"noisetune run {file}", highlight=False, soft_wrap=True)
+
+
+def _show_front(prepared: "Sweep", ledger: "Ledger", files: dict[str, Path], as_json: bool) -> None:
+    """With several goals nothing wins: what no other trial beats, for the user to choose from."""
+    from noisetune.cli.chosen import front_of, front_shown
+
+    records, name = prepared.records(ledger), prepared.config.name
+    front = front_of(prepared, records)
+    if as_json:
+        shown = [
+            asdict(point.trial)
+            | {"replicates": point.replicates, "file": _file(files, point.trial)}
+            for point in front
+        ]
+        objective = prepared.config.objective.model_dump()
+        print(json.dumps({"sweep": name, "objective": objective, "front": shown}, indent=1))
+        return
+    console.print(front_shown(prepared, records))
+    _show_files(files)
+    if front and not any(point.replicates["last"] for point in front):
+        console.print(
+            f"run one again on fresh seeds: noisetune resume {name} "
+            f"--replicate '{front[0].trial.name}'",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _resolution(prepared: "Sweep", summary: "ConditionSummary") -> float:
@@ -62,25 +97,28 @@ def _resolution(prepared: "Sweep", summary: "ConditionSummary") -> float:
     return noisy_resolution(summary, len(draw_labels(config, config.data.load()).validation))
 
 
-def _export(
-    prepared: "Sweep", summaries: list["ConditionSummary"], folder: Path
-) -> dict[str, Path]:
+def _export(prepared: "Sweep", ledger: "Ledger", folder: Path) -> dict[str, Path]:
+    """Write what was chosen as files, by the names of their trials."""
+    from noisetune.cli.chosen import chosen_trials
     from noisetune.yaml_files import write_yaml
 
     folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for condition in prepared.conditions:
-        winner = next((each.winner for each in summaries if each.name == condition.name), None)
-        if winner is not None:
-            file = folder / f"{condition.file_name}.yaml"
-            header = (
-                f"The winner of sweep {prepared.config.name}, condition {condition.name}:\n"
-                f"{winner.name}, {prepared.config.objective.metric} {winner.objective}.\n"
-                f"Repeat it with: noisetune run {file}"
-            )
-            write_yaml(file, winner.config, header)
-            files[condition.name] = file
+    objective, files = prepared.config.objective, {}
+    for stem, trial in chosen_trials(prepared, ledger).items():
+        file = folder / f"{stem}.yaml"
+        values = ", ".join(f"{value:g}" for value in trial.objectives)
+        header = (
+            f"Sweep {prepared.config.name}, chosen in condition {trial.condition}:\n"
+            f"{trial.name}, {objective.metrics} {values}.\n"
+            f"Repeat it with: noisetune run {file}"
+        )
+        write_yaml(file, trial.config, header)
+        files[trial.name] = file
     return files
+
+
+def _file(files: dict[str, Path], trial: "TrialRecord") -> str | None:
+    return str(files[trial.name]) if trial.name in files else None
 
 
 def _groups_table(
@@ -130,7 +168,7 @@ def _as_json(
             "metrics": each.winner.metrics,
             "replicates": each.replicates,
             "config": each.winner.config,
-            "file": str(files[each.name]) if each.name in files else None,
+            "file": _file(files, each.winner),
         }
         for each in summaries
         if each.winner is not None

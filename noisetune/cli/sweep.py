@@ -36,7 +36,8 @@ def register(app: typer.Typer) -> None:
     )(sweep)
     app.command(
         epilog="Examples: `noisetune resume quickstart`, "
-        "`noisetune resume quickstart --set trials_per_condition=12`"
+        "`noisetune resume quickstart --set trials_per_condition=12`, "
+        "`noisetune resume traded --replicate 'noise.rate=0.6 trial 3'`"
     )(resume)
     app.command(epilog="Example: `noisetune status quickstart`")(status)
 
@@ -71,6 +72,10 @@ def sweep(
 def resume(
     name: Annotated[str, typer.Argument(help="The sweep's name.")],
     settings: SetOption = None,
+    replicate: Annotated[
+        list[str] | None,
+        typer.Option(help="A trial of the Pareto front to run again, by the name `best` shows."),
+    ] = None,
     address: AddressOption = None,
     store: StoreOption = None,
     share: ShareOption = True,
@@ -81,10 +86,12 @@ def resume(
 
     With `--set` it grows: trials_per_condition, replicates, budget, resources, patience.
     """
-    from noisetune.sweep.prepared import open_sweep, preflight
+    from noisetune.sweep.prepared import open_sweep, preflight, run_again
 
     home = open_home(mlruns)
-    prepared, _ = open_sweep(home, name, settings or ())
+    prepared, ledger = open_sweep(home, name, settings or ())
+    if replicate:
+        prepared = run_again(prepared, ledger, replicate)
     preflight(prepared)
     _go(prepared, home, tracking_uri, address, stages_of(home, store, share))
 
@@ -195,7 +202,7 @@ def _run(
 
     config = prepared.config
     sizes = Asker(config, prepared.conditions, ledger)
-    totals = {each.name: sizes.search_size(each) + config.replicates for each in sizes.conditions}
+    totals = {each.name: sizes.size(each) for each in sizes.conditions}
     objective = config.objective
     table = LiveTable(console, list(totals), totals, objective.metric, objective.maximize)
     table.count(prepared.records(ledger))
@@ -207,31 +214,32 @@ def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: "Tracker") -> No
     """The winners in MLflow: a tag on their runs, their configurations on the sweep's run."""
     import yaml
 
-    from noisetune.analysis.tables import summarise
+    from noisetune.cli.chosen import chosen_trials
 
-    records = prepared.records(ledger)
-    for summary in summarise(records, prepared.config.objective.maximize):
-        if summary.winner is not None:
-            tracker.tags(summary.winner.name, {"noisetune.best": summary.name})
-            condition = next(each for each in prepared.conditions if each.name == summary.name)
-            text = yaml.safe_dump(summary.winner.config, sort_keys=False)
-            tracker.artifact(f"best/{condition.file_name}.yaml", text)
+    for file, trial in chosen_trials(prepared, ledger).items():
+        tracker.tags(trial.name, {"noisetune.best": trial.condition})
+        tracker.artifact(f"best/{file}.yaml", yaml.safe_dump(trial.config, sort_keys=False))
 
 
 def show_results(prepared: "Sweep", ledger: "Ledger") -> None:
-    """The table of conditions, and the paired comparisons where there are replicates."""
+    """The table of conditions, and the paired comparisons where there are replicates; with
+    several goals their Pareto fronts."""
     from noisetune.analysis.tables import (
         compare,
         comparisons_table,
         conditions_table,
         summarise,
     )
+    from noisetune.cli.chosen import front_shown
 
-    objective = prepared.config.objective
-    summaries = summarise(prepared.records(ledger), objective.maximize)
-    if not summaries:
+    objective, records = prepared.config.objective, prepared.records(ledger)
+    if not records:
         console.print("no trial has started yet")
         return
+    if objective.several:
+        console.print(front_shown(prepared, records))
+        return
+    summaries = summarise(records, objective.maximize)
     console.print(conditions_table(summaries, objective.metric, objective.oracle))
     comparisons = comparisons_table(summaries, compare(summaries))
     if comparisons.row_count:

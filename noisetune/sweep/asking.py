@@ -10,12 +10,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.config import TrialConfig
-from noisetune.records import TrialRecord
+from noisetune.records import MetricPoint, TrialRecord
 from noisetune.seeds import derive_seed
 from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
 from noisetune.sweep.drawing import bring_in, grid, suggest
-from noisetune.sweep.ledger import Kind, Ledger, own_trials, trial_name
+from noisetune.sweep.ledger import WARM, Kind, Ledger, own_trials, trial_name
 from noisetune.sweep.pruners import build_pruner
 from noisetune.sweep.samplers import SEQUENTIAL, build_sampler, split
 from noisetune.sweep.space import Scalar
@@ -28,7 +28,7 @@ class Job:
     """A trial that was asked for. `pretraining` is the digest of what it computes, until it has.
 
     `reported` are the epochs that Optuna was told of before the sweep was interrupted; `gpu` is
-    its share of a GPU, which grows when its memory runs out.
+    its share of a GPU, which grows when its memory runs out; `best` the best epoch so far.
     """
 
     condition: Condition
@@ -40,7 +40,7 @@ class Job:
     pretraining: str | None = None
     seen: set[tuple[str, int]] = field(default_factory=set)
     reported: frozenset[int] = frozenset()
-    best: float | None = None
+    best: MetricPoint | None = None
     open: bool = True
     begun: bool = False
     restarts: int = 0
@@ -71,13 +71,13 @@ class Asker:
         self, config: SweepConfig, conditions: Sequence[Condition], ledger: Ledger
     ) -> None:
         self.config, self.conditions = config, list(conditions)
-        direction, pruner = config.objective.direction, build_pruner(config.pruner)
+        directions, pruner = config.objective.directions, build_pruner(config.pruner)
         self.studies: dict[Kind, list[optuna.Study]] = {
             "search": [
-                ledger.study(each.name, "search", direction, pruner) for each in self.conditions
+                ledger.study(each.name, "search", directions, pruner) for each in self.conditions
             ],
             "replicate": [
-                ledger.study(each.name, "replicate", direction, None) for each in self.conditions
+                ledger.study(each.name, "replicate", directions, None) for each in self.conditions
             ],
         }
         for condition, study in zip(self.conditions, self.studies["search"], strict=True):
@@ -122,7 +122,7 @@ class Asker:
     def replicate(self) -> Job | None:
         """The next replicate of a condition whose search is over; None where there is none."""
         for condition in self.conditions:
-            if self._replicates_left(condition):
+            if self._next_replicate(condition):
                 self.asked["replicate"][condition.index] += 1
                 trial = self.studies["replicate"][condition.index].ask()
                 return self._replicate(condition, trial)
@@ -131,9 +131,16 @@ class Asker:
     def replicates_to_come(self) -> int:
         """Replicates that are not asked for yet, also of conditions whose search goes on."""
         return sum(
-            self._replicates_left(each) if self._searched(each) else self.config.replicates
+            self._replicates_left(each)
+            if self._searched(each) or self.config.objective.several
+            else self.config.replicates
             for each in self.conditions
         )
+
+    def size(self, condition: Condition) -> int:
+        """How many trials a condition is to have, replicates included."""
+        again = len(self.chosen(condition)) if self.config.objective.several else 1
+        return self.search_size(condition) + again * self.config.replicates
 
     def asked_in_all(self) -> int:
         return sum(map(sum, self.asked.values()))
@@ -157,8 +164,7 @@ class Asker:
         for condition, study in zip(self.conditions, self.studies["search"], strict=True):
             for trial in own_trials(study):
                 if mark in trial.user_attrs:
-                    name = trial_name(condition.name, "search", trial.number)
-                    yield condition, name, trial.user_attrs[mark]
+                    yield condition, _search_name(condition, trial), trial.user_attrs[mark]
 
     def take_up(self, condition: Condition, kind: Kind, frozen: FrozenTrial) -> Job:
         """An interrupted trial, as the same Optuna trial; what was not yet drawn is drawn now."""
@@ -180,8 +186,25 @@ class Asker:
         study.sampler = self._sampler(condition, place)
         return self._suggest(condition, optuna.Trial(study, frozen._trial_id))
 
+    def chosen(self, condition: Condition) -> list[dict[str, Scalar]]:
+        """The settings that are run again: the winner's, or of several goals those named."""
+        if not condition.parameters:
+            return [{}]
+        if self.config.objective.several:
+            done = own_trials(self.studies["search"][condition.index], (TrialState.COMPLETE,))
+            names = self.config.replicate
+            found = [each for each in done if _search_name(condition, each) in names]
+        else:
+            winner = self.winner(condition)
+            found = [] if winner is None else [winner]
+        settings: list[dict[str, Scalar]] = []
+        for trial in found:
+            if trial.user_attrs["parameters"] not in settings:
+                settings.append(trial.user_attrs["parameters"])
+        return settings
+
     def winner(self, condition: Condition) -> FrozenTrial | None:
-        """The best complete search trial by the objective; the earlier one of equals."""
+        """The best complete search trial by a single goal; the earlier one of equals."""
         study = self.studies["search"][condition.index]
         done = own_trials(study, (TrialState.COMPLETE,))
         sign = -1 if self.config.objective.maximize else 1
@@ -191,20 +214,30 @@ class Asker:
 
     def everything_asked(self) -> bool:
         """Whether no search trial and no replicate is left to ask for."""
-        return self.all_searched() and not any(map(self._replicates_left, self.conditions))
+        due = (self._searched(each) and self._next_replicate(each) for each in self.conditions)
+        return self.all_searched() and not any(due)
 
     def _replicates_left(self, condition: Condition) -> int:
-        """Replicates of a condition's winner to ask for; 0 while it is searched, or has none."""
-        if not self.config.replicates or not self._searched(condition):
-            return 0
-        winner = self.winner(condition)
-        if winner is None and condition.parameters:
-            return 0
-        return max(0, self.config.replicates - len(self._replicated(condition, winner)))
+        """Replicates to ask for of what was chosen so far."""
+        wanted = self.config.replicates
+        had = [len(self._replicated(condition, each)) for each in self.chosen(condition)]
+        return sum(max(0, wanted - count) for count in had)
 
-    def _replicated(self, condition: Condition, winner: FrozenTrial | None) -> list[FrozenTrial]:
-        """The replicates of this winner; an extended search may have found another one since."""
-        wanted = {} if winner is None else winner.user_attrs["parameters"]
+    def _next_replicate(
+        self, condition: Condition, before: float = math.inf
+    ) -> tuple[dict[str, Scalar], int] | None:
+        """The settings and seed of a searched condition's next replicate, as it stood when it had
+        asked for `before` of them; None while it is searched, and where all were asked for."""
+        if not self._searched(condition):
+            return None
+        for settings in self.chosen(condition):
+            had = [each for each in self._replicated(condition, settings) if each.number < before]
+            if len(had) < self.config.replicates:
+                return settings, len(had) + 1
+        return None
+
+    def _replicated(self, condition: Condition, wanted: dict[str, Scalar]) -> list[FrozenTrial]:
+        """The replicates of a setting; an extended search may have chosen another one since."""
         study = self.studies["replicate"][condition.index]
         return [
             trial
@@ -219,10 +252,18 @@ class Asker:
             return math.inf
         trials = own_trials(self.studies["search"][condition.index])
         ended = [trial for trial in trials if trial.state.is_finished()]
-        winner = self.winner(condition)
-        if winner is None or sum(trial.number > winner.number for trial in ended) < patience:
+        gain = self._last_gain(condition)
+        if gain is None or sum(trial.number > gain for trial in ended) < patience:
             return math.inf
         return len(trials)
+
+    def _last_gain(self, condition: Condition) -> int | None:
+        """The number of the last trial that was better than all before it, in some trade-off."""
+        if self.config.objective.several:
+            front = self.studies["search"][condition.index].best_trials
+            return max((each.number for each in front if WARM not in each.user_attrs), default=None)
+        winner = self.winner(condition)
+        return None if winner is None else winner.number
 
     def _searched(self, condition: Condition) -> bool:
         ended, asked = (count["search"][condition.index] for count in (self.ended, self.asked))
@@ -236,12 +277,10 @@ class Asker:
         return self._job(condition, "search", trial, condition.real_values(values), 0)
 
     def _replicate(self, condition: Condition, trial: optuna.Trial) -> Job:
-        winner = self.winner(condition)
-        values = {} if winner is None else winner.user_attrs["parameters"]
-        before = [
-            each for each in self._replicated(condition, winner) if each.number < trial.number
-        ]
-        return self._job(condition, "replicate", trial, values, len(before) + 1)
+        due = self._next_replicate(condition, trial.number)
+        # It was asked for, so something was due; a smaller number of replicates came since.
+        settings, seed = due or (self.chosen(condition)[0], trial.number + 1)
+        return self._job(condition, "replicate", trial, settings, seed)
 
     def _job(
         self,
@@ -264,3 +303,7 @@ class Asker:
         parts = [self.config.seed, condition.name] + ([] if name in SEQUENTIAL else [number])
         seed = derive_seed("ask", *parts) % 2**32
         return build_sampler(self.config.sampler, seed, grid(condition) if name == "grid" else None)
+
+
+def _search_name(condition: Condition, trial: FrozenTrial) -> str:
+    return trial_name(condition.name, "search", trial.number)

@@ -18,6 +18,7 @@ from noisetune.sweep.config import SweepConfig
 from noisetune.sweep.gate import KNN, Gate
 from noisetune.sweep.gate import STAGE as GATE
 from noisetune.sweep.ledger import STATES, Ledger
+from noisetune.sweep.objective import COSTS
 from noisetune.sweep.order import Order
 from noisetune.sweep.samplers import LEARNS_NOTHING, split
 
@@ -249,19 +250,29 @@ class Board:
                 self._tell(job, TrialState.PRUNED, objection)
 
     def _report_objective(self, job: Job, point: MetricPoint) -> None:
-        value = point.values.get(self.config.objective.metric)
-        if value is None or not math.isfinite(value):
-            self.fail(job, f"{self.config.objective.metric} is {value} in epoch {point.step}")
-            return
-        if point.step not in job.reported:
-            job.trial.report(value, point.step)
-        better = max if self.config.objective.maximize else min
-        job.best = value if job.best is None else better(job.best, value)
+        objective = self.config.objective
+        for goal in objective.goals:
+            value = point.values.get(goal.metric)
+            if goal.metric not in COSTS and (value is None or not math.isfinite(value)):
+                self.fail(job, f"{goal.metric} is {value} in epoch {point.step}")
+                return
+        # Optuna takes no intermediate values of several goals.
+        if not objective.several and point.step not in job.reported:
+            job.trial.report(point.values[objective.metric] or 0.0, point.step)
+        job.best = point if job.best is None else objective.better(job.best, point)
 
     def _to_be_pruned(self, job: Job, points: Sequence[MetricPoint]) -> bool:
         last_epoch = job.config.finetune.epochs
         new = [point.step for point in points if point.stage == FINETUNE]
-        return bool(new) and max(new) < last_epoch and job.trial.should_prune()
+        if self.config.objective.several or not new or max(new) >= last_epoch:
+            return False
+        return job.trial.should_prune()
+
+    def _values(self, job: Job, result: TrialResult | None) -> list[float]:
+        """What a complete trial is worth: the value of each goal."""
+        assert job.best is not None
+        metrics = {} if result is None else result.metrics()
+        return self.config.objective.values(job.best, metrics)
 
     def _tell(
         self, job: Job, state: TrialState, reason: str | None, result: TrialResult | None = None
@@ -271,8 +282,8 @@ class Board:
             job.trial.set_user_attr("metrics", metrics)
         if reason is not None:
             job.trial.set_user_attr("reason", reason)
-        value = job.best if state == TrialState.COMPLETE else None
-        job.study.tell(job.trial, value, state)
+        values = self._values(job, result) if state == TrialState.COMPLETE else None
+        job.study.tell(job.trial, values, state)
         job.open = False
         self.asker.ended[job.kind][job.condition.index] += 1
         self.running.pop(job.name, None)
@@ -280,7 +291,12 @@ class Board:
         # It may have come to its end in the moment in which the sweep was stopped.
         self.left = [other for other in self.left if other is not job]
         ended = replace(
-            job.record(), state=STATES[state], objective=value, metrics=metrics, reason=reason
+            job.record(),
+            state=STATES[state],
+            objective=None if values is None else values[0],
+            objectives=tuple(values or ()),
+            metrics=metrics,
+            reason=reason,
         )
         for watcher in self.watchers:
             watcher.ended(ended, result)

@@ -3,61 +3,22 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
 from noisetune.store import parse_size
+from noisetune.sweep.objective import Objective
 from noisetune.sweep.pruners import check_pruner
-from noisetune.sweep.samplers import check_sampler
+from noisetune.sweep.samplers import check_sampler, check_several
 from noisetune.yaml_files import explain, parse_yaml, read_yaml
 
 NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
-SELECTABLE = ("val/accuracy", "val/loss", "train/loss")
-ORACLE = ("test/accuracy", "test/loss", "detect/memorisation")
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Objective(_Section):
-    """What Optuna optimises: a metric of each fine-tuning epoch, at its best epoch.
-
-    Only `train/...` and `val/...` are selectable: they see noisy labels alone. Under `oracle` the
-    metrics that look at the truth are, too. `allow_uninformative` lets a noisy metric be
-    optimised where the noise tells nothing about the clean label.
-    """
-
-    metric: str = "val/accuracy"
-    direction: Literal["maximize", "minimize"] = "maximize"
-    oracle: bool = False
-    allow_uninformative: bool = False
-
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, metric: str) -> str:
-        if metric not in SELECTABLE + ORACLE:
-            raise ValueError(
-                f"no such metric of an epoch; choose one of {', '.join(SELECTABLE)} "
-                f"(with oracle: true also {', '.join(ORACLE)})"
-            )
-        return metric
-
-    def model_post_init(self, context: Any) -> None:
-        if self.metric in ORACLE and not self.oracle:
-            raise ValueError(
-                f"metric {self.metric!r} is not selectable, it looks at the clean labels; choose "
-                f"one of {', '.join(SELECTABLE)}, or set oracle: true and say so in what you report"
-            )
-        better = "minimize" if self.metric.endswith("loss") else "maximize"
-        if self.metric != "detect/memorisation" and self.direction != better:
-            raise ValueError(f"direction {self.direction!r}: it must be {better} for {self.metric}")
-
-    @property
-    def maximize(self) -> bool:
-        return self.direction == "maximize"
 
 
 class Resources(_Section):
@@ -110,7 +71,10 @@ class Budget(_Section):
 
 
 class SweepConfig(_Section):
-    """A sweep. `search_space` is a name in search_spaces/ or a path; `trial` the fixed part."""
+    """A sweep. `search_space` is a name in search_spaces/ or a path; `trial` the fixed part.
+
+    `replicate` names trials of a Pareto front to run again: with several goals nothing wins.
+    """
 
     name: str
     search_space: str
@@ -129,6 +93,31 @@ class SweepConfig(_Section):
     patience: int | None = Field(default=None, ge=1)
     enqueue: tuple[dict[str, Any], ...] = ()
     warm_start: tuple[str, ...] = ()
+    replicate: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_goals_prune_nothing(cls, raw: Any) -> Any:
+        goals = raw.get("objective") if isinstance(raw, dict) else None
+        if isinstance(goals, dict) and goals.get("also") and "pruner" not in raw:
+            return raw | {"pruner": {"name": "none"}}
+        return raw
+
+    @model_validator(mode="after")
+    def _goals_and_their_engine(self) -> Self:
+        if not self.objective.several:
+            if self.replicate:
+                raise ValueError(
+                    "replicate: with one goal each winner is run again by itself; take it out"
+                )
+            return self
+        if self.pruner.get("name") != "none":
+            raise ValueError(
+                f"pruner: {self.pruner.get('name')!r}: Optuna prunes by one goal, and "
+                f"objective.also gives {len(self.objective.goals)}; set pruner: {{name: none}}"
+            )
+        check_several(self.sampler)
+        return self
 
     @property
     def seed(self) -> int:

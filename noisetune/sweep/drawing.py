@@ -46,7 +46,7 @@ def _warm(
     return optuna.trial.create_trial(
         params=parameters,
         distributions={name: condition.parameters[name].distribution() for name in parameters},
-        value=trial.value,
+        values=trial.values,
         user_attrs={WARM: mark},
     )
 

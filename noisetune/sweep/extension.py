@@ -7,7 +7,7 @@ from noisetune.errors import UserError
 
 GROWS = (
     "trials_per_condition", "replicates", "resources", "max_concurrent", "store_limit", "budget",
-    "patience", "search_space",
+    "patience", "search_space", "replicate",
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The ledger: the Optuna storage of a sweep, the one record of its trials and how they ended."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.errors import UserError
 from noisetune.records import State, TrialRecord
+from noisetune.sweep.objective import Direction
 
 Kind = Literal["search", "replicate"]
-Direction = Literal["maximize", "minimize"]
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
 WARM = "noisetune:warm_start"
 STATES: dict[TrialState, State] = {
@@ -94,14 +94,14 @@ class Ledger:
         self,
         condition: str,
         kind: Kind,
-        direction: Direction,
+        directions: Sequence[Direction],
         pruner: optuna.pruners.BasePruner | None,
     ) -> optuna.Study:
         """The study of a condition's search trials or replicates; made where there is none."""
         study = optuna.create_study(
             study_name=self._study_name(condition, kind),
             storage=self.storage,
-            direction=direction,
+            directions=directions,
             pruner=pruner or optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
@@ -158,6 +158,7 @@ def own_trials(
 def record(trial: FrozenTrial, condition: str, factors: dict[str, Any], kind: Kind) -> TrialRecord:
     """What the ledger says of one trial."""
     attributes = trial.user_attrs
+    values = trial.values if trial.state == TrialState.COMPLETE else ()
     return TrialRecord(
         name=trial_name(condition, kind, trial.number),
         condition=condition,
@@ -167,7 +168,8 @@ def record(trial: FrozenTrial, condition: str, factors: dict[str, Any], kind: Ki
         state=STATES[trial.state],
         parameters=attributes.get("parameters", dict(trial.params)),
         config=attributes["config"],
-        objective=trial.value if trial.state == TrialState.COMPLETE else None,
+        objective=values[0] if values else None,
+        objectives=tuple(values),
         metrics=attributes.get("metrics", {}),
         # A driver may have been killed between a reason and the end that it was for.
         reason=None if trial.state == TrialState.COMPLETE else attributes.get("reason"),

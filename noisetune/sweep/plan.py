@@ -133,7 +133,7 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     while (job := board.next()) is not None:
         kinds[job.kind] += 1
         trials.append(job.config)
-        same: Metrics = {config.objective.metric: 0.5}
+        same: Metrics = {goal.metric: 0.5 for goal in config.objective.goals}
         board.report(job, [MetricPoint("finetune", job.config.finetune.epochs, same)])
         board.complete(job, TrialResult({}, {}, {}, {}, {}))
     return kinds, trials

@@ -99,6 +99,26 @@ def open_sweep(home: Home, name: str, settings: Sequence[str] = ()) -> tuple[Swe
     return Sweep.from_definition({**definition, "sweep": raw}), ledger
 
 
+def run_again(sweep: Sweep, ledger: Ledger, names: Sequence[str]) -> Sweep:
+    """The sweep with these trials to be replicated, too; UserError where one did not complete."""
+    there = [
+        record.name
+        for record in sweep.records(ledger)
+        if record.kind == "search" and record.state == "complete"
+    ]
+    for name in names:
+        if name not in there:
+            raise UserError(
+                f"--replicate {name!r}: no complete trial of sweep {sweep.config.name!r} has this "
+                f"name; see those of its front with `noisetune best {sweep.config.name}`"
+            )
+    chosen = dict.fromkeys([*sweep.config.replicate, *names])
+    definition = sweep.definition()
+    return Sweep.from_definition(
+        {**definition, "sweep": {**definition["sweep"], "replicate": list(chosen)}}
+    )
+
+
 def read_ledger(home: Home, name: str) -> Ledger | None:
     """The ledger of a sweep, for reading; None where no sweep of this name was begun."""
     file = home.ledger_file(name)
@@ -149,6 +169,7 @@ def preflight(sweep: Sweep) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
     have, and labels that tell nothing."""
     objective, resources = sweep.config.objective, sweep.config.resources
+    selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
         sweep.config.warm_start or sweep.config.sampler.get("name") in NO_CHOICES
     ):
@@ -163,8 +184,7 @@ def preflight(sweep: Sweep) -> None:
         if trial.data not in loaded:
             loaded[trial.data] = trial.data.load()
         matrix = trial.noise.transition_matrix(loaded[trial.data].classes)
-        noisy = not objective.oracle and not objective.allow_uninformative
-        if noisy and not diagonally_dominant(matrix):
+        if selected_by_noise and not diagonally_dominant(matrix):
             raise UserError(
                 f"objective.metric: {objective.metric} in condition {condition.name}: with this "
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "

@@ -68,6 +68,22 @@ def check_sampler(settings: Mapping[str, Any]) -> None:
         build_sampler(settings, seed=0)
 
 
+def check_several(settings: Mapping[str, Any]) -> None:
+    """Raises ValueError for a sampler that can only follow a single goal."""
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=build_sampler(settings, 0, {"x": [0.0]})
+    )
+    try:
+        for _ in range(2):
+            trial = study.ask()
+            study.tell(trial, [trial.suggest_float("x", 0.0, 1.0)] * 2)
+    except ValueError:
+        raise ValueError(
+            f"sampler: {settings.get('name')!r} follows one goal, and objective.also gives more; "
+            "choose another, such as tpe or nsga2"
+        ) from None
+
+
 def build_sampler(
     settings: Mapping[str, Any], seed: int, grid: Mapping[str, list[Any]] | None = None
 ) -> BaseSampler:

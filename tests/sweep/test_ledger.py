@@ -24,7 +24,7 @@ def write(ledger: Ledger) -> Callable[..., None]:
     """Write a trial that ended in a state."""
 
     def write(condition: str, kind: str, state: TrialState | None, **attributes: object) -> None:
-        study = ledger.study(condition, kind, "maximize", None)  # type: ignore[arg-type]
+        study = ledger.study(condition, kind, ["maximize"], None)  # type: ignore[arg-type]
         trial = study.ask()
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
@@ -83,6 +83,7 @@ def test_a_record_says_how_a_trial_ended(ledger: Ledger, write: Callable[..., No
             parameters=parameters,
             config=CONFIG,
             objective=0.75,
+            objectives=(0.75,),
             metrics=metrics,
             reason=None,
         )
@@ -130,7 +131,7 @@ def test_another_process_reads_the_same_file(tmp_path: Path) -> None:
     writer = Ledger.create(journal(tmp_path / "ledger"), "mine", {})
     reader = Ledger.open(journal(tmp_path / "ledger"), "mine")
     assert reader.records(CONDITIONS) == []
-    trial = writer.study(CONDITIONS[0][0], "search", "maximize", None).ask()
+    trial = writer.study(CONDITIONS[0][0], "search", ["maximize"], None).ask()
     trial.set_user_attr("parameters", {})
     trial.set_user_attr("config", CONFIG)
     assert [record.state for record in reader.records(CONDITIONS)] == ["running"]

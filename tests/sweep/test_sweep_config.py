@@ -7,14 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from noisetune.errors import UserError
-from noisetune.sweep.config import (
-    ORACLE,
-    SELECTABLE,
-    find_search_space,
-    override,
-    parse_sweep,
-    read_sweep,
-)
+from noisetune.sweep.config import find_search_space, override, parse_sweep, read_sweep
+from noisetune.sweep.objective import ORACLE, SELECTABLE
 
 SWEEP: dict[str, Any] = {"name": "mine", "search_space": "mine"}
 keys = st.text("ab", min_size=1, max_size=2)

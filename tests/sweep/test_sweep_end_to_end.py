@@ -158,7 +158,7 @@ def read_back(home: Home, sweep: Sweep, notes: Path) -> Swept:
     intermediate = {
         f"{each.name} trial {trial.number}": trial.intermediate_values
         for each in sweep.conditions
-        for trial in ledger.study(each.name, "search", "maximize", None).get_trials()
+        for trial in ledger.study(each.name, "search", ["maximize"], None).get_trials()
     }
     return Swept(sweep.records(ledger), parents[0], runs, client, notes, intermediate)
 

@@ -1,0 +1,113 @@
+"""What Optuna optimises: one metric of the fine-tuning epochs, or several that are traded off."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from noisetune.records import MetricPoint, Metrics
+
+Direction = Literal["maximize", "minimize"]
+SELECTABLE = ("val/accuracy", "val/loss", "train/loss")
+ORACLE = ("test/accuracy", "test/loss", "detect/memorisation")
+COSTS = ("cost/passes",)
+
+
+class Goal(BaseModel):
+    """A metric and its direction, by default the one in which it is better.
+
+    Only `train/...` and `val/...` are selectable: they see noisy labels alone. Under `oracle` the
+    metrics that look at the truth are, too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str = "val/accuracy"
+    direction: Direction = "maximize"
+    oracle: bool = False
+
+    @classmethod
+    def choices(cls) -> tuple[str, ...]:
+        """The metrics that see no truth."""
+        return SELECTABLE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _better(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and "direction" not in raw:
+            return raw | {"direction": _better_direction(raw.get("metric", "val/accuracy"))}
+        return raw
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        if metric not in cls.choices() + ORACLE:
+            raise ValueError(
+                f"no such metric of an epoch; choose one of {', '.join(cls.choices())} "
+                f"(with oracle: true also {', '.join(ORACLE)})"
+            )
+        return metric
+
+    def model_post_init(self, context: Any) -> None:
+        if self.metric in ORACLE and not self.oracle:
+            raise ValueError(
+                f"metric {self.metric!r} is not selectable, it looks at the clean labels; choose "
+                f"one of {', '.join(self.choices())}, or set oracle: true and say so in what you "
+                "report"
+            )
+        better = _better_direction(self.metric)
+        if self.metric != "detect/memorisation" and self.direction != better:
+            raise ValueError(f"direction {self.direction!r}: it must be {better} for {self.metric}")
+
+    @property
+    def maximize(self) -> bool:
+        return self.direction == "maximize"
+
+
+class OtherGoal(Goal):
+    """A goal beside the first; it may be a cost of the whole trial, too."""
+
+    @classmethod
+    def choices(cls) -> tuple[str, ...]:
+        return SELECTABLE + COSTS
+
+
+class Objective(Goal):
+    """The goal that chooses a trial's epoch; those `also` given are traded off against it.
+
+    `allow_uninformative` lets a noisy metric be optimised where the noise tells nothing about
+    the clean label.
+    """
+
+    allow_uninformative: bool = False
+    also: tuple[OtherGoal, ...] = ()
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        return (self, *self.also)
+
+    @property
+    def several(self) -> bool:
+        return bool(self.also)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        return tuple(goal.direction for goal in self.goals)
+
+    @property
+    def metrics(self) -> str:
+        """All of its metrics, in words."""
+        return " and ".join(goal.metric for goal in self.goals)
+
+    def better(self, first: MetricPoint, second: MetricPoint) -> MetricPoint:
+        """The better of two epochs by the first goal; `first` where they are equal."""
+        gain = (second.values[self.metric] or 0.0) - (first.values[self.metric] or 0.0)
+        return second if (gain if self.maximize else -gain) > 0 else first
+
+    def values(self, best: MetricPoint, metrics: Metrics) -> list[float]:
+        """The value of each goal: of the trial's `best` epoch, and its costs among `metrics`."""
+        return [float((metrics | best.values)[goal.metric] or 0.0) for goal in self.goals]
+
+
+def _better_direction(metric: Any) -> Direction:
+    down = str(metric).endswith("loss") or str(metric) in (*COSTS, "detect/memorisation")
+    return "minimize" if down else "maximize"
