@@ -250,7 +250,7 @@ def _next_commands(name: str, board: "Board") -> None:
     """What to type next."""
     if board.finished:
         export = f"noisetune best {name} --export best/{name}"
-        lines = {export: "the winners as files to run again", "noisetune ui": "compare the runs"}
+        lines = {export: "what was chosen, as files to run again", "noisetune ui": "compare the runs"}
         console.print("next:")
     else:
         why = f" ({board.stopped})" if board.stopped else ""
