@@ -10,6 +10,7 @@ from noisetune.analysis.statistics import diagonally_dominant
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.errors import UserError
 from noisetune.records import TrialRecord
+from noisetune.stages.labels import clean_part
 from noisetune.store import Lease
 from noisetune.sweep.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.config import (
@@ -162,7 +163,7 @@ def preflight(sweep: Sweep) -> None:
         trial.resolve(resources.cpu, None if resources.auto else resources.gpu)
         if trial.data not in loaded:
             loaded[trial.data] = trial.data.load()
-        matrix = trial.noise.transition_matrix(loaded[trial.data].classes)
+        matrix = trial.noise.transition_matrix(clean_part(trial, loaded[trial.data], "train"))
         noisy = not objective.oracle and not objective.allow_uninformative
         if noisy and not diagonally_dominant(matrix):
             raise UserError(
