@@ -224,7 +224,7 @@ def test_nothing_auto_is_left_in_the_result(run: Run, monkeypatch: pytest.Monkey
 
 def test_without_noise_what_needs_errors_is_null(run: Run) -> None:
     _, result = run(noise={"model": "none"})
-    assert result.noise["train_rate"] == result.noise["test_rate"] == 0
+    assert result.noise["train_rate"] == result.noise["detection_rate"] == 0
     assert {epoch["detect/memorisation"] for epoch in result.epochs.values()} == {None}
     assert result.detection["f1"] is None
 
@@ -232,7 +232,7 @@ def test_without_noise_what_needs_errors_is_null(run: Run) -> None:
 def test_the_realised_noise_is_recorded(run: Run) -> None:
     _, result = run(noise={"rate": 1.0})
     noise = result.noise
-    assert noise["train_rate"] == noise["validation_rate"] == noise["test_rate"] == 1
+    assert noise["train_rate"] == noise["validation_rate"] == noise["detection_rate"] == 1
     assert all(row[label] == 0 for label, row in enumerate(noise["train_matrix"]))
 
 

@@ -83,7 +83,8 @@ def read_matrix(path: Path) -> Any:
 
 def check_stochastic(rows: Any) -> None:
     """ValueError, naming the row, for what is no square matrix of chances that sum to 1."""
-    count = len(rows) if isinstance(rows, (list, tuple, np.ndarray)) and np.shape(rows) else 0
+    is_array = isinstance(rows, np.ndarray) and rows.ndim > 0
+    count = len(rows) if is_array or isinstance(rows, (list, tuple)) else 0
     if count < 2:
         raise ValueError(f"has {count} rows; a matrix needs one for each of two or more classes")
     for index, row in enumerate(rows):
