@@ -125,7 +125,7 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
         ("noise: {rat: 0.1}", "noise.rat: no such field; did you mean 'rate'?"),
         (
             "noise: {model: asymetric}",
-            "noise.model: 'asymetric' is unknown; choose one of 'none', ",
+            "noise.model: 'asymetric' is unknown; choose one of 'asymmetric', ",
         ),
         ("noise: symmetric", "noise: 'symmetric': it should be a valid dictionary"),
         ("data: {name: cifr10}", "data.name: 'cifr10' is unknown; choose one of 'cifar10', "),
