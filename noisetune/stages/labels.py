@@ -71,23 +71,23 @@ def draw_labels(config: TrialConfig, data: ImageData) -> NoisyLabels:
     ends = np.cumsum(_held_out(config, len(order), has_test))
     validation, detection, fit = (np.sort(part) for part in np.split(order, ends))
     test_seed = "train" if config.detect.test_seed == "training" else "test"
-    corrupt = config.noise.corrupt
     return NoisyLabels(
-        train=corrupt(clean_part(config, data, "train"), _rng("train", config)),
-        test=corrupt(clean_part(config, data, "test"), _rng(test_seed, config))
-        if has_test
-        else None,
+        train=_corrupt(config, data, "train", seed="train"),
+        test=_corrupt(config, data, "test", seed=test_seed) if has_test else None,
         fit=fit,
         validation=validation,
         detection=detection,
     )
 
 
+def _corrupt(config: TrialConfig, data: ImageData, part: Part, seed: str) -> Labels:
+    return config.noise.corrupt(clean_part(config, data, part), _rng(seed, config))
+
+
 def clean_part(config: TrialConfig, data: ImageData, part: Part) -> CleanPart:
     """What the noise of `config` may read of one part."""
-    images, labels = {"train": (data.x_train, data.y_train), "test": (data.x_test, data.y_test)}[
-        part
-    ]
+    train = part == "train"
+    images, labels = (data.x_train, data.y_train) if train else (data.x_test, data.y_test)
     return CleanPart(
         labels=labels.numpy(),
         classes=data.classes,
