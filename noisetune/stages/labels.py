@@ -124,19 +124,21 @@ def _rate(part: HeldOut, data: ImageData) -> float:
     return float((part.noisy != part.clean(data)).mean())
 
 
-def _held_out(config: TrialConfig, count: int, has_test: bool) -> list[int]:
+def _held_out(config: TrialConfig, count: int, has_test: bool) -> tuple[int, int]:
     """How many images are held out for validation, and for detection; at least one is left."""
-    shares = [config.data.validation_fraction, 0.0 if has_test else config.data.detection_fraction]
-    held_out, left = [], count - 1
-    for share in shares:
-        held_out.append(min(max(1, round(count * share)), left) if share else 0)
-        left -= held_out[-1]
-    if not has_test and held_out[1] == 0:
-        raise UserError(
-            f"data: {count} training images are too few to hold some out for validation and some "
-            "for detection; raise data.train_samples"
-        )
-    return held_out
+    validation, detection = 0, 0
+    if config.data.validation_fraction:
+        wanted = max(1, round(count * config.data.validation_fraction))
+        validation = min(wanted, count - (1 if has_test else 2))
+    if not has_test:
+        wanted = max(1, round(count * config.data.detection_fraction))
+        detection = min(wanted, count - 1 - validation)
+        if count < 3:
+            raise UserError(
+                f"data: {count} training images are too few to hold some out for validation and "
+                "some for detection; raise data.train_samples"
+            )
+    return validation, detection
 
 
 def _seed(purpose: str, config: TrialConfig) -> int:

@@ -145,7 +145,9 @@ def test_without_test_labels_a_part_of_the_training_set_is_held_out_for_detectio
     parts = [labels.fit, labels.validation, labels.detection]
     assert sorted(np.concatenate(parts)) == list(range(count))
     assert len(labels.fit) >= 1
-    assert abs(len(labels.detection) - count * detection) <= 1
+    assert abs(len(labels.detection) - count * detection) <= 1.5
+    assert len(labels.detection) >= 1
+    assert bool(len(labels.validation)) == bool(validation)
     assert labels.test is None
     assert labels.detected.part == "train"
     assert labels.detected.noisy.tolist() == labels.train[labels.detection].tolist()
