@@ -1,9 +1,11 @@
 """TrialConfig: everything that decides a trial's result, as one frozen tree read from YAML."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from noisetune import data as data_plugins
 from noisetune import models as model_plugins
@@ -16,6 +18,7 @@ from noisetune.models.resnet18 import Config as ResNet18
 from noisetune.noise.base import NoiseConfig
 from noisetune.noise.symmetric import Config as Symmetric
 from noisetune.plugins import PluginConfig, choices, section
+from noisetune.protocols import merged, recipe_of
 from noisetune.ssl.base import PretrainConfig
 from noisetune.ssl.simclr import Config as SimCLR
 from noisetune.stages.scores import FILTERS
@@ -58,13 +61,15 @@ class DetectConfig(BaseModel):
     """Label-error detection by confident learning (Northcutt et al. 2021).
 
     `filter_by` is cleanlab's; `checkpoint` says which network gives the probabilities: that of
-    the epoch `selected` by noisy validation accuracy, or the `last` one.
+    the epoch `selected` by noisy validation accuracy, or the `last` one. `test_seed` is the seed of
+    the noise of test labels: its `own`, or that of the `training` labels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     filter_by: Literal[FILTERS] = "prune_by_noise_rate"  # type: ignore[valid-type]
     checkpoint: Literal["selected", "last"] = "selected"
+    test_seed: Literal["own", "training"] = "own"
 
 
 class TrialConfig(BaseModel):
@@ -72,11 +77,13 @@ class TrialConfig(BaseModel):
 
     `replicate` is the only source of randomness: another one is another split, other wrong
     labels, other weights and batches. Under `pretrain_seed: shared` every replicate uses the
-    encoder of replicate 0.
+    encoder of replicate 0. The `protocol` says what the fields are that are left out: it decides
+    nothing by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    protocol: Literal["standard", "paper"] = "standard"
     data: AnyData = Field(default_factory=Digits)
     noise: AnyNoise = Field(default_factory=Symmetric)
     model: AnyModel = Field(default_factory=ResNet18)
@@ -87,11 +94,26 @@ class TrialConfig(BaseModel):
     replicate: Annotated[int, Field(ge=0)] = 0
     pretrain_seed: Literal["per_replicate", "shared"] = "per_replicate"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_what_is_left_out(cls, raw: Any) -> Any:
+        return with_selectors(with_protocol(raw))
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Self:
+        parts = self.data.validation_fraction, self.data.detection_fraction
+        if "test" not in self.noise.parts and sum(parts) >= 1:
+            raise ValueError(
+                f"data: validation_fraction {parts[0]} and detection_fraction {parts[1]} leave "
+                f"nothing to train on ({self.noise.model} noise has no test labels); lower them"
+            )
+        return self
+
     @classmethod
     def parse(cls, raw: Any, source: str) -> "TrialConfig":
         """A validated configuration; UserError, naming `source`, for anything wrong in it."""
         try:
-            return cls.model_validate(with_selectors(raw))
+            return cls.model_validate(raw)
         except ValidationError as error:
             raise explain(error, source, cls) from None
 
@@ -107,6 +129,22 @@ class TrialConfig(BaseModel):
         return self.model_dump(mode="json")
 
 
+def with_protocol(raw: Any) -> Any:
+    """`raw` with what its protocol says of the fields that it leaves out."""
+    if not isinstance(raw, dict):
+        return raw
+    whole = merged(recipe := recipe_of(raw), raw)
+    for name, selector in SELECTORS.items():
+        section = whole.get(name)
+        if name not in recipe or not isinstance(section, dict):
+            continue
+        plugin = PLUGINS[name].get(str(section.get(selector, default_choice(name))))
+        known = {} if plugin is None else plugin.model_fields
+        given = raw.get(name) or {}
+        whole[name] = {key: value for key, value in section.items() if key in known or key in given}
+    return whole
+
+
 def with_selectors(raw: Any) -> Any:
     """`raw` with the default plug-in named in each section that leaves it out."""
     if not isinstance(raw, dict):
@@ -119,6 +157,7 @@ def with_selectors(raw: Any) -> Any:
     return filled
 
 
-def default_choice(name: str) -> str:
-    """The plug-in that section `name` has where the YAML names none."""
-    return getattr(getattr(TrialConfig(), name), SELECTORS[name])
+def default_choice(name: str, raw: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The plug-in that section `name` has where the YAML, `raw`, names none."""
+    said = recipe_of(raw).get(name, {}).get(SELECTORS[name])
+    return said or getattr(getattr(TrialConfig(), name), SELECTORS[name])

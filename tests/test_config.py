@@ -125,12 +125,25 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
         ("noise: {rat: 0.1}", "noise.rat: no such field; did you mean 'rate'?"),
         (
             "noise: {model: asymetric}",
-            "noise.model: 'asymetric' is unknown; choose one of 'none', ",
+            "noise.model: 'asymetric' is unknown; choose one of 'asymmetric', ",
         ),
         ("noise: symmetric", "noise: 'symmetric': it should be a valid dictionary"),
         ("data: {name: cifr10}", "data.name: 'cifr10' is unknown; choose one of 'cifar10', "),
         ("data: {name: npz}", "data.path: Field required"),
         ("data: {validation_fraction: 1}", "data.validation_fraction: 1: it should be less than 1"),
+        (
+            "data: {validation_fraction: -0.1}",
+            "data.validation_fraction: -0.1: it should be greater than or equal to 0",
+        ),
+        (
+            "{data: {validation_fraction: 0.9}, noise: {model: human, labels: worse, path: a.pt}}",
+            "the file: data: validation_fraction 0.9 and detection_fraction 0.1 leave nothing to",
+        ),
+        ("noise: {model: human, labels: worst, path: a}", "noise.labels: 'worst': it should be"),
+        (
+            "noise: {model: transition, matrix: [[1, 0], [0.5, 0.4]]}",
+            "noise.matrix: row 1 sums to 0.9; every row must sum to 1",
+        ),
         ("data: {train_samples: 1}", "data.train_samples: 1: it should be greater than or equal"),
         ("model: {name: resnet50}", "model.name: 'resnet50': it should be 'resnet18'"),
         ("model: {width: 2}", "model.width: 2: it should be greater than or equal to 4"),

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from noisetune.config import PLUGINS, TrialConfig
 from noisetune.errors import UserError
@@ -224,7 +226,7 @@ def test_nothing_auto_is_left_in_the_result(run: Run, monkeypatch: pytest.Monkey
 
 def test_without_noise_what_needs_errors_is_null(run: Run) -> None:
     _, result = run(noise={"model": "none"})
-    assert result.noise["train_rate"] == result.noise["test_rate"] == 0
+    assert result.noise["train_rate"] == result.noise["detection_rate"] == 0
     assert {epoch["detect/memorisation"] for epoch in result.epochs.values()} == {None}
     assert result.detection["f1"] is None
 
@@ -232,8 +234,60 @@ def test_without_noise_what_needs_errors_is_null(run: Run) -> None:
 def test_the_realised_noise_is_recorded(run: Run) -> None:
     _, result = run(noise={"rate": 1.0})
     noise = result.noise
-    assert noise["train_rate"] == noise["validation_rate"] == noise["test_rate"] == 1
+    assert noise["train_rate"] == noise["validation_rate"] == noise["detection_rate"] == 1
     assert all(row[label] == 0 for label, row in enumerate(noise["train_matrix"]))
+
+
+def test_a_trial_with_human_labels_seeks_errors_in_held_out_training_images(
+    run: Run, shared_data: Path, tmp_path: Path
+) -> None:
+    """80 real images of CIFAR-10, and what people said of them."""
+    mosaic = np.asarray(Image.open(shared_data / "cifar10" / "train_00.webp").convert("RGB"))
+    images = mosaic.reshape(25, 32, 40, 32, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 32, 32, 3)
+    with np.load(shared_data / "cifar10_labels.npz", allow_pickle=False) as arrays:
+        labels = arrays["train"][:1000]
+    path = tmp_path / "real.npz"
+    parts = {"x_train": images, "y_train": labels, "x_test": images[-30:], "y_test": labels[-30:]}
+    np.savez(path, **parts)
+    human = {"model": "human", "labels": "worse", "path": shared_data / "CIFAR-10_human.pt"}
+    data = {"name": "npz", "path": path, "train_samples": 80}
+    points, result = run(data=data, noise=human, pretrain={"epochs": 1}, finetune={"epochs": 1})
+    assert result.noise["detection_part"] == "train"
+    assert result.detection["error_rate"] == result.noise["detection_rate"] > 0
+    assert 0.2 < result.noise["train_rate"] < 0.6
+    np.testing.assert_allclose(np.nansum(np.array(result.noise["train_matrix"], float), 1), 1)
+    assert result.epochs.keys() == {"last", "noisy_best", "oracle"}
+    assert points[-1].stage == "detect"
+
+
+def test_labels_in_another_order_are_a_user_error_before_anything_is_computed(
+    run: Run, store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "human.npz"
+    np.savez(path, clean=np.arange(60) % 10, worse=np.arange(60) % 10)
+    with pytest.raises(UserError, match="the order differs"):
+        run(store, noise={"model": "human", "labels": "worse", "path": path})
+    assert list(store.list()) == []
+
+
+def test_a_trial_of_the_papers_protocol_shows_its_figure_beside_the_sound_ones(run: Run) -> None:
+    """Its own figure is the oracle's, and its validation labels are those of detection."""
+    points, result = run(protocol="paper", finetune={"epochs": 3}, detect={})
+    assert result.epochs.keys() == {"last", "noisy_best", "oracle"}
+    tuning = [point.values["test/accuracy"] for point in points if point.stage == "finetune"]
+    assert result.epochs["oracle"]["test/accuracy"] == max(tuning)
+    assert result.epochs["last"]["test/accuracy"] == tuning[-1]
+    assert result.noise["validation_rate"] == result.noise["detection_rate"]
+    assert result.noise["detection_part"] == "test"
+    assert result.config["protocol"] == "paper"
+
+
+@pytest.mark.parametrize(
+    "model", sorted(set(PLUGINS["noise"]) - {"human", "transition", "asymmetric"})
+)
+def test_every_noise_model_goes_all_the_way(run: Run, model: str) -> None:
+    _, result = run(noise={"model": model}, pretrain={"method": "none"}, finetune={"epochs": 1})
+    assert (result.noise["train_rate"] > 0) == (model != "none")
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])

@@ -94,7 +94,7 @@ def _resolution(prepared: "Sweep", summary: "ConditionSummary") -> float:
     if summary.winner is None or prepared.config.objective.metric != "val/accuracy":
         return 0.0
     config = TrialConfig.parse(summary.winner.config, "ledger")
-    return noisy_resolution(summary, len(draw_labels(config, config.data.load()).validation))
+    return noisy_resolution(summary, len(draw_labels(config, config.data.load()).selected.rows))
 
 
 def _export(prepared: "Sweep", ledger: "Ledger", folder: Path) -> dict[str, Path]:

@@ -22,7 +22,8 @@ class ImageData:
     """A data set in memory.
 
     `x_*` are uint8 (N, C, H, W), `y_*` int64 (N,) in 0..classes-1 and are the clean labels.
-    `mean` and `std` are per channel, in units of [0, 1] pixels.
+    `mean` and `std` are per channel, in units of [0, 1] pixels. `superclasses` gives each class
+    its superclass, where there are any.
     """
 
     x_train: Tensor
@@ -34,6 +35,7 @@ class ImageData:
     std: Statistics
     finetune_augment: AugmentConfig
     ssl_augment: AugmentConfig
+    superclasses: tuple[int, ...] | None = None
 
     @property
     def classes(self) -> int:
@@ -65,12 +67,15 @@ class ImageData:
 class DataConfig(PluginConfig):
     """Settings that all data sets share.
 
-    `validation_fraction` of the training set is held out, with noisy labels, for selection.
-    `train_samples` and `test_samples` keep only the first so many images.
+    `validation_fraction` of the training set is held out, with noisy labels, for selection; where
+    it is 0, selection uses the part that label errors are sought in. That part is the test set, but
+    for noise without test labels another `detection_fraction` of the training set. `train_samples`
+    and `test_samples` keep only the first so many images.
     """
 
     name: str
-    validation_fraction: float = Field(default=0.2, gt=0.0, lt=1.0)
+    validation_fraction: float = Field(default=0.2, ge=0.0, lt=1.0)
+    detection_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
     train_samples: int | None = Field(default=None, ge=2)
     test_samples: int | None = Field(default=None, ge=1)
 

@@ -32,6 +32,7 @@ class CifarConfig(DataConfig):
         dataset: type[CIFAR10] | type[CIFAR100],
         mean: tuple[float, ...],
         std: tuple[float, ...],
+        superclasses: tuple[int, ...] | None = None,
     ) -> ImageData:
         """Both parts of `dataset` as tensors, in its original order."""
         train, test = (self._part(dataset, part) for part in (True, False))
@@ -49,6 +50,7 @@ class CifarConfig(DataConfig):
             std=std,
             finetune_augment=FINETUNE_AUGMENT,
             ssl_augment=SSL_AUGMENT,
+            superclasses=superclasses,
         )
 
     def _part(self, dataset: type[CIFAR10] | type[CIFAR100], train: bool) -> CIFAR10 | CIFAR100:

@@ -1,19 +1,132 @@
-"""What every label-noise model is: a pure function of labels and a random generator."""
+"""What every label-noise model is: a pure function of clean labels and a random generator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
 from noisetune.plugins import PluginConfig
 
+Labels = NDArray[np.int64]
+Matrix = NDArray[np.float64]
+Part = Literal["train", "test"]
+PARTS: tuple[Part, ...] = ("train", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class CleanPart:
+    """What a noise model may read: one part of a data set, with its clean labels.
+
+    `labels` are int64 (N,) in 0..classes-1, `images` uint8 (N, C, H, W), `mean` and `std` per
+    channel in units of [0, 1] pixels. `superclasses` gives each class its superclass, where the
+    data set has any. `seed` is one for both parts of a data set: for what belongs to the noise and
+    not to a part.
+    """
+
+    labels: Labels
+    classes: int
+    class_names: tuple[str, ...]
+    images: NDArray[np.uint8]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    superclasses: tuple[int, ...] | None = None
+    part: Part = "train"
+    seed: int = 0
+
 
 class NoiseConfig(PluginConfig):
-    """A label-noise model."""
+    """A label-noise model. `parts` are the parts of a data set that it has noisy labels for."""
+
+    parts: ClassVar[tuple[Part, ...]] = PARTS
 
     model: str
 
-    def corrupt(self, labels: np.ndarray, classes: int, rng: np.random.Generator) -> np.ndarray:
-        """Noisy labels, int64 (N,), of clean `labels` (N,) in 0..classes-1."""
+    def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
+        """Noisy labels, int64 (N,), of the images of `clean`; UserError where it has none."""
         raise NotImplementedError
 
-    def transition_matrix(self, classes: int) -> np.ndarray:
+    def transition_matrix(self, clean: CleanPart) -> Matrix:
         """Expected (classes, classes) row-stochastic matrix: P(noisy = column | clean = row)."""
         raise NotImplementedError
+
+    def identity(self) -> Mapping[str, Any]:
+        """What seeds and stage keys know the noise by: its settings, a file by its content."""
+        return self.model_dump(mode="json")
+
+
+class ClassNoise(NoiseConfig):
+    """Noise that depends on the clean class alone: all of it is in its transition matrix.
+
+    `draw: iid` decides of each label by itself. `exact` makes the number of wrong labels the
+    expected one, rounded, and splits it over the clean classes by largest remainder; which labels
+    of a class are wrong, and which wrong class they get, stays random.
+    """
+
+    draw: Literal["iid", "exact"] = "iid"
+
+    def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
+        matrix = self.transition_matrix(clean)
+        leaving = 1 - matrix.diagonal()
+        # One number decides whether a label is wrong, another which one it becomes: a higher rate
+        # keeps the wrong labels of a lower one.
+        whether, which = rng.random((2, len(clean.labels)))
+        flipped = whether < leaving[clean.labels]
+        if self.draw == "exact":
+            expected = np.bincount(clean.labels, minlength=clean.classes) * leaving
+            flipped = lowest_of_each(whether, clean.labels, apportion(expected, rng))
+        noisy = clean.labels.astype(np.int64)
+        for label in np.unique(clean.labels[flipped]):
+            rows = np.flatnonzero(flipped & (clean.labels == label))
+            wrong = np.where(np.arange(clean.classes) == label, 0, matrix[label])
+            noisy[rows] = pick(wrong[None], which[rows])
+        return noisy
+
+
+class RateNoise(ClassNoise):
+    """Class-dependent noise whose matrix hangs on one `rate`."""
+
+    rate: float = Field(default=0.4, ge=0.0, le=1.0)
+
+
+def pick(weights: Matrix, uniform: NDArray[np.float64]) -> Labels:
+    """The class that each of `uniform` (N,), in [0, 1), falls on.
+
+    `weights` (N or 1, C) need not sum to 1; a class of no weight is never picked.
+    """
+    ends = np.cumsum(weights, axis=1)
+    return (ends <= uniform[:, None] * ends[:, -1:]).sum(axis=1)
+
+
+def apportion(expected: NDArray[np.float64], rng: np.random.Generator) -> Labels:
+    """Whole numbers (C,) that sum to the rounded sum of `expected`, by largest remainder.
+
+    Equal remainders are ordered at random.
+    """
+    # Products such as 50 * (1 - 0.4) miss the whole number by a last bit.
+    expected = expected.round(9)
+    shares = np.floor(expected)
+    order = np.lexsort((rng.random(len(expected)), shares - expected))
+    shares[order[: round(float(expected.sum().round(9)) - shares.sum())]] += 1
+    return shares.astype(np.int64)
+
+
+def lowest_of_each(values: NDArray[np.float64], labels: Labels, counts: Labels) -> NDArray[Any]:
+    """A mask (N,) of the `counts[c]` samples of each class c that have the lowest `values`."""
+    order = np.lexsort((values, labels))
+    in_order = labels[order]
+    rank = np.arange(len(labels)) - np.searchsorted(in_order, in_order)
+    mask = np.zeros(len(labels), dtype=np.bool_)
+    mask[order] = rank < counts[in_order]
+    return mask
+
+
+def realised_matrix(clean: Labels, noisy: Labels, classes: int) -> Matrix:
+    """The share of each clean class that got each label; an absent class keeps its own."""
+    counts = np.bincount(clean * classes + noisy, minlength=classes**2).astype(np.float64)
+    counts = counts.reshape(classes, classes)
+    absent = counts.sum(axis=1) == 0
+    counts[absent, absent] = 1
+    return counts / counts.sum(axis=1, keepdims=True)

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from noisetune.noise.base import NoiseConfig
+from noisetune.noise.base import CleanPart, Labels, Matrix, NoiseConfig
 
 
 class Config(NoiseConfig):
@@ -12,8 +12,8 @@ class Config(NoiseConfig):
 
     model: Literal["none"] = "none"
 
-    def corrupt(self, labels: np.ndarray, classes: int, rng: np.random.Generator) -> np.ndarray:
-        return labels.astype(np.int64)
+    def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
+        return clean.labels.astype(np.int64)
 
-    def transition_matrix(self, classes: int) -> np.ndarray:
-        return np.eye(classes)
+    def transition_matrix(self, clean: CleanPart) -> Matrix:
+        return np.eye(clean.classes)

@@ -1,4 +1,4 @@
-"""Detection of label errors: the test set's noisy labels against the network's probabilities."""
+"""Detection of label errors: the noisy labels of a held-out part against the network's view."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +30,8 @@ def detect_stage(inputs: Inputs, network: Artifact, key: StageKey) -> Stage:
         began = time.monotonic()
         logits = network.tensors[f"logits.{settings.checkpoint}"]
         probabilities = torch.softmax(logits.double(), dim=1).numpy()
-        given, true = inputs.labels.test, inputs.data.y_test.numpy()
+        part = inputs.labels.detected
+        given, true = part.noisy, part.clean(inputs.data)
         scores = detection_scores(given, true, probabilities, settings.filter_by)
         scores["ece"] = calibration_error(true, probabilities)
         scores["ece_noisy"] = calibration_error(given, probabilities)

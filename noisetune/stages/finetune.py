@@ -15,6 +15,7 @@ from noisetune.models.base import Classifier
 from noisetune.records import MetricPoint, Metrics, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
+from noisetune.stages.labels import HeldOut
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
 from noisetune.training.loop import (
@@ -36,13 +37,17 @@ def finetune_key(
     config: TrialConfig, data: ImageData, origin: StageKey | None, epochs: int
 ) -> StageKey:
     """What fine-tuning from the encoder after `epochs` epochs under `origin` is stored under."""
+    held_out = config.data.validation_fraction
+    has_test = "test" in config.noise.parts
     read = {
         "data": data.fingerprint,
         "name": config.data.name,
         "mean": data.mean,
         "std": data.std,
-        "validation_fraction": config.data.validation_fraction,
-        "noise": config.noise.model_dump(mode="json"),
+        "validation_fraction": held_out,
+        "detection_fraction": None if has_test else config.data.detection_fraction,
+        "test_seed": None if held_out or not has_test else config.detect.test_seed,
+        "noise": config.noise.identity(),
         "model": config.model.model_dump(mode="json"),
         "pretrain": None if origin is None else origin.digest,
         "pretrain_epochs": epochs,
@@ -75,7 +80,6 @@ class _Finetuning:
         self.plan, self.runtime = config.finetune, config.runtime
         self.device = self.runtime.torch_device
         self.seed = derive_seed(key.digest)
-        self.mean, self.std = data.mean, data.std
         self.augment = Augment(_augmentation(config, data), data.size, data.mean, data.std)
         with seeded_initialisation(self.seed):
             network = Classifier(config.model.build(data.channels), data.classes)
@@ -87,9 +91,9 @@ class _Finetuning:
         self.test_images = data.x_test.to(self.device)
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
-        self.fit, self.validation = (
-            torch.from_numpy(part).to(self.device) for part in (labels.fit, labels.validation)
-        )
+        self.fit = torch.from_numpy(labels.fit).to(self.device)
+        self.selected_on, self.detected = labels.selected, labels.detected
+        self.noisy_selected = torch.from_numpy(labels.selected.noisy).to(self.device)
         wrong = labels.fit[labels.train[labels.fit] != data.y_train.numpy()[labels.fit]]
         self.corrupted = torch.from_numpy(np.asarray(wrong)).to(self.device)
         self.batches = max(1, len(self.fit) // self.plan.batch_size)
@@ -142,10 +146,12 @@ class _Finetuning:
         )
 
     def _evaluate(self, train_loss: float) -> tuple[Metrics, Tensor]:
-        """The metrics of an epoch, and the test set's logits on the CPU."""
-        validation = self._logits(self.train_images[self.validation])
+        """The metrics of an epoch, and the detection part's logits on the CPU."""
         test = self._logits(self.test_images)
-        noisy = self.noisy[self.validation]
+        validation, detection = (
+            self._logits_of(part, test) for part in (self.selected_on, self.detected)
+        )
+        noisy = self.noisy_selected
         values: Metrics = {
             "train/loss": train_loss,
             "val/loss": float(F.cross_entropy(validation, noisy)),
@@ -154,7 +160,7 @@ class _Finetuning:
             "test/accuracy": _agreement(test, self.clean_test),
             "detect/memorisation": self._memorisation(),
         }
-        return values, test.cpu()
+        return values, detection.cpu()
 
     def _memorisation(self) -> float | None:
         """Share of the corrupted training images predicted as their wrong label."""
@@ -164,13 +170,19 @@ class _Finetuning:
             self._logits(self.train_images[self.corrupted]), self.noisy[self.corrupted]
         )
 
+    def _logits_of(self, part: HeldOut, test: Tensor) -> Tensor:
+        """The logits of a held-out part; those of the test set are known already."""
+        if part.part == "test":
+            return test
+        return self._logits(self.train_images[torch.from_numpy(part.rows).to(self.device)])
+
     @torch.no_grad()
     def _logits(self, images: Tensor) -> Tensor:
         self.network.eval()
         parts = []
         for batch in images.split(EVALUATION_BATCH):
             with self.runtime.autocast():
-                plain = normalise(batch, self.mean, self.std)
+                plain = normalise(batch, self.augment.mean, self.augment.std)
                 parts.append(self.network(self.runtime.arrange(plain)).float())
         return torch.cat(parts)
 

@@ -1,59 +1,149 @@
 """Who is held out and whose label is wrong: decided by data set, noise and replicate alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.errors import UserError
+from noisetune.noise.base import CleanPart, Labels, Part
 from noisetune.seeds import derive_seed
 from noisetune.stages.scores import label_noise_matrix
 
-Labels = NDArray[np.int64]
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images that the network is not trained on: rows (n,) of a part, and their noisy labels."""
+
+    part: Part
+    rows: Labels
+    noisy: Labels
+
+    def clean(self, data: ImageData) -> Labels:
+        """Their clean labels (n,)."""
+        return (data.y_train if self.part == "train" else data.y_test).numpy()[self.rows]
+
+
+def _nobody() -> Labels:
+    return np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class NoisyLabels:
     """Noisy labels of the training set (N,) and test set (M,), and the split of the former.
 
-    `fit` and `validation` are disjoint positions in the training set, drawn at random: a split
-    stratified by noisy labels would differ by rate, one by clean labels would look at the truth.
+    `test` is None for noise that has no test labels. `fit`, `validation` and `detection` are
+    disjoint positions in the training set, drawn at random: a split stratified by noisy labels
+    would differ by rate, one by clean labels would look at the truth. `detection` is empty where
+    the test set is that part, `validation` where the detection part serves for both.
     """
 
     train: Labels
-    test: Labels
+    test: Labels | None
     fit: Labels
     validation: Labels
+    detection: Labels = field(default_factory=_nobody)
+
+    @property
+    def detected(self) -> HeldOut:
+        """The part in which label errors are sought."""
+        if self.test is None:
+            return HeldOut("train", self.detection, self.train[self.detection])
+        return HeldOut("test", np.arange(len(self.test)), self.test)
+
+    @property
+    def selected(self) -> HeldOut:
+        """The part that epochs and configurations are selected on."""
+        if len(self.validation) == 0:
+            return self.detected
+        return HeldOut("train", self.validation, self.train[self.validation])
 
 
 def draw_labels(config: TrialConfig, data: ImageData) -> NoisyLabels:
-    """The same labels and split for every trial of this data set, noise and replicate."""
-    source = (config.data.name, config.noise.model_dump(mode="json"), config.replicate)
-    count = len(data.y_train)
-    held_out = min(max(1, round(count * config.data.validation_fraction)), count - 1)
-    order = _rng("split", source).permutation(count)
+    """The same labels and split for every trial of this data set, noise and replicate.
+
+    UserError where the noise does not fit the data set, or nothing is left to train on.
+    """
+    order = _rng("split", config).permutation(len(data.y_train))
+    has_test = "test" in config.noise.parts
+    ends = np.cumsum(_held_out(config, len(order), has_test))
+    validation, detection, fit = (np.sort(part) for part in np.split(order, ends))
+    test_seed = "train" if config.detect.test_seed == "training" else "test"
     return NoisyLabels(
-        train=config.noise.corrupt(data.y_train.numpy(), data.classes, _rng("train", source)),
-        test=config.noise.corrupt(data.y_test.numpy(), data.classes, _rng("test", source)),
-        fit=np.sort(order[held_out:]),
-        validation=np.sort(order[:held_out]),
+        train=_corrupt(config, data, "train", seed="train"),
+        test=_corrupt(config, data, "test", seed=test_seed) if has_test else None,
+        fit=fit,
+        validation=validation,
+        detection=detection,
+    )
+
+
+def _corrupt(config: TrialConfig, data: ImageData, part: Part, seed: str) -> Labels:
+    return config.noise.corrupt(clean_part(config, data, part), _rng(seed, config))
+
+
+def clean_part(config: TrialConfig, data: ImageData, part: Part) -> CleanPart:
+    """What the noise of `config` may read of one part."""
+    train = part == "train"
+    images, labels = (data.x_train, data.y_train) if train else (data.x_test, data.y_test)
+    return CleanPart(
+        labels=labels.numpy(),
+        classes=data.classes,
+        class_names=data.class_names,
+        images=images.numpy(),
+        mean=data.mean,
+        std=data.std,
+        superclasses=data.superclasses,
+        part=part,
+        seed=_seed("noise", config),
     )
 
 
 def describe_noise(labels: NoisyLabels, data: ImageData) -> dict[str, Any]:
-    """The realised rates of each part, and transition matrices of training and test labels."""
-    clean, clean_test = data.y_train.numpy(), data.y_test.numpy()
-    wrong = labels.train != clean
+    """The realised rates of each part, and transition matrices of those that have many labels.
+
+    `train_rate` is of the images trained on, `train_matrix` of the whole training set;
+    `detection_part` says which part `detection_rate` and `detection_matrix` are of.
+    """
+    clean = data.y_train.numpy()
+    selected, detected = labels.selected, labels.detected
+    fit = HeldOut("train", labels.fit, labels.train[labels.fit])
     return {
-        "train_rate": float(wrong[labels.fit].mean()),
-        "validation_rate": float(wrong[labels.validation].mean()),
-        "test_rate": float((labels.test != clean_test).mean()),
+        "train_rate": _rate(fit, data),
+        "validation_rate": _rate(selected, data),
+        "detection_rate": _rate(detected, data),
+        "detection_part": detected.part,
         "train_matrix": label_noise_matrix(labels.train, clean, data.classes),
-        "test_matrix": label_noise_matrix(labels.test, clean_test, data.classes),
+        "detection_matrix": label_noise_matrix(detected.noisy, detected.clean(data), data.classes),
     }
 
 
-def _rng(purpose: str, source: tuple[Any, ...]) -> np.random.Generator:
-    return np.random.default_rng(derive_seed(purpose, *source))
+def _rate(part: HeldOut, data: ImageData) -> float:
+    return float((part.noisy != part.clean(data)).mean())
+
+
+def _held_out(config: TrialConfig, count: int, has_test: bool) -> tuple[int, int]:
+    """How many images are held out for validation, and for detection; at least one is left."""
+    validation, detection = 0, 0
+    if config.data.validation_fraction:
+        wanted = max(1, round(count * config.data.validation_fraction))
+        validation = min(wanted, count - (1 if has_test else 2))
+    if not has_test:
+        wanted = max(1, round(count * config.data.detection_fraction))
+        detection = min(wanted, count - 1 - validation)
+        if count < 3:
+            raise UserError(
+                f"data: {count} training images are too few to hold some out for validation and "
+                "some for detection; raise data.train_samples"
+            )
+    return validation, detection
+
+
+def _seed(purpose: str, config: TrialConfig) -> int:
+    return derive_seed(purpose, config.data.name, config.noise.identity(), config.replicate)
+
+
+def _rng(purpose: str, config: TrialConfig) -> np.random.Generator:
+    return np.random.default_rng(_seed(purpose, config))

@@ -78,8 +78,9 @@ class _Pretraining:
         self.method, self.runtime = method, config.runtime
         self.device = self.runtime.torch_device
         self.seed = derive_seed(key.digest)
-        self.statistics = data.mean, data.std
-        self.augment = Augment(_augmentation(method, data), data.size, *self.statistics)
+        self.augment = Augment(_augmentation(method, data), data.size, data.mean, data.std)
+        # Features are of images in the scale that the encoder is trained on.
+        self.statistics = self.augment.mean, self.augment.std
         with seeded_initialisation(self.seed):
             backbone = config.model.build(data.channels)
             network = _Network(backbone, method.build_head(backbone.feature_dim))

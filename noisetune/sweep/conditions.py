@@ -74,7 +74,10 @@ class Condition:
             for field, value in content.items()
             if not isinstance(value, (dict, list))
         }
-        chosen = {f"{section}.{key}": default_choice(section) for section, key in SELECTORS.items()}
+        chosen = {
+            f"{section}.{key}": default_choice(section, self.base)
+            for section, key in SELECTORS.items()
+        }
         return chosen | fixed | self.factors
 
     @cached_property
@@ -229,7 +232,7 @@ def _fitting(
         path = f"{section}.{selector}"
         if not isinstance(content, dict) or path in parameters:
             continue
-        choice = factors.get(path, content.get(selector, default_choice(section)))
+        choice = factors.get(path, content.get(selector, default_choice(section, base)))
         plugin = PLUGINS[section].get(str(choice))
         if plugin is None:
             continue

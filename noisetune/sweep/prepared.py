@@ -9,7 +9,9 @@ from typing import Any
 from noisetune.analysis.statistics import diagonally_dominant
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.errors import UserError
+from noisetune.noise.base import Matrix, NoiseConfig
 from noisetune.records import TrialRecord
+from noisetune.stages.labels import clean_part
 from noisetune.store import Lease
 from noisetune.sweep.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.config import (
@@ -178,13 +180,17 @@ def preflight(sweep: Sweep) -> None:
             f"warm_start nor with sampler {' or '.join(NO_CHOICES)}; take one of the two out"
         )
     loaded: dict[DataConfig, ImageData] = {}
+    matrices: dict[tuple[DataConfig, NoiseConfig], Matrix] = {}
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
         trial.resolve(resources.cpu, None if resources.auto else resources.gpu)
         if trial.data not in loaded:
             loaded[trial.data] = trial.data.load()
-        matrix = trial.noise.transition_matrix(loaded[trial.data].classes)
-        if selected_by_noise and not diagonally_dominant(matrix):
+        noise = trial.data, trial.noise
+        if noise not in matrices:
+            clean = clean_part(trial, loaded[trial.data], "train")
+            matrices[noise] = trial.noise.transition_matrix(clean)
+        if selected_by_noise and not diagonally_dominant(matrices[noise]):
             raise UserError(
                 f"objective.metric: {objective.metric} in condition {condition.name}: with this "
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "

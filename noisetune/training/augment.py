@@ -40,6 +40,7 @@ class AugmentConfig(BaseModel):
     flip, grayscale, blur, solarize: probabilities. jitter: brightness, contrast, saturation and
     hue strengths of ColorJitter, applied with jitter_probability. blur_kernel: odd width in pixels.
     blur_sigma: range of the standard deviation in pixels. solarize inverts from 0.5 on.
+    normalise: whether the data set's mean and deviation are taken out at the end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +56,7 @@ class AugmentConfig(BaseModel):
     blur_kernel: Annotated[int, Field(ge=1)] = 3
     blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)
     solarize: Probability = 0.0
+    normalise: bool = True
 
     @field_validator("crop_scale", "crop_ratio", "blur_sigma")
     @classmethod
@@ -138,7 +140,8 @@ class Augment:
                 f"blur_kernel: {config.blur_kernel} is too wide for images of {size[0]}x{size[1]}; "
                 f"choose an odd number below {2 * min(size)}"
             )
-        self.config, self.size, self.mean, self.std = config, size, mean, std
+        self.config, self.size = config, size
+        self.mean, self.std = (mean, std) if config.normalise else (None, None)
         jitters = config.jitter_probability > 0 and any(config.jitter or ())
         widths = {  # how many uniform numbers a sample takes
             "box": (2 * ATTEMPTS + 2) * (config.crop_scale is not None),

@@ -122,7 +122,7 @@ def test_a_mistake_in_the_fixed_part(
         ({"condition": {}}, "condition: no such field; did you mean 'conditions'? the file takes "),
         (
             {"conditions": {"noise.level": [0.2]}},
-            "conditions: noise.level: names no field of a trial; there are noise.model, noise.rate",
+            "conditions: noise.level: names no field of a trial; there are noise.draw, noise.labe",
         ),
         ({"conditions": {"noise.rate": 0.2}}, "conditions.noise.rate: 0.2: it should be a valid l"),
         ({"parameters": {"finetune.rate": LR}}, PARAMETER.format("finetune.rate", "finetune.aug")),

@@ -90,8 +90,7 @@ def test_mean_and_deviation_are_those_of_the_real_images(
 ) -> None:
     """Of 1,000 test images: a mean over them is known to about 0.004."""
     name = config().name
-    mosaic = np.asarray(Image.open(shared_data / name / "test_00.webp").convert("RGB"))
-    images = mosaic.reshape(25, 32, 40, 32, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 32, 32, 3)
+    images = real_images(shared_data, f"{name}/test_00.webp")
     with np.load(shared_data / f"{name}_labels.npz", allow_pickle=False) as arrays:
         part = images, arrays[labels][: len(images)]
     names = [str(label) for label in range(part[1].max() + 1)]
@@ -99,3 +98,31 @@ def test_mean_and_deviation_are_those_of_the_real_images(
     pixels = data.x_train.double() / 255
     np.testing.assert_allclose(pixels.mean((0, 2, 3)), data.mean, atol=0.015)
     np.testing.assert_allclose(pixels.std((0, 2, 3)), data.std, atol=0.015)
+
+
+def real_images(shared_data: Path, file: str) -> np.ndarray:
+    mosaic = np.asarray(Image.open(shared_data / file).convert("RGB"))
+    return mosaic.reshape(25, 32, 40, 32, 3).transpose(0, 2, 1, 3, 4).reshape(-1, 32, 32, 3)
+
+
+def test_cifar100_is_read_with_its_superclasses(shared_data: Path, write_cifar: WriteCifar) -> None:
+    """1,000 real images of each part, in the official layout, by torchvision's own loader."""
+    with np.load(shared_data / "cifar100_labels.npz", allow_pickle=False) as arrays:
+        labels = {name: arrays[name] for name in arrays}
+    parts = {
+        part: (real_images(shared_data, f"cifar100/{part}_00.webp"), labels[f"{part}_fine"][:1000])
+        for part in ("train", "test")
+    }
+    names = labels["fine_names"].tolist()
+    root = write_cifar(CIFAR100, parts["train"], parts["test"], names)
+    data = cifar100.Config(root=root, download=False).load()
+    assert np.array_equal(data.x_train.permute(0, 2, 3, 1), parts["train"][0])
+    assert data.y_test.tolist() == parts["test"][1].tolist()
+    assert data.class_names == tuple(names)
+    assert data.superclasses == tuple(labels["fine_to_coarse"].tolist())
+    coarse = np.array(data.superclasses)[data.y_train]
+    assert coarse.tolist() == labels["train_coarse"][:1000].tolist()
+
+
+def test_each_superclass_has_five_classes() -> None:
+    assert np.bincount(cifar100.SUPERCLASSES).tolist() == [5] * 20

@@ -83,3 +83,13 @@ def test_the_validation_part_asks_the_rest(inputs: Inputs) -> None:
     wrong[labels.fit] = 9 - wrong[labels.fit]
     shifted = replace(inputs, labels=replace(labels, train=wrong))
     assert noisy_knn(shifted, made) == 0.0
+
+
+def test_without_a_validation_part_a_fifth_of_the_images_asks_the_others(inputs: Inputs) -> None:
+    labels, fit = inputs.labels, np.arange(60)
+    whole = replace(inputs, labels=replace(labels, fit=fit, validation=fit[:0]))
+    right = told_by(labels.train)
+    assert noisy_knn(whole, right) == 1.0
+    alone = labels.train.copy()
+    alone[::5] = 9 - alone[::5]
+    assert noisy_knn(replace(whole, labels=replace(whole.labels, train=alone)), right) == 0.0

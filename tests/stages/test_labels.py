@@ -1,4 +1,6 @@
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.errors import UserError
 from noisetune.stages.labels import NoisyLabels, describe_noise, draw_labels
 from noisetune.training.augment import AugmentConfig
 
@@ -73,6 +76,7 @@ def test_nothing_but_data_noise_and_replicate_decides(
 def test_each_of_them_decides_all(tiny_trial: TinyTrial, changes: dict[str, Any]) -> None:
     data = labelled(cycle(200), cycle(50))
     before, after = (fields(draw_labels(tiny_trial(**part), data)) for part in ({}, changes))
+    assert before.pop("detection") == after.pop("detection") == []
     assert all(before[name] != after[name] for name in before)
 
 
@@ -105,6 +109,112 @@ def test_without_noise_all_labels_are_clean(tiny_trial: TinyTrial) -> None:
     assert labels.test.tolist() == data.y_test.tolist()
 
 
+def test_all_noise_but_peoples_has_its_detection_part_in_the_test_set(
+    tiny_trial: TinyTrial,
+) -> None:
+    data = labelled(cycle(200), cycle(50))
+    labels = draw_labels(tiny_trial(data={"detection_fraction": 0.5}), data)
+    detected = labels.detected
+    assert len(labels.detection) == 0
+    assert (detected.part, detected.rows.tolist()) == ("test", list(range(50)))
+    assert detected.noisy.tolist() == labels.test.tolist()
+    assert detected.clean(data).tolist() == data.y_test.tolist()
+
+
+@pytest.fixture
+def by_people(tmp_path: Path, tiny_trial: TinyTrial) -> Callable[..., TrialConfig]:
+    """A trial whose noisy labels of 200 images are those of a file: every class one too high."""
+    clean = cycle(200).numpy()
+    np.savez(tmp_path / "human.npz", clean=clean, worse=(clean + 1) % 10)
+    noise = {"model": "human", "labels": "worse", "path": tmp_path / "human.npz"}
+    return lambda **changes: tiny_trial(**{"noise": noise, **changes})
+
+
+@given(count=st.integers(3, 200), validation=st.floats(0, 0.6), detection=st.floats(0.001, 0.39))
+def test_without_test_labels_a_part_of_the_training_set_is_held_out_for_detection(
+    count: int, validation: float, detection: float, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "human.npz"
+    if not path.exists():
+        np.savez(path, clean=cycle(200), worse=cycle(200).flip(0))
+    fractions = {"validation_fraction": validation, "detection_fraction": detection}
+    noise = {"model": "human", "labels": "worse", "path": path}
+    config = TrialConfig.parse({"data": fractions, "noise": noise}, "x")
+    data = labelled(cycle(200)[:count], cycle(5))
+    labels = draw_labels(config, data)
+    parts = [labels.fit, labels.validation, labels.detection]
+    assert sorted(np.concatenate(parts)) == list(range(count))
+    assert len(labels.fit) >= 1
+    assert abs(len(labels.detection) - count * detection) <= 1.5
+    assert len(labels.detection) >= 1
+    assert bool(len(labels.validation)) == bool(validation)
+    assert labels.test is None
+    assert labels.detected.part == "train"
+    assert labels.detected.noisy.tolist() == labels.train[labels.detection].tolist()
+    assert labels.detected.clean(data).tolist() == data.y_train[labels.detection].tolist()
+
+
+def test_a_detection_part_leaves_the_validation_part_as_it_is(
+    by_people: Callable[..., TrialConfig],
+) -> None:
+    data = labelled(cycle(200), cycle(5))
+    less, more = (
+        draw_labels(by_people(data={"detection_fraction": share}), data) for share in (0.1, 0.3)
+    )
+    assert less.validation.tolist() == more.validation.tolist()
+    assert set(less.detection) < set(more.detection)
+
+
+def test_the_same_labels_from_another_file_are_the_same_noise(
+    by_people: Callable[..., TrialConfig], tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved.npz"
+    data, config = labelled(cycle(200), cycle(5)), by_people()
+    moved.write_bytes(config.noise.path.read_bytes())
+    other = by_people(noise={"model": "human", "labels": "worse", "path": moved})
+    labels, same = draw_labels(config, data), draw_labels(other, data)
+    for name in ("train", "fit", "validation", "detection"):
+        assert getattr(same, name).tolist() == getattr(labels, name).tolist()
+
+
+def test_too_few_images_for_three_parts_are_a_user_error(
+    by_people: Callable[..., TrialConfig],
+) -> None:
+    with pytest.raises(UserError, match=r"2 training images are too few .* raise data.train_samp"):
+        draw_labels(by_people(), labelled(cycle(2), cycle(5)))
+
+
+@pytest.mark.parametrize("people", [False, True])
+def test_without_a_validation_part_the_detection_part_selects(
+    by_people: Callable[..., TrialConfig], tiny_trial: TinyTrial, people: bool
+) -> None:
+    config = (by_people if people else tiny_trial)(data={"validation_fraction": 0})
+    data = labelled(cycle(200), cycle(50))
+    labels = draw_labels(config, data)
+    assert len(labels.validation) == 0
+    assert len(labels.fit) == (180 if people else 200)
+    selected, detected = labels.selected, labels.detected
+    assert selected.part == detected.part == ("train" if people else "test")
+    assert selected.rows.tolist() == detected.rows.tolist()
+    assert selected.noisy.tolist() == detected.noisy.tolist()
+
+
+def test_test_noise_may_have_the_seed_of_the_training_noise(tiny_trial: TinyTrial) -> None:
+    data = labelled(cycle(200), cycle(200))
+    labels = draw_labels(tiny_trial(detect={"test_seed": "training"}), data)
+    assert labels.test.tolist() == labels.train.tolist()
+    own = draw_labels(tiny_trial(), data)
+    assert own.train.tolist() == labels.train.tolist()
+
+
+def test_instance_noise_reads_the_images(tiny_trial: TinyTrial) -> None:
+    config = tiny_trial(noise={"model": "instance"})
+    data = config.data.load()
+    dark = replace(data, x_train=data.x_train // 2)
+    labels = [draw_labels(config, each).train.tolist() for each in (data, dark)]
+    assert labels[0] != labels[1]
+
+
 def test_realised_rates_and_matrices_by_hand() -> None:
     labels = NoisyLabels(
         train=np.array([1, 0, 1, 1, 0]),
@@ -116,7 +226,8 @@ def test_realised_rates_and_matrices_by_hand() -> None:
     assert noise == {
         "train_rate": pytest.approx(1 / 3),
         "validation_rate": 0.5,
-        "test_rate": 0.5,
+        "detection_rate": 0.5,
+        "detection_part": "test",
         "train_matrix": [[0.5, 0.5], [pytest.approx(1 / 3), pytest.approx(2 / 3)]],
-        "test_matrix": [[0.5, 0.5], [None, None]],
+        "detection_matrix": [[0.5, 0.5], [None, None]],
     }

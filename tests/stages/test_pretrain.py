@@ -13,7 +13,8 @@ from noisetune.stages.base import Inputs, Stage
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage
 from noisetune.store import Artifact, NullStore, Store
-from noisetune.training.loop import DivergedError
+from noisetune.training.augment import normalise
+from noisetune.training.loop import DivergedError, strip
 
 METHODS = [name for name, config in PLUGINS["pretrain"].items() if issubclass(config, SSLConfig)]
 StageOf = Callable[..., Stage]
@@ -193,3 +194,23 @@ def test_it_diverges_by_name(stage_of: StageOf, drive: Drive, store: Store) -> N
     with pytest.raises(DivergedError, match=r"the loss of epoch 2 is"):
         drive(run_stage(stage, store))
     assert store.steps(stage.key) == []
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_features_are_of_images_in_the_scale_of_the_views(
+    tiny_trial: Callable[..., TrialConfig],
+    inputs_of: Callable[[TrialConfig], Inputs],
+    drive: Drive,
+    normalised: bool,
+) -> None:
+    """Computed again, from the stored encoder."""
+    inputs = inputs_of(tiny_trial(pretrain={"augment": {"normalise": normalised}}))
+    data, key = inputs.data, pretrain_key(inputs.config, inputs.data)
+    stage = pretrain_stage(inputs, inputs.config.pretrain, key, 1)
+    _, made = drive(run_stage(stage, NullStore()))
+    encoder = inputs.config.model.build(data.channels).eval()
+    encoder.load_state_dict(strip("network.encoder", made.tensors))
+    moments = (data.mean, data.std) if normalised else (None, None)
+    with torch.no_grad():
+        expected = encoder(normalise(data.x_train, *moments)).half()
+    torch.testing.assert_close(made.tensors["features"], expected)

@@ -125,6 +125,17 @@ def test_hue_of_pure_colours_greys_and_ties_equals_torchvision() -> None:
         assert (result[:, i] - expected).abs().max() <= TOLERANCE
 
 
+@pytest.mark.parametrize("config", [{}, {"flip": 0.5}, {"grayscale": 0.5}])
+def test_normalisation_may_be_left_out(config: dict[str, float]) -> None:
+    images, mean, std = noise_images(4, (8, 8)), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    plain = Augment(AugmentConfig(**config), (8, 8))
+    off = Augment(AugmentConfig(**config, normalise=False), (8, 8), mean, std)
+    assert (off.mean, off.std) == (None, None)
+    assert torch.equal(
+        off(images, off.sample(4, seeded())), plain(images, plain.sample(4, seeded()))
+    )
+
+
 @pytest.mark.parametrize("config", [{}, {"flip": 1.0}, {"grayscale": 1.0}])
 def test_normalisation_comes_last(config: dict[str, float]) -> None:
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

@@ -1,0 +1,122 @@
+"""Labels that people gave: CIFAR-10N and CIFAR-100N (Wei et al. 2022, arXiv 2110.12088)."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from noisetune.data.base import existing_file
+from noisetune.errors import UserError
+from noisetune.noise.base import CleanPart, Labels, Matrix, NoiseConfig, Part, realised_matrix
+
+NAMES = {
+    "clean": "clean_label",
+    "aggre": "aggre_label",
+    "random1": "random_label1",
+    "random2": "random_label2",
+    "random3": "random_label3",
+    "worse": "worse_label",
+    "noisy": "noisy_label",
+}
+"""What the authors' files call each set of labels; an .npz may use either name."""
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+# All that the authors' files hold. An older NumPy wrote them, and had that function elsewhere.
+HELD_TYPES: list[Any] = [
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Int64DType,
+    _RECONSTRUCT,
+    (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
+]
+
+
+class Config(NoiseConfig):
+    """The labels of a file, for the training set in its original order; there are none for tests.
+
+    `path` is the authors' CIFAR-10_human.pt or CIFAR-100_human.pt, or an .npz with arrays of the
+    same names or of those below. `labels` are of CIFAR-10N `aggre` (the majority), `random1` to
+    `random3` (one annotator each) or `worse` (a wrong one, where any of the three is wrong), of
+    CIFAR-100N `noisy`. The transition matrix is the realised one.
+    """
+
+    parts: ClassVar[tuple[Part, ...]] = ("train",)
+
+    model: Literal["human"] = "human"
+    labels: Literal["aggre", "random1", "random2", "random3", "worse", "noisy"]
+    path: Path
+
+    def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
+        return self._noisy(clean)
+
+    def transition_matrix(self, clean: CleanPart) -> Matrix:
+        return realised_matrix(clean.labels, self._noisy(clean), clean.classes)
+
+    def identity(self) -> Mapping[str, Any]:
+        """The labels themselves: another file, or another place of it, is the same noise."""
+        digest = hashlib.sha256(self._array(self.labels).tobytes()).hexdigest()[:32]
+        return {"model": self.model, "labels": digest}
+
+    def _noisy(self, clean: CleanPart) -> Labels:
+        if clean.part not in self.parts:
+            raise UserError("noise.model: human labels exist for training sets alone")
+        count = len(clean.labels)
+        known, noisy = (self._array(name)[:count] for name in ("clean", self.labels))
+        different = count if len(known) < count else int((known != clean.labels).sum())
+        if different:
+            raise UserError(
+                f"noise.path: {self.path}: its clean labels are not those of the data set "
+                f"({different} of {count} differ): the order differs, or it was made for another "
+                "data set; give the file and the images in their original order"
+            )
+        if len(noisy) < count or noisy.min() < 0 or noisy.max() >= clean.classes:
+            raise UserError(
+                f"noise.path: {self.path}: {self.labels} must be a label in 0..{clean.classes - 1} "
+                f"for each of the {count} images"
+            )
+        return noisy
+
+    def _array(self, name: str) -> Labels:
+        """A set of labels in the file, int64."""
+        arrays = read_labels(self.path)
+        for key in (NAMES[name], name):
+            if key in arrays:
+                return _checked(arrays[key], f"noise.path: {self.path}: {key}")
+        there = [each for each in NAMES if {each, NAMES[each]} & arrays.keys()]
+        raise UserError(
+            f"noise.labels: {self.path} has no {name!r} labels; there are {', '.join(there)}"
+        )
+
+
+def read_labels(path: Path) -> Mapping[str, ArrayLike]:
+    """The arrays in a .pt or .npz file; UserError for anything else. Nothing in it is executed."""
+    existing_file(path, "noise.path")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                return dict(archive)
+        with torch.serialization.safe_globals(HELD_TYPES):
+            arrays = torch.load(path, weights_only=True)
+    # What a file that is none makes these readers raise has no common kind.
+    except Exception as error:
+        held = re.search(r"GLOBAL (\S+)", str(error))
+        raise UserError(
+            f"noise.path: {path}: is refused: "
+            + (f"it holds {held[1]}" if held else f"it cannot be read ({type(error).__name__})")
+            + ", not NumPy labels alone; give the CIFAR-N authors' .pt file, or an .npz of arrays"
+        ) from None
+    if not isinstance(arrays, dict):
+        raise UserError(f"noise.path: {path}: holds no named arrays")
+    return arrays
+
+
+def _checked(array: ArrayLike, what: str) -> Labels:
+    labels = np.asarray(array)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise UserError(f"{what}: must be a list of integer labels")
+    return labels.astype(np.int64)
