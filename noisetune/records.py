@@ -54,7 +54,10 @@ class TrialResult:
 
     `epochs` maps `last`, `noisy_best` and `oracle` to that epoch's metrics (with `epoch`);
     `detection` holds the scores of the flagged test labels, `noise` the realised rates and
-    transition matrices, `seconds` the time spent computing each stage.
+    transition matrices, `seconds` the time spent computing each stage. `overfitting`, by flat
+    metric names, says what became of the peaks (the clean one is `oracle`, the noisy one
+    `noisy_best`): `test/loss_escalation`, `test/overfits` (1 or 0), `test/accuracy_drop` and
+    `val/accuracy_drop`.
     """
 
     config: dict[str, Any]
@@ -62,6 +65,7 @@ class TrialResult:
     detection: Metrics
     noise: dict[str, Any]
     seconds: dict[str, float]
+    overfitting: Metrics = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -75,7 +79,7 @@ class TrialResult:
         flat: Metrics = {f"detect/{name}": value for name, value in self.detection.items()}
         for choice, values in self.epochs.items():
             flat |= {f"{name}_at_{choice}": value for name, value in values.items()}
-        return flat
+        return flat | self.overfitting
 
 
 State = Literal["running", "complete", "pruned", "failed"]

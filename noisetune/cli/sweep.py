@@ -14,6 +14,7 @@ from noisetune.cli.common import (
     StoreOption,
     TrackingOption,
     console,
+    known_store,
     open_home,
     stages_of,
 )
@@ -59,13 +60,14 @@ def sweep(
     from noisetune.sweep.prepared import load_sweep, naming, refuse_taken
 
     home = open_home(mlruns)
-    prepared = load_sweep(file, name, settings or ())
+    stages = stages_of(home, store, share)
+    prepared = load_sweep(file, name, settings or (), known_store(stages))
     with naming(str(file)):
         if not again:
             refuse_taken(home, prepared.config.name)
         if address is None:
             check_fits(prepared.config.resources, local_resources(), "this machine")
-    _go(prepared, home, tracking_uri, address, stages_of(home, store, share))
+    _go(prepared, home, tracking_uri, address, stages)
 
 
 def resume(
@@ -85,8 +87,9 @@ def resume(
 
     home = open_home(mlruns)
     prepared, _ = open_sweep(home, name, settings or ())
-    preflight(prepared)
-    _go(prepared, home, tracking_uri, address, stages_of(home, store, share))
+    stages = stages_of(home, store, share)
+    preflight(prepared, known_store(stages))
+    _go(prepared, home, tracking_uri, address, stages)
 
 
 def status(
