@@ -29,7 +29,7 @@ def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str,
     """The seconds of an epoch of a stage; what is in `known` already is not measured again."""
     part = config.pretrain if stage == "pretrain" else config.finetune
     batch = getattr(part, "batch_size", 1)
-    way = getattr(part, "method", None) or config.finetune.train
+    way = getattr(part, "method", config.finetune.train == "head")
     kind = repr((stage, config.data, config.model, config.runtime, batch, way))
     if kind not in known:
         images = min(len(data.x_train), batch * BATCHES)
