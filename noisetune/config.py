@@ -5,7 +5,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from noisetune import data as data_plugins
 from noisetune import models as model_plugins
@@ -48,13 +56,39 @@ else:
     )
 
 
-class FinetuneConfig(Optimisation):
-    """Fine-tuning of the whole network by cross-entropy on the noisy labels.
+FinetuneAugment = Annotated[
+    Annotated[AugmentConfig, Tag(AugmentConfig.__name__)]
+    | Annotated[Literal["ssl"], Tag("literal[ssl]")],
+    Discriminator(lambda raw: "literal[ssl]" if isinstance(raw, str) else AugmentConfig.__name__),
+]
+"""Told apart first, so that an error is one of the kind that was meant."""
 
-    `augment` replaces the augmentation that the data set names.
+
+class FinetuneConfig(Optimisation):
+    """Fine-tuning by cross-entropy on the noisy labels.
+
+    `train` says what of the network: `all` of it; the `head` alone, on a frozen backbone; or the
+    head for `probe_epochs` of the `epochs`, then all. `augment` replaces the augmentation that
+    the data set names; `ssl` is the data set's one for pre-training, of which one view is taken.
     """
 
-    augment: AugmentConfig | None = None
+    train: Literal["all", "head", "probe_then_tune"] = "all"
+    probe_epochs: int = Field(default=5, ge=1)
+    augment: FinetuneAugment | None = None
+
+    @model_validator(mode="after")
+    def _tunes_after_the_probe(self) -> Self:
+        if self.train == "probe_then_tune" and self.probe_epochs >= self.epochs:
+            raise ValueError(
+                f"probe_epochs: {self.probe_epochs}: must be fewer than the {self.epochs} epochs, "
+                "so that some are left to train all; or set train: head"
+            )
+        return self
+
+    @property
+    def frozen_epochs(self) -> int:
+        """How many of the first epochs train the head alone."""
+        return {"all": 0, "head": self.epochs, "probe_then_tune": self.probe_epochs}[self.train]
 
 
 class DetectConfig(BaseModel):
@@ -107,6 +141,11 @@ class TrialConfig(BaseModel):
                 f"data: validation_fraction {parts[0]} and detection_fraction {parts[1]} leave "
                 f"nothing to train on ({self.noise.model} noise has no test labels); lower them"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _begins_with_this_backbone(self) -> Self:
+        self.pretrain.check_model(self.model)
         return self
 
     @classmethod

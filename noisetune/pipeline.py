@@ -8,12 +8,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from noisetune.config import TrialConfig
+from noisetune.curves import drop_from_peak, loss_escalation, overfits
 from noisetune.records import Event, Metrics, TrialResult
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, points_of
 from noisetune.stages.detect import detect_key, detect_stage
 from noisetune.stages.finetune import best_epoch, finetune_key, finetune_stage
 from noisetune.stages.gate import gate_point, noisy_knn
+from noisetune.stages.given import given_encoder
 from noisetune.stages.labels import describe_noise, draw_labels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage
@@ -37,7 +39,8 @@ def run_trial(
 ) -> Generator[Event, None, TrialResult]:
     """Drive one configuration through every stage; returns its result.
 
-    Raises UserError for data that cannot be read and DivergedError where a loss is not finite.
+    Raises UserError for data or weights that cannot be read, and DivergedError where a loss is
+    not finite. An encoder that is given has no pre-training stage and no gate.
     """
     config = config.resolve()
     config.runtime.apply()
@@ -47,6 +50,8 @@ def run_trial(
     if origin is not None:
         encoder, epochs = yield from _pretrain(inputs, origin, store, options)
         yield gate_point(inputs, encoder, epochs, options.knn)
+    elif (given := given_encoder(config, data.channels, store)) is not None:
+        origin, encoder = given
     tuning = finetune_key(config, data, origin, epochs)
     network = yield from run_stage(finetune_stage(inputs, encoder, tuning), store)
     detection = detect_stage(inputs, network, detect_key(config, tuning))
@@ -59,6 +64,7 @@ def run_trial(
         noise=describe_noise(inputs.labels, data),
         seconds={name: part.record["seconds"] for name, part in made.items() if part},
         cost={"passes": 2.0 * epochs + config.finetune.epochs},
+        overfitting=overfitting(network),
     )
 
 
@@ -100,3 +106,18 @@ def chosen_epochs(network: Artifact) -> dict[str, Metrics]:
         "oracle": best_epoch(ordered, "test/accuracy"),
     }
     return {name: {"epoch": epoch, **points[epoch].values} for name, epoch in epochs.items()}
+
+
+def overfitting(network: Artifact) -> Metrics:
+    """What the curves of the fine-tuning say of its overfitting, as flat metrics."""
+    points = points_of(network)
+    curves = {
+        name: [point.values[name] or 0.0 for point in points]
+        for name in ("train/loss", "test/loss", "test/accuracy", "val/accuracy")
+    }
+    return {
+        "test/loss_escalation": loss_escalation(curves["test/loss"]),
+        "test/overfits": float(overfits(curves["test/loss"], curves["train/loss"])),
+        "test/accuracy_drop": drop_from_peak(curves["test/accuracy"]),
+        "val/accuracy_drop": drop_from_peak(curves["val/accuracy"]),
+    }

@@ -56,7 +56,9 @@ class TrialResult:
     `detection` holds the scores of the flagged test labels, `noise` the realised rates and
     transition matrices, `seconds` the time spent computing each stage. `cost` is what the trial
     would cost alone: `passes` through the network for each training image, two for an epoch of
-    pre-training and one for an epoch of fine-tuning.
+    pre-training and one for an epoch of fine-tuning. `overfitting`, by flat metric names, says
+    what became of the peaks (the clean one is `oracle`, the noisy one `noisy_best`):
+    `test/loss_escalation`, `test/overfits` (1 or 0), `test/accuracy_drop` and `val/accuracy_drop`.
     """
 
     config: dict[str, Any]
@@ -65,6 +67,7 @@ class TrialResult:
     noise: dict[str, Any]
     seconds: dict[str, float]
     cost: Metrics = field(default_factory=dict)
+    overfitting: Metrics = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -79,7 +82,7 @@ class TrialResult:
         flat |= {f"cost/{name}": value for name, value in self.cost.items()}
         for choice, values in self.epochs.items():
             flat |= {f"{name}_at_{choice}": value for name, value in values.items()}
-        return flat
+        return flat | self.overfitting
 
 
 State = Literal["running", "complete", "pruned", "failed"]

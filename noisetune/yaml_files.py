@@ -90,6 +90,9 @@ def _explain_one(problem: dict[str, Any], source: str, model: type[BaseModel]) -
             f"choose one of {context['expected_tags']}"
         )
     given = problem["input"]
+    if not path and isinstance(given, dict):
+        # A rule over several sections: its message names the field.
+        return f"{source}: {_rule(problem['msg'])}"
     shown = "" if isinstance(given, (dict, list)) else f" {given!r}:"
     return f"{source}: {where or 'the file'}:{shown} {_rule(problem['msg'])}"
 
@@ -112,7 +115,11 @@ def _follow(
     path, inside, sections = list[str](), [model], [model]
     for part in loc:
         tagged = [section for section in inside if part in _tags(section)]
-        if tagged or UNION_MEMBER.fullmatch(str(part)):
+        if (
+            tagged
+            or UNION_MEMBER.fullmatch(str(part))
+            or part in [each.__name__ for each in inside]
+        ):
             inside = tagged or inside
             continue
         path.append(str(part))

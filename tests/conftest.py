@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from hypothesis import settings
 
 import noisetune.sweep  # sets what Ray reads at its import, before any test module imports it
 from noisetune import cli
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig
+from noisetune.seeds import seeded_initialisation
 
 # A loaded machine is slow now and then: no property is one of time.
 settings.register_profile("noisetune", deadline=None)
@@ -66,6 +68,19 @@ def tiny(name: str, change: dict[str, Any]) -> dict[str, Any]:
     plugin = PLUGINS.get(name, {}).get(change.get(SELECTORS.get(name, "")))
     known = TINY[name] if plugin is None else TINY[name].keys() & plugin.model_fields.keys()
     return {key: TINY[name][key] for key in known} | change
+
+
+@pytest.fixture(scope="session")
+def imagenet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file such as torchvision's ImageNet weights of a ResNet18, with weights drawn at random."""
+    with seeded_initialisation("imagenet"):
+        network = torchvision.models.resnet18(weights=None)
+        for name, buffer in network.named_buffers():
+            if "running" in name:
+                buffer.uniform_(0.5, 1.5)
+    file = tmp_path_factory.mktemp("imagenet") / "resnet18.pth"
+    torch.save(network.state_dict(), file)
+    return file
 
 
 @pytest.fixture(scope="session")

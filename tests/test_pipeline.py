@@ -14,8 +14,9 @@ from PIL import Image
 
 from noisetune.config import PLUGINS, TrialConfig
 from noisetune.errors import UserError
-from noisetune.pipeline import Options, chosen_epochs, run_trial
+from noisetune.pipeline import Options, chosen_epochs, overfitting, run_trial
 from noisetune.records import MetricPoint, TrialResult
+from noisetune.ssl.base import GivenEncoder
 from noisetune.stages.base import record_of
 from noisetune.store import Artifact, Lease, NullStore, StageKey, Store
 from noisetune.training import runtime
@@ -23,6 +24,10 @@ from noisetune.training.loop import DivergedError
 
 TinyTrial = Callable[..., TrialConfig]
 Run = Callable[..., tuple[list[MetricPoint], TrialResult]]
+# Weights that are given are files of their own: tests/stages/test_given.py.
+COMPUTED = [
+    name for name, each in PLUGINS["pretrain"].items() if not issubclass(each, GivenEncoder)
+]
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def test_importing_it_loads_neither_ray_nor_optuna_nor_mlflow() -> None:
     assert loaded & {"ray", "optuna", "mlflow"} == set()
 
 
-@pytest.mark.parametrize("method", PLUGINS["pretrain"])
+@pytest.mark.parametrize("method", COMPUTED)
 def test_a_run_repeats_bit_for_bit(run: Run, method: str) -> None:
     runs = []
     for seed in (1, 2):
@@ -195,6 +200,40 @@ def test_the_chosen_epochs_by_hand() -> None:
         "noisy_best": {"epoch": 2, "val/accuracy": 0.5, "test/accuracy": 0.7},
         "oracle": {"epoch": 3, "val/accuracy": 0.5, "test/accuracy": 0.9},
     }
+
+
+def test_overfitting_by_hand() -> None:
+    """The clean peak is the second epoch, the noisy one the third of four."""
+    curves = {
+        "train/loss": (2.0, 1.5, 1.0, 0.5),
+        "test/loss": (2.0, 1.0, 1.2, 1.5),
+        "test/accuracy": (0.25, 0.75, 0.5, 0.5),
+        "val/accuracy": (0.25, 0.25, 0.5, 0.375),
+    }
+    points = [
+        MetricPoint("finetune", step + 1, {name: each[step] for name, each in curves.items()})
+        for step in range(4)
+    ]
+    assert overfitting(Artifact({}, record_of(points, 1.0))) == {
+        "test/loss_escalation": 1.5,
+        "test/overfits": 1.0,
+        "test/accuracy_drop": 0.25,
+        "val/accuracy_drop": 0.125,
+    }
+
+
+def test_the_result_says_how_a_training_overfitted(run: Run) -> None:
+    points, result = run(finetune={"epochs": 4, "lr": 0.02}, noise={"rate": 0.6})
+    told = [point.values for point in points if point.stage == "finetune"]
+    clean = [values["test/accuracy"] for values in told]
+    metrics = result.metrics()
+    assert metrics["test/accuracy_drop"] == max(clean) - clean[-1]
+    assert metrics["test/accuracy_at_oracle"] == max(clean)
+    assert metrics["epoch_at_oracle"] == clean.index(max(clean)) + 1
+    assert metrics["detect/memorisation_at_last"] == told[-1]["detect/memorisation"]
+    losses = [values["test/loss"] for values in told]
+    assert metrics["test/loss_escalation"] == pytest.approx(losses[-1] / min(losses))
+    assert metrics["test/overfits"] in (0, 1)
 
 
 def test_the_result_tells_the_points_of_the_chosen_epochs(run: Run) -> None:

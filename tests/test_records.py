@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
 
@@ -13,6 +14,7 @@ RESULT = TrialResult(
     detection={"f1": 0.25, "precision": None},
     noise={"test_rate": 0.4},
     seconds={"finetune": 1.5},
+    overfitting={"test/overfits": 1.0, "val/accuracy_drop": 0.2},
 )
 
 
@@ -39,7 +41,15 @@ def test_a_result_is_flat_metrics_too() -> None:
         "epoch_at_noisy_best": 1,
         "test/accuracy_at_noisy_best": 0.7,
         "detect/memorisation_at_noisy_best": 0.1,
+        "test/overfits": 1.0,
+        "val/accuracy_drop": 0.2,
     }
+
+
+def test_a_result_of_before_there_was_overfitting_in_it_can_be_read() -> None:
+    old = RESULT.to_json()
+    del old["overfitting"]
+    assert TrialResult.from_json(old) == replace(RESULT, overfitting={})
 
 
 def test_a_trials_seed_is_its_replicate() -> None:

@@ -169,31 +169,6 @@ def kendall(a: Sequence[float], b: Sequence[float]) -> float | None:
     return None if math.isnan(tau) else tau
 
 
-def loss_escalation(clean_test_losses: Sequence[float]) -> float | None:
-    """Last over smallest clean-test loss, 1 or more; None where that is no finite ratio."""
-    if not len(clean_test_losses) or not min(clean_test_losses) > 0:
-        return None
-    ratio = float(clean_test_losses[-1] / min(clean_test_losses))
-    return ratio if math.isfinite(ratio) else None
-
-
-def overfits(clean_test_losses: Sequence[float], train_losses: Sequence[float]) -> bool:
-    """Whether, from the (last) minimum of the clean-test loss to the end, the training loss falls
-    while the clean-test loss rises.
-
-    Both are per epoch and of one length; a nan among the losses answers False.
-    """
-    if len(clean_test_losses) != len(train_losses):
-        raise ValueError(
-            f"losses: {len(clean_test_losses)} test and {len(train_losses)} training epochs differ"
-        )
-    if not len(train_losses) or np.isnan([clean_test_losses, train_losses]).any():
-        return False
-    start = len(clean_test_losses) - 1 - int(np.argmin(clean_test_losses[::-1]))
-    rises = clean_test_losses[-1] > clean_test_losses[start]
-    return bool(rises and train_losses[-1] < train_losses[start])
-
-
 def _transitions(matrix: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """The matrix as floats, and the indices of the rows that occur."""
     rows = np.array(matrix, dtype=np.float64)

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from noisetune.store import StoreLike
     from noisetune.sweep.home import Home
 
 console = Console()
@@ -63,3 +64,11 @@ def stages_of(home: "Home", store: str | None, share: bool) -> str | None:
         return store
     # Trials may run in another folder than this one.
     return str(Path(store or home.stages).expanduser().resolve())
+
+
+def known_store(stages: str | None) -> "StoreLike":
+    """What is stored at `stages` so far. It makes no folder: where none is, nothing is stored."""
+    from noisetune.store import NullStore, Store
+
+    there = stages is not None and ("://" in stages or Path(stages).is_dir())
+    return Store.open(str(stages)) if there else NullStore()

@@ -12,7 +12,9 @@ from noisetune.cli.common import (
     SetOption,
     StoreOption,
     console,
+    known_store,
     open_home,
+    stages_of,
 )
 
 if TYPE_CHECKING:
@@ -37,15 +39,12 @@ def plan(
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """Count trials and stage runs, with and without sharing, and estimate hours. Starts nothing."""
-    from noisetune.store import NullStore, Store
     from noisetune.sweep.capacity import local_resources
     from noisetune.sweep.plan import make_plan
     from noisetune.sweep.prepared import load_sweep
 
-    prepared = load_sweep(file, settings=settings or ())
-    place = store or str(open_home(mlruns).stages)
-    # A plan makes nothing, no folder either: where there is no store yet, nothing is stored.
-    known = Store.open(place) if "://" in place or Path(place).is_dir() else NullStore()
+    known = known_store(stages_of(open_home(mlruns), store, share=True))
+    prepared = load_sweep(file, settings=settings or (), store=known)
     made = make_plan(prepared, local_resources(), known, measure)
     if as_json:
         print(json.dumps(made.to_json(), indent=1))

@@ -14,6 +14,7 @@ from noisetune.cli.common import (
     StoreOption,
     TrackingOption,
     console,
+    known_store,
     open_home,
     stages_of,
 )
@@ -60,13 +61,14 @@ def sweep(
     from noisetune.sweep.prepared import load_sweep, naming, refuse_taken
 
     home = open_home(mlruns)
-    prepared = load_sweep(file, name, settings or ())
+    stages = stages_of(home, store, share)
+    prepared = load_sweep(file, name, settings or (), known_store(stages))
     with naming(str(file)):
         if not again:
             refuse_taken(home, prepared.config.name)
         if address is None:
             check_fits(prepared.config.resources, local_resources(), "this machine")
-    _go(prepared, home, tracking_uri, address, stages_of(home, store, share))
+    _go(prepared, home, tracking_uri, address, stages)
 
 
 def resume(
@@ -92,8 +94,9 @@ def resume(
     prepared, ledger = open_sweep(home, name, settings or ())
     if replicate:
         prepared = run_again(prepared, ledger, replicate)
-    preflight(prepared)
-    _go(prepared, home, tracking_uri, address, stages_of(home, store, share))
+    stages = stages_of(home, store, share)
+    preflight(prepared, known_store(stages))
+    _go(prepared, home, tracking_uri, address, stages)
 
 
 def status(
@@ -250,7 +253,7 @@ def _next_commands(name: str, board: "Board") -> None:
     """What to type next."""
     if board.finished:
         export = f"noisetune best {name} --export best/{name}"
-        lines = {export: "what was chosen, as files to run again", "noisetune ui": "compare the runs"}
+        lines = {export: "what was chosen, as files to run", "noisetune ui": "compare the runs"}
         console.print("next:")
     else:
         why = f" ({board.stopped})" if board.stopped else ""

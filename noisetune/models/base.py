@@ -1,5 +1,8 @@
 """A backbone that turns images into features, and the classifier made of it."""
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 
 from noisetune.plugins import PluginConfig
@@ -19,6 +22,19 @@ class ModelConfig(PluginConfig):
     def build(self, channels: int) -> Backbone:
         """A freshly initialised backbone for images of `channels` channels."""
         raise NotImplementedError
+
+    def own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a state dict by the backbone's own names.
+
+        A backbone that torchvision has too also recognises torchvision's names, and leaves the
+        classifier out that stands there.
+        """
+        return dict(state)
+
+    def state(self, channels: int) -> dict[str, Tensor]:
+        """The backbone's state dict without content: names, shapes and types alone."""
+        with torch.device("meta"):
+            return self.build(channels).state_dict()
 
 
 class Classifier(nn.Module):

@@ -1,5 +1,7 @@
 """ResNet18 (He et al. 2016) with the small-image stem: a 3x3 convolution and no max-pooling."""
 
+import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -9,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
 from noisetune.models.base import Backbone, ModelConfig
 
 BLOCKS = (2, 2, 2, 2)
+STEM = "stem.0.weight"
 
 
 class Config(ModelConfig):
@@ -19,6 +22,12 @@ class Config(ModelConfig):
 
     def build(self, channels: int) -> Backbone:
         return ResNet(channels, self.width)
+
+    def own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Also torchvision's: conv1, bn1, layer1 .. layer4; its `fc` is left out."""
+        return {
+            _own_name(name): tensor for name, tensor in state.items() if not name.startswith("fc.")
+        }
 
 
 class ResNet(Backbone):
@@ -40,6 +49,11 @@ class ResNet(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.stages(self.stem(images)).mean(dim=(2, 3))
+
+
+def _own_name(name: str) -> str:
+    name = re.sub(r"^layer([1-4])\.", lambda found: f"stages.{int(found[1]) - 1}.", name)
+    return re.sub(r"^bn1\.", "stem.1.", re.sub(r"^conv1\.", "stem.0.", name))
 
 
 def _stage(incoming: int, outgoing: int, blocks: int, stride: int) -> nn.Sequential:

@@ -1,11 +1,13 @@
-"""What every pre-training method is: settings, a projection head and a loss over two views."""
+"""How an encoder begins: by a loss over two views with a projection head, or with given weights."""
 
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from noisetune.models.base import ModelConfig
 from noisetune.plugins import PluginConfig
+from noisetune.store import StoreLike
 from noisetune.training.augment import AugmentConfig
 from noisetune.training.optimisation import Optimisation
 
@@ -14,6 +16,20 @@ class PretrainConfig(PluginConfig):
     """How the encoder is initialised, before fine-tuning."""
 
     method: str
+
+    def check_model(self, model: ModelConfig) -> None:
+        """Raises ValueError, naming the field, for a backbone that cannot begin in this way."""
+
+
+class GivenEncoder(PretrainConfig):
+    """Weights that exist already: there is nothing to compute before fine-tuning."""
+
+    def encoder(self, model: ModelConfig, channels: int, store: StoreLike) -> dict[str, Tensor]:
+        """The backbone's weights by its own names; what is left out begins at random.
+
+        UserError for weights that are not there, or are not those of the backbone.
+        """
+        raise NotImplementedError
 
 
 class Plateau(PluginConfig):

@@ -1,4 +1,10 @@
-"""Fine-tuning of the whole network by cross-entropy on the noisy labels."""
+"""Fine-tuning by cross-entropy on the noisy labels: of the whole network, or first of its head.
+
+Where the head alone is trained the backbone is frozen: in evaluation mode, so that its running
+statistics stay, and without gradients. One optimiser holds all weights: it leaves out those without
+gradients, weight decay included. When the backbone joins in, its moments begin, the head's go on,
+and so does the schedule of the rate.
+"""
 
 import math
 import time
@@ -31,6 +37,7 @@ from noisetune.training.loop import (
 VERSION = 1
 NAME = "finetune"
 EVALUATION_BATCH = 1024
+PROBED = "probe_then_tune"
 
 
 def finetune_key(
@@ -39,6 +46,7 @@ def finetune_key(
     """What fine-tuning from the encoder after `epochs` epochs under `origin` is stored under."""
     held_out = config.data.validation_fraction
     has_test = "test" in config.noise.parts
+    unread = {"augment"} | (set() if config.finetune.train == PROBED else {"probe_epochs"})
     read = {
         "data": data.fingerprint,
         "name": config.data.name,
@@ -51,7 +59,7 @@ def finetune_key(
         "model": config.model.model_dump(mode="json"),
         "pretrain": None if origin is None else origin.digest,
         "pretrain_epochs": epochs,
-        "finetune": config.finetune.model_dump(mode="json", exclude={"augment"}),
+        "finetune": config.finetune.model_dump(mode="json", exclude=unread),
         "augment": _augmentation(config, data).model_dump(mode="json"),
         "runtime": config.runtime.key(),
         "replicate": config.replicate,
@@ -69,7 +77,8 @@ def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> S
 
 
 def _augmentation(config: TrialConfig, data: ImageData) -> AugmentConfig:
-    return config.finetune.augment or data.finetune_augment
+    chosen = config.finetune.augment
+    return data.ssl_augment if chosen == "ssl" else chosen or data.finetune_augment
 
 
 class _Finetuning:
@@ -84,7 +93,9 @@ class _Finetuning:
         with seeded_initialisation(self.seed):
             network = Classifier(config.model.build(data.channels), data.classes)
         if encoder is not None:
-            unpack_module("network.encoder", encoder.tensors, network.backbone)
+            # A given encoder may leave weights out: those stay as they were drawn.
+            begun = strip("network.encoder", encoder.tensors)
+            network.backbone.load_state_dict(network.backbone.state_dict() | begun)
         self.network = self.runtime.place(network)
         self.optimizer = self.plan.build_optimizer(self.network, self.device)
         self.train_images = data.x_train.to(self.device)
@@ -128,7 +139,9 @@ class _Finetuning:
         draws = self.augment.sample(len(order), random).to(self.device)
         # Of even sizes: a last batch of one image could not be normalised.
         rows_of = order.to(self.device).tensor_split(self.batches)
+        frozen = epoch < self.plan.frozen_epochs
         self.network.train()
+        self.network.backbone.train(not frozen).requires_grad_(not frozen)
         first_row = 0
 
         def batch_loss(index: int) -> Tensor:

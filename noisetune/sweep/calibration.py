@@ -29,9 +29,8 @@ def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str,
     """The seconds of an epoch of a stage; what is in `known` already is not measured again."""
     part = config.pretrain if stage == "pretrain" else config.finetune
     batch = getattr(part, "batch_size", 1)
-    kind = repr(
-        (stage, config.data, config.model, config.runtime, batch, getattr(part, "method", 0))
-    )
+    way = getattr(part, "method", config.finetune.train == "head")
+    kind = repr((stage, config.data, config.model, config.runtime, batch, way))
     if kind not in known:
         images = min(len(data.x_train), batch * BATCHES)
         seconds = _epoch_seconds(_small(stage, config, data, images))
@@ -68,7 +67,10 @@ def _small(stage: str, config: TrialConfig, data: ImageData, images: int) -> Sta
         assert isinstance(method, SSLConfig)
         assert key is not None
         return pretrain_stage(Inputs(config, small, labels), method, key, 2)
-    tuned = config.model_copy(update={"finetune": config.finetune.model_copy(update={"epochs": 2})})
+    # Of a fine-tuning in two parts, the one that takes more time and memory.
+    train = "head" if config.finetune.train == "head" else "all"
+    finetune = config.finetune.model_copy(update={"epochs": 2, "train": train})
+    tuned = config.model_copy(update={"finetune": finetune})
     return finetune_stage(Inputs(tuned, small, labels), None, finetune_key(tuned, small, None, 0))
 
 

@@ -8,10 +8,12 @@ from optuna.storages import InMemoryStorage
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import DataConfig, ImageData
+from noisetune.models.base import ModelConfig
 from noisetune.records import MetricPoint, Metrics, TrialResult
-from noisetune.ssl.base import SSLConfig
+from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.stages.detect import detect_key
 from noisetune.stages.finetune import finetune_key
+from noisetune.stages.given import given_encoder
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import StageKey, StoreLike
 from noisetune.sweep.board import Board
@@ -24,6 +26,8 @@ from noisetune.sweep.samplers import LEARNS_NOTHING
 
 # Trials side by side share caches and memory; a calibration runs alone.
 SLOWER, FASTER = 1.6, 0.9
+
+_Origin = tuple[PretrainConfig, ModelConfig, DataConfig]
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def make_plan(
     """
     kinds, trials = _trials(sweep)
     data = _load(trials)
-    work = [each for trial in trials for each in _stages(trial, data[trial.data])]
+    given = _given(trials, data, store)
+    work = [each for trial in trials for each in _stages(trial, data[trial.data], given)]
     slots = fitting_trials(sweep.config.resources, resources, sweep.config.max_concurrent)
     left = {key: _left(key, list(steps), store) for key, (steps, _) in _by_key(work).items()}
     hours = gpu_hours = None
@@ -143,10 +148,28 @@ def _load(trials: list[TrialConfig]) -> dict[DataConfig, ImageData]:
     return {data: data.load() for data in dict.fromkeys(trial.data for trial in trials)}
 
 
-def _stages(config: TrialConfig, data: ImageData) -> Iterator[_Work]:
-    origin, epochs = pretrain_key(config, data), 0
-    if origin is not None:
-        assert isinstance(config.pretrain, SSLConfig)
+def _given(
+    trials: list[TrialConfig], data: Mapping[DataConfig, ImageData], store: StoreLike
+) -> dict[_Origin, StageKey]:
+    """What each given encoder is known by; each is read once."""
+    found: dict[_Origin, StageKey] = {}
+    for trial in trials:
+        if _origin(trial) not in found:
+            encoder = given_encoder(trial, data[trial.data].channels, store)
+            found |= {} if encoder is None else {_origin(trial): encoder[0]}
+    return found
+
+
+def _origin(trial: TrialConfig) -> _Origin:
+    return trial.pretrain, trial.model, trial.data
+
+
+def _stages(
+    config: TrialConfig, data: ImageData, given: Mapping[_Origin, StageKey]
+) -> Iterator[_Work]:
+    origin, epochs = pretrain_key(config, data) or given.get(_origin(config)), 0
+    if isinstance(config.pretrain, SSLConfig):
+        assert origin is not None
         epochs = config.pretrain.epochs
         yield _Work(origin, epochs, config)
     tuning = finetune_key(config, data, origin, epochs)

@@ -9,10 +9,13 @@ from typing import Any
 from noisetune.analysis.statistics import diagonally_dominant
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.errors import UserError
+from noisetune.models.base import ModelConfig
 from noisetune.noise.base import Matrix, NoiseConfig
 from noisetune.records import TrialRecord
+from noisetune.ssl.base import PretrainConfig
+from noisetune.stages.given import given_encoder
 from noisetune.stages.labels import clean_part
-from noisetune.store import Lease
+from noisetune.store import Lease, NullStore, StoreLike
 from noisetune.sweep.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.config import (
     NAME_RULE,
@@ -28,6 +31,8 @@ from noisetune.sweep.home import Home
 from noisetune.sweep.ledger import Ledger, journal, name_taken
 from noisetune.sweep.samplers import EXHAUSTIVE, NO_CHOICES
 from noisetune.sweep.space import SearchSpace, read_space
+
+NULL = NullStore()
 
 
 @dataclass(frozen=True)
@@ -64,17 +69,23 @@ class Sweep:
         return ledger.records([(each.name, each.factors) for each in self.conditions])
 
 
-def load_sweep(file: Path, name: str | None = None, settings: Sequence[str] = ()) -> Sweep:
+def load_sweep(
+    file: Path,
+    name: str | None = None,
+    settings: Sequence[str] = (),
+    store: StoreLike = NULL,
+) -> Sweep:
     """The sweep in a file, with its search space and its data looked at, before anything starts.
 
-    UserError, naming the files, for all that is wrong.
+    `store` is where encoders are that it names by their stage. UserError, naming the files, for
+    all that is wrong.
     """
     config = read_sweep(file, name, settings)
     space_file = find_search_space(config.search_space, file)
     space = read_space(space_file)
     with naming(f"{file} with {space_file}"):
         sweep = Sweep.prepare(config, space)
-        preflight(sweep)
+        preflight(sweep, store)
     return sweep
 
 
@@ -167,9 +178,9 @@ def check_warm_start(home: Home, config: SweepConfig) -> None:
             )
 
 
-def preflight(sweep: Sweep) -> None:
+def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
-    have, and labels that tell nothing."""
+    have, labels that tell nothing, and encoders that are given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -181,6 +192,7 @@ def preflight(sweep: Sweep) -> None:
         )
     loaded: dict[DataConfig, ImageData] = {}
     matrices: dict[tuple[DataConfig, NoiseConfig], Matrix] = {}
+    checked: set[tuple[PretrainConfig, ModelConfig, int]] = set()
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
         trial.resolve(resources.cpu, None if resources.auto else resources.gpu)
@@ -196,6 +208,22 @@ def preflight(sweep: Sweep) -> None:
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
+        _check_given(condition, loaded[trial.data].channels, store, checked)
+
+
+def _check_given(
+    condition: Condition,
+    channels: int,
+    store: StoreLike,
+    checked: set[tuple[PretrainConfig, ModelConfig, int]],
+) -> None:
+    """Read every given encoder that trials of a condition may begin with, each once."""
+    for values in condition.corners():
+        trial = condition.trial(values)
+        what = trial.pretrain, trial.model, channels
+        if what not in checked:
+            given_encoder(trial, channels, store)
+            checked.add(what)
 
 
 def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:

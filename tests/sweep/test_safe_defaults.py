@@ -29,7 +29,9 @@ from ray._common.usage.usage_lib import usage_stats_enabled
 print(MLFLOW_DISABLE_TELEMETRY.get(), usage_stats_enabled())
 """
 UNPICKLE = re.compile(
-    r"(?<!safetensors\.)\b(pickle\.loads?|joblib\.load|torch\.load|allow_pickle=True)\b"
+    r"\b(pickle\.loads?|joblib\.load|allow_pickle=True|weights_only=False)\b"
+    # Of what torch.save wrote, `weights_only` reads plain tensors alone.
+    r"|(?<!safetensors\.)\btorch\.load\b(?!\(.*weights_only=True\))"
 )
 
 
