@@ -17,6 +17,7 @@ from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
+from noisetune.training.feeding import Feed
 from noisetune.training.loop import (
     DivergedError,
     pack_module,
@@ -29,7 +30,6 @@ from noisetune.training.loop import (
 
 VERSION = 1
 NAME = "finetune"
-EVALUATION_BATCH = 1024
 
 
 def finetune_key(
@@ -83,8 +83,8 @@ class _Finetuning:
             unpack_module("network.encoder", encoder.tensors, network.backbone)
         self.network = self.runtime.place(network)
         self.optimizer = self.plan.build_optimizer(self.network, self.device)
-        self.train_images = data.x_train.to(self.device)
-        self.test_images = data.x_test.to(self.device)
+        self.train_images = Feed(data.x_train, self.runtime)
+        self.test_images = Feed(data.x_test, self.runtime)
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
         self.fit, self.validation = (
@@ -123,27 +123,30 @@ class _Finetuning:
         order = torch.randperm(len(self.fit), generator=random)
         draws = self.augment.sample(len(order), random).to(self.device)
         # Of even sizes: a last batch of one image could not be normalised.
-        rows_of = order.to(self.device).tensor_split(self.batches)
+        rows_of = self.fit[order.to(self.device)].tensor_split(self.batches)
         self.network.train()
         first_row = 0
 
         def batch_loss(index: int) -> Tensor:
             nonlocal first_row
-            rows = self.fit[rows_of[index]]
+            rows = rows_of[index]
             part = slice(first_row, first_row + len(rows))
             first_row = part.stop
-            images = self.augment(self.train_images[rows], draws[part])
+            images = self.augment(next(batches), draws[part])
             with self.runtime.autocast():
                 logits = self.network(self.runtime.arrange(images))
             return F.cross_entropy(logits.float(), self.noisy[rows])
 
-        return (
-            yield from run_epoch(NAME, self.plan, epoch, len(rows_of), self.optimizer, batch_loss)
-        )
+        with self.train_images.batches(rows_of) as batches:
+            return (
+                yield from run_epoch(
+                    NAME, self.plan, epoch, len(rows_of), self.optimizer, batch_loss
+                )
+            )
 
     def _evaluate(self, train_loss: float) -> tuple[Metrics, Tensor]:
         """The metrics of an epoch, and the test set's logits on the CPU."""
-        validation = self._logits(self.train_images[self.validation])
+        validation = self._logits(self.train_images, self.validation)
         test = self._logits(self.test_images)
         noisy = self.noisy[self.validation]
         values: Metrics = {
@@ -161,15 +164,15 @@ class _Finetuning:
         if len(self.corrupted) == 0:
             return None
         return _agreement(
-            self._logits(self.train_images[self.corrupted]), self.noisy[self.corrupted]
+            self._logits(self.train_images, self.corrupted), self.noisy[self.corrupted]
         )
 
     @torch.no_grad()
-    def _logits(self, images: Tensor) -> Tensor:
+    def _logits(self, images: Feed, rows: Tensor | None = None) -> Tensor:
         self.network.eval()
         parts = []
-        for batch in images.split(EVALUATION_BATCH):
-            with self.runtime.autocast():
+        with images.passing(rows) as batches, self.runtime.autocast():
+            for batch in batches:
                 plain = normalise(batch, self.mean, self.std)
                 parts.append(self.network(self.runtime.arrange(plain)).float())
         return torch.cat(parts)
