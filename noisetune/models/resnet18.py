@@ -1,4 +1,4 @@
-"""ResNet18 (He et al. 2016) with the small-image stem: a 3x3 convolution and no max-pooling."""
+"""ResNet18 (He et al. 2016), with a stem for small images or the original one for large ones."""
 
 from typing import Literal
 
@@ -12,24 +12,27 @@ BLOCKS = (2, 2, 2, 2)
 
 
 class Config(ModelConfig):
-    """`width` is the number of channels of the first stage: 64 is the standard, 16 suits CPUs."""
+    """`width` is the number of channels of the first stage: 64 is the standard, 16 suits CPUs.
+
+    The `small` stem is a 3x3 convolution that keeps the size; `large`, for images from about 100
+    pixels on, is the original: 7x7 with stride 2, then a max-pooling with stride 2.
+    """
 
     name: Literal["resnet18"] = "resnet18"
     width: int = Field(default=64, ge=4, le=512)
+    stem: Literal["small", "large"] = "small"
 
     def build(self, channels: int) -> Backbone:
-        return ResNet(channels, self.width)
+        return ResNet(channels, self.width, self.stem == "large")
 
 
 class ResNet(Backbone):
     """Four stages of width, 2, 4 and 8 times width channels; features are spatial means."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, large_stem: bool = False) -> None:
         super().__init__()
         self.feature_dim = width * 8
-        self.stem = nn.Sequential(
-            conv3x3(channels, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
+        self.stem = _stem(channels, width, large_stem)
         widths = [width * 2**stage for stage in range(len(BLOCKS))]
         stages, incoming = [], width
         for index, (outgoing, blocks) in enumerate(zip(widths, BLOCKS, strict=True)):
@@ -40,6 +43,14 @@ class ResNet(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.stages(self.stem(images)).mean(dim=(2, 3))
+
+
+def _stem(channels: int, width: int, large: bool) -> nn.Sequential:
+    after: tuple[nn.Module, ...] = nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    if not large:
+        return nn.Sequential(conv3x3(channels, width), *after)
+    first = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
+    return nn.Sequential(first, *after, nn.MaxPool2d(3, stride=2, padding=1))
 
 
 def _stage(incoming: int, outgoing: int, blocks: int, stride: int) -> nn.Sequential:

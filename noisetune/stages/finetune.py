@@ -91,6 +91,8 @@ class _Finetuning:
             torch.from_numpy(part).to(self.device) for part in (labels.fit, labels.validation)
         )
         wrong = labels.fit[labels.train[labels.fit] != data.y_train.numpy()[labels.fit]]
+        if not data.labels_clean:
+            wrong = wrong[:0]  # nobody knows which labels are wrong: those that were made so, too
         self.corrupted = torch.from_numpy(np.asarray(wrong)).to(self.device)
         self.batches = max(1, len(self.fit) // self.plan.batch_size)
         self.points: list[MetricPoint] = []

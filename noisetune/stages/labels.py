@@ -43,14 +43,17 @@ def draw_labels(config: TrialConfig, data: ImageData) -> NoisyLabels:
 
 
 def describe_noise(labels: NoisyLabels, data: ImageData) -> dict[str, Any]:
-    """The realised rates of each part, and transition matrices of training and test labels."""
+    """The realised rates of each part, and transition matrices of training and test labels.
+
+    Those of training labels are None where nobody knows which of them are wrong.
+    """
     clean, clean_test = data.y_train.numpy(), data.y_test.numpy()
-    wrong = labels.train != clean
+    wrong, known = labels.train != clean, data.labels_clean
     return {
-        "train_rate": float(wrong[labels.fit].mean()),
-        "validation_rate": float(wrong[labels.validation].mean()),
+        "train_rate": float(wrong[labels.fit].mean()) if known else None,
+        "validation_rate": float(wrong[labels.validation].mean()) if known else None,
         "test_rate": float((labels.test != clean_test).mean()),
-        "train_matrix": label_noise_matrix(labels.train, clean, data.classes),
+        "train_matrix": label_noise_matrix(labels.train, clean, data.classes) if known else None,
         "test_matrix": label_noise_matrix(labels.test, clean_test, data.classes),
     }
 

@@ -33,7 +33,8 @@ class Runtime(BaseModel):
     def resolve(self, cpus: float | None = None, gpus: float | None = None) -> "Runtime":
         """Nothing `auto` is left but `images`.
 
-        `cpus` and `gpus` are what the trial was given (None: all). Raises UserError for a device that is not there.
+        `cpus` and `gpus` are what the trial was given (None: all). Raises UserError for a device
+        that is not there.
         """
         has_gpu = torch.cuda.is_available() and gpus != 0
         if self.device == "cuda" and not has_gpu:
