@@ -75,7 +75,8 @@ def cached_images(
             if found is None:
                 _make(place, shape, decode_all(files, form, where))
                 found = _open(place, shape)
-    except OSError as error:
+    # Not every file system can lock a file.
+    except (OSError, NotImplementedError) as error:
         raise UserError(
             f"data.cache: the decoded images cannot be kept in {cache} ({error}); make room or "
             "leave to write there, or name another folder"

@@ -126,8 +126,15 @@ class ChannelSums:
     @classmethod
     def of(cls, images: Tensor) -> "ChannelSums":
         """Of uint8 images (N, C, H, W)."""
-        flat = images.transpose(0, 1).flatten(1).long()
-        return cls(flat.shape[1], tuple(flat.sum(1).tolist()), tuple(flat.square().sum(1).tolist()))
+        values = torch.arange(256)
+        counts = [
+            torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)
+        ]
+        return cls(
+            int(counts[0].sum()),
+            tuple(int((each * values).sum()) for each in counts),
+            tuple(int((each * values.square()).sum()) for each in counts),
+        )
 
     def __add__(self, other: "ChannelSums") -> "ChannelSums":
         return ChannelSums(

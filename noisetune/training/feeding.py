@@ -87,15 +87,15 @@ def is_resident(images: Tensor, runtime: Runtime) -> bool:
         return runtime.images == "device"
     if runtime.torch_device.type == "cpu":
         return True
-    return images.nbytes <= RESIDENT_SHARE * _free_bytes(runtime.torch_device)
+    return images.nbytes <= RESIDENT_SHARE * _free_bytes()
 
 
-def _free_bytes(device: torch.device) -> int:
-    """What this process may still allocate on a GPU, held to its share of it."""
-    free, total = torch.cuda.mem_get_info(device)
-    allocated = torch.cuda.memory_allocated(device)
-    unused = torch.cuda.memory_reserved(device) - allocated
-    share = torch.cuda.get_per_process_memory_fraction(device)
+def _free_bytes() -> int:
+    """What this process may still allocate on its GPU, held to its share of it."""
+    free, total = torch.cuda.mem_get_info()
+    allocated = torch.cuda.memory_allocated()
+    unused = torch.cuda.memory_reserved() - allocated
+    share = torch.cuda.get_per_process_memory_fraction()
     return min(free + unused, int(share * total) - allocated)
 
 

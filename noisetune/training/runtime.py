@@ -18,8 +18,8 @@ class Runtime(BaseModel):
     """Settings of the machine; what is `auto` is settled by `resolve` before a trial starts.
 
     `precision` bf16 runs the network under autocast, with weights and losses in fp32. `images`
-    lie on the `device`, are read from memory or disk as a `stream`, or, `auto`, on the device
-    where they fit; that is seen when a stage starts, and no result depends on it.
+    lie on the `device` or are read from memory or disk as a `stream`; `auto` on a GPU stays, for
+    only the stage that starts there sees whether they fit. No result depends on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +31,7 @@ class Runtime(BaseModel):
     images: Literal["auto", "device", "stream"] = "auto"
 
     def resolve(self, cpus: float | None = None, gpus: float | None = None) -> "Runtime":
-        """Nothing `auto` is left but `images`.
+        """Nothing `auto` is left, but for `images` on a GPU.
 
         `cpus` and `gpus` are what the trial was given (None: all). Raises UserError for a device
         that is not there.
@@ -56,7 +56,7 @@ class Runtime(BaseModel):
             precision=precision,
             channels_last=channels_last,
             threads=threads,
-            images=self.images,
+            images="device" if self.images == "auto" and not on_gpu else self.images,
         )
 
     def key(self) -> dict[str, Any]:
