@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -35,7 +35,7 @@ BLUR_SHARE = 0.1
 
 
 class Config(DataConfig):
-    """Images of any format and size under `root`, brought to `size` (pixels, or height and width).
+    """Images of any format and size under `root`, brought to `size` (height and width in pixels).
 
     They lie in `train`/<class>/ and `test`/<class>/, or are named by the lines `path label` of
     `train_list` and `test_list` (paths under `root`, labels numbers or names). `classes` are the
@@ -46,7 +46,7 @@ class Config(DataConfig):
 
     name: Literal["folder"] = "folder"
     root: Path
-    size: Pixels | tuple[Pixels, Pixels]
+    size: tuple[Pixels, Pixels]
     train: str = "train"
     test: str = "test"
     train_list: Path | None = None
@@ -56,6 +56,11 @@ class Config(DataConfig):
     grey: bool = False
     flip: bool = True
     cache: Path | None = None
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _square(cls, size: Any) -> Any:
+        return (size, size) if isinstance(size, int) else size
 
     @field_validator("train", "test")
     @classmethod
@@ -107,8 +112,7 @@ class Config(DataConfig):
 
     @property
     def form(self) -> Form:
-        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
-        return Form(height, width, 1 if self.grey else 3)
+        return Form(*self.size, channels=1 if self.grey else 3)
 
     def _listed(self) -> tuple[list[Listed], list[Listed], Sequence[str]]:
         """All training and test images, and the names of the classes."""
@@ -135,7 +139,7 @@ class Config(DataConfig):
 
     def _augmentations(self) -> tuple[AugmentConfig, AugmentConfig]:
         """Of fine-tuning and of pre-training; a blur is a tenth of a large image wide."""
-        shorter = min(self.form.height, self.form.width)
+        shorter = min(self.size)
         finetune, ssl = cifar10.FINETUNE_AUGMENT, cifar10.SSL_AUGMENT
         if shorter > SMALL_PIXELS:
             kernel = 2 * (round(BLUR_SHARE * shorter) // 2) + 1

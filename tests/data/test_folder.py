@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -405,6 +406,31 @@ def test_a_cache_is_whole_or_not_there(
             given_as().load()
     assert not [each for each in (root.parent / "cache").iterdir() if each.is_dir()]
     assert len(given_as().load().x_train) == 12
+
+
+def test_what_an_ended_process_left_is_cleared_away(given_as: Any, root: Path) -> None:
+    given_as().load()
+    entries = [each for each in (root.parent / "cache").iterdir() if each.is_dir()]
+    for entry in entries:
+        entry.rename(entry.with_name(f".{entry.name}.torn.part"))
+    given_as().load()
+    assert sorted(x for x in (root.parent / "cache").iterdir() if x.is_dir()) == sorted(entries)
+
+
+def test_trials_that_start_together_decode_once(
+    given_as: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded, whole = [], _decoding.decode
+    monkeypatch.setattr(_decoding, "decode", lambda *a: (decoded.append(a), whole(*a))[1])
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: given_as().load(), range(4)))
+    assert len(decoded) == 12 + 4
+    assert len({data.fingerprint for data in loaded}) == 1
+
+
+def test_images_deeper_in_a_class_are_its_images(given_as: Any, root: Path) -> None:
+    draw(root / "train" / "cat" / "wild" / "lynx" / "1.png")
+    assert given_as().load().y_train.bincount().tolist() == [7, 6]
 
 
 def test_a_cache_that_cannot_be_written_is_a_user_error(
