@@ -64,7 +64,7 @@ def read_folders(root: Path, part: str, field: str) -> tuple[list[Listed], list[
         each.name for each in os.scandir(folder) if each.is_dir() and not each.name.startswith(".")
     )
     ranked = [
-        (rank, Listed(path, name, str(root / path)))
+        (rank, Listed(path, name, os.path.join(root, path)))
         for name in names
         for rank, path in enumerate(_images(root, folder / name))
     ]
@@ -75,12 +75,15 @@ def read_folders(root: Path, part: str, field: str) -> tuple[list[Listed], list[
 
 def _images(root: Path, folder: Path) -> list[str]:
     known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    return sorted(
-        Path(place, file).relative_to(root).as_posix()
-        for place, _, files in os.walk(folder)
-        for file in files
-        if not file.startswith(".") and os.path.splitext(file)[1].lower() in known
-    )
+    found = []
+    for place, _, files in os.walk(folder):
+        under = Path(place).relative_to(root).as_posix()
+        found += [
+            f"{under}/{file}"
+            for file in files
+            if not file.startswith(".") and os.path.splitext(file)[1].lower() in known
+        ]
+    return sorted(found)
 
 
 def read_list(file: Path, root: Path, field: str) -> list[Listed]:

@@ -1,5 +1,6 @@
 """One's own image files: in folders of classes, or named by lists, as web data comes."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -128,7 +129,7 @@ class Config(DataConfig):
 
     def _images(self, listed: Sequence[Listed]) -> CachedImages:
         root = self.root.absolute()
-        files = [str(root / each.path) for each in listed]
+        files = [os.path.join(root, each.path) for each in listed]
         in_list = self.train_list is not None
 
         def where(index: int) -> str:
