@@ -137,7 +137,7 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
         ),
         (
             "{data: {validation_fraction: 0.9}, noise: {model: human, labels: worse, path: a.pt}}",
-            "the file: data: validation_fraction 0.9 and detection_fraction 0.1 leave nothing to",
+            "data: validation_fraction 0.9 and detection_fraction 0.1 leave nothing to",
         ),
         ("noise: {model: human, labels: worst, path: a}", "noise.labels: 'worst': it should be"),
         (

@@ -47,8 +47,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_every_file_of_a_folder_is_a_choice(kind: str) -> None:
-    files = {path.stem for path in Path(FOLDERS[kind].__path__[0]).glob("*.py")}
-    assert set(PLUGINS[kind]) == files - {"__init__", "base"}
+    files = {path.stem for path in Path(FOLDERS[kind].__path__[0]).glob("[!_]*.py")}
+    assert set(PLUGINS[kind]) == files - {"base"}
 
 
 @pytest.mark.parametrize(("kind", "name", "config"), ALL)

@@ -28,6 +28,8 @@ def register() -> None:
 def main() -> None:
     """Run the command line; a user's mistake is one message and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Images of a folder are decoded once, and that may take a while.
+    logging.getLogger("noisetune.data").setLevel(logging.INFO)
     register()
     try:
         app()

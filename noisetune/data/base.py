@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,19 @@ from noisetune.plugins import PluginConfig
 from noisetune.training.augment import AugmentConfig
 
 Statistics = tuple[float, ...]
+IMAGES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class ImageData:
     """A data set in memory.
 
-    `x_*` are uint8 (N, C, H, W), `y_*` int64 (N,) in 0..classes-1 and are the clean labels.
-    `mean` and `std` are per channel, in units of [0, 1] pixels. `superclasses` gives each class
-    its superclass, where there are any.
+    `x_*` are uint8 (N, C, H, W), possibly over a memory-mapped file; `y_*` are int64 (N,) in
+    0..classes-1. `y_test` are the clean labels, and so are `y_train` unless `labels_clean` is
+    false: then nobody knows which of them are wrong. `mean` and `std` are per channel, in units of
+    [0, 1] pixels. `superclasses` gives each class its superclass, where there are any.
+    `known_hashes` are content hashes that need not be computed, for the very tensors that they
+    stand with.
     """
 
     x_train: Tensor
@@ -36,6 +41,8 @@ class ImageData:
     finetune_augment: AugmentConfig
     ssl_augment: AugmentConfig
     superclasses: tuple[int, ...] | None = None
+    labels_clean: bool = True
+    known_hashes: tuple[tuple[Tensor, str], ...] = ()
 
     @property
     def classes(self) -> int:
@@ -52,16 +59,25 @@ class ImageData:
 
     @cached_property
     def train_images_hash(self) -> str:
-        return content_hash(self.x_train)
+        return self._images_hash(self.x_train)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells this data set from every other one: images and clean labels, train and test."""
+        """Tells this data set from every other one: images, labels and classes, train and test."""
         parts = [
             self.train_images_hash,
-            *map(content_hash, (self.y_train, self.x_test, self.y_test)),
+            content_hash(self.y_train),
+            self._images_hash(self.x_test),
+            content_hash(self.y_test),
+            f"{self.classes} classes",
+            "" if self.labels_clean else "truth of training labels unknown",
         ]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:32]
+
+    def _images_hash(self, images: Tensor) -> str:
+        # A slice, or a tensor put in another's place, is not the one that the hash was told of.
+        known = (digest for tensor, digest in self.known_hashes if tensor is images)
+        return next(known, None) or content_hash(images)
 
 
 class DataConfig(PluginConfig):
@@ -87,25 +103,69 @@ class DataConfig(PluginConfig):
 def content_hash(tensor: Tensor) -> str:
     """SHA-256 over dtype, shape and bytes."""
     array = np.ascontiguousarray(tensor.numpy())
-    digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    digest.update(array.tobytes())
+    digest = content_digest(array.dtype, array.shape)
+    digest.update(array.reshape(-1).data)
     return digest.hexdigest()[:32]
+
+
+def content_digest(dtype: np.dtype, shape: tuple[int, ...]) -> "hashlib._Hash":
+    """The digest that `content_hash` feeds an array's bytes to."""
+    return hashlib.sha256(f"{dtype}{shape}".encode())
+
+
+@dataclass(frozen=True)
+class ChannelSums:
+    """Values of each channel, summed, and their squares: whole numbers of any size.
+
+    A floating-point sum would differ in its last bits with the number of threads, or of parts.
+    """
+
+    count: int
+    totals: tuple[int, ...]
+    squares: tuple[int, ...]
+
+    @classmethod
+    def none(cls, channels: int) -> "ChannelSums":
+        return cls(0, (0,) * channels, (0,) * channels)
+
+    @classmethod
+    def of(cls, images: Tensor) -> "ChannelSums":
+        """Of uint8 images (N, C, H, W)."""
+        values = torch.arange(256)
+        counts = [
+            torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)
+        ]
+        return cls(
+            int(counts[0].sum()),
+            tuple(int((each * values).sum()) for each in counts),
+            tuple(int((each * values.square()).sum()) for each in counts),
+        )
+
+    def __add__(self, other: "ChannelSums") -> "ChannelSums":
+        return ChannelSums(
+            self.count + other.count,
+            tuple(map(add, self.totals, other.totals)),
+            tuple(map(add, self.squares, other.squares)),
+        )
+
+    def statistics(self) -> tuple[Statistics, Statistics]:
+        """Mean and deviation per channel, in [0, 1] pixel units."""
+        sums = zip(self.totals, self.squares, strict=True)
+        moments = [
+            (total / self.count, (squares - total**2 / self.count) / (self.count - 1))
+            for total, squares in sums
+        ]
+        means = tuple(mean / 255 for mean, _ in moments)
+        return means, tuple(max(variance**0.5 / 255, 1e-3) for _, variance in moments)
 
 
 def channel_statistics(images: Tensor) -> tuple[Statistics, Statistics]:
     """Mean and deviation per channel of uint8 (N, C, H, W) images, in [0, 1] pixel units.
 
-    From whole-number sums: they are part of stage keys, and a floating-point sum would differ in
-    its last bits with the number of threads.
+    They are part of stage keys, and so are the same to the last bit wherever they are computed.
     """
-    flat = images.transpose(0, 1).flatten(1).long()
-    count = flat.shape[1]
-    sums = zip(flat.sum(1).tolist(), flat.square().sum(1).tolist(), strict=True)
-    moments = [
-        (total / count, (squares - total**2 / count) / (count - 1)) for total, squares in sums
-    ]
-    means = tuple(mean / 255 for mean, _ in moments)
-    return means, tuple(max(variance**0.5 / 255, 1e-3) for _, variance in moments)
+    parts = (ChannelSums.of(part) for part in images.split(IMAGES_AT_ONCE))
+    return sum(parts, start=ChannelSums.none(images.shape[1])).statistics()
 
 
 def as_images(array: np.ndarray, what: str) -> Tensor:

@@ -24,6 +24,7 @@ from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, 
 from noisetune.stages.labels import HeldOut
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
+from noisetune.training.feeding import Feed
 from noisetune.training.loop import (
     DivergedError,
     pack_module,
@@ -36,7 +37,6 @@ from noisetune.training.loop import (
 
 VERSION = 1
 NAME = "finetune"
-EVALUATION_BATCH = 1024
 PROBED = "probe_then_tune"
 
 
@@ -98,14 +98,16 @@ class _Finetuning:
             network.backbone.load_state_dict(network.backbone.state_dict() | begun)
         self.network = self.runtime.place(network)
         self.optimizer = self.plan.build_optimizer(self.network, self.device)
-        self.train_images = data.x_train.to(self.device)
-        self.test_images = data.x_test.to(self.device)
+        self.train_images = Feed(data.x_train, self.runtime)
+        self.test_images = Feed(data.x_test, self.runtime)
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
         self.fit = torch.from_numpy(labels.fit).to(self.device)
         self.selected_on, self.detected = labels.selected, labels.detected
         self.noisy_selected = torch.from_numpy(labels.selected.noisy).to(self.device)
         wrong = labels.fit[labels.train[labels.fit] != data.y_train.numpy()[labels.fit]]
+        if not data.labels_clean:
+            wrong = wrong[:0]  # nobody knows which labels are wrong: those that were made so, too
         self.corrupted = torch.from_numpy(np.asarray(wrong)).to(self.device)
         self.batches = max(1, len(self.fit) // self.plan.batch_size)
         self.points: list[MetricPoint] = []
@@ -138,7 +140,7 @@ class _Finetuning:
         order = torch.randperm(len(self.fit), generator=random)
         draws = self.augment.sample(len(order), random).to(self.device)
         # Of even sizes: a last batch of one image could not be normalised.
-        rows_of = order.to(self.device).tensor_split(self.batches)
+        rows_of = self.fit[order.to(self.device)].tensor_split(self.batches)
         frozen = epoch < self.plan.frozen_epochs
         self.network.train()
         self.network.backbone.train(not frozen).requires_grad_(not frozen)
@@ -146,17 +148,20 @@ class _Finetuning:
 
         def batch_loss(index: int) -> Tensor:
             nonlocal first_row
-            rows = self.fit[rows_of[index]]
+            rows = rows_of[index]
             part = slice(first_row, first_row + len(rows))
             first_row = part.stop
-            images = self.augment(self.train_images[rows], draws[part])
+            images = self.augment(next(batches), draws[part])
             with self.runtime.autocast():
                 logits = self.network(self.runtime.arrange(images))
             return F.cross_entropy(logits.float(), self.noisy[rows])
 
-        return (
-            yield from run_epoch(NAME, self.plan, epoch, len(rows_of), self.optimizer, batch_loss)
-        )
+        with self.train_images.batches(rows_of) as batches:
+            return (
+                yield from run_epoch(
+                    NAME, self.plan, epoch, len(rows_of), self.optimizer, batch_loss
+                )
+            )
 
     def _evaluate(self, train_loss: float) -> tuple[Metrics, Tensor]:
         """The metrics of an epoch, and the detection part's logits on the CPU."""
@@ -180,21 +185,21 @@ class _Finetuning:
         if len(self.corrupted) == 0:
             return None
         return _agreement(
-            self._logits(self.train_images[self.corrupted]), self.noisy[self.corrupted]
+            self._logits(self.train_images, self.corrupted), self.noisy[self.corrupted]
         )
 
     def _logits_of(self, part: HeldOut, test: Tensor) -> Tensor:
         """The logits of a held-out part; those of the test set are known already."""
         if part.part == "test":
             return test
-        return self._logits(self.train_images[torch.from_numpy(part.rows).to(self.device)])
+        return self._logits(self.train_images, torch.from_numpy(part.rows).to(self.device))
 
     @torch.no_grad()
-    def _logits(self, images: Tensor) -> Tensor:
+    def _logits(self, images: Feed, rows: Tensor | None = None) -> Tensor:
         self.network.eval()
         parts = []
-        for batch in images.split(EVALUATION_BATCH):
-            with self.runtime.autocast():
+        with images.passing(rows) as batches, self.runtime.autocast():
+            for batch in batches:
                 plain = normalise(batch, self.augment.mean, self.augment.std)
                 parts.append(self.network(self.runtime.arrange(plain)).float())
         return torch.cat(parts)

@@ -105,9 +105,10 @@ def describe_noise(labels: NoisyLabels, data: ImageData) -> dict[str, Any]:
     """The realised rates of each part, and transition matrices of those that have many labels.
 
     `train_rate` is of the images trained on, `train_matrix` of the whole training set;
-    `detection_part` says which part `detection_rate` and `detection_matrix` are of.
+    `detection_part` says which part `detection_rate` and `detection_matrix` are of. Those of
+    training labels are None where nobody knows which of them are wrong.
     """
-    clean = data.y_train.numpy()
+    clean, known = data.y_train.numpy(), data.labels_clean
     selected, detected = labels.selected, labels.detected
     fit = HeldOut("train", labels.fit, labels.train[labels.fit])
     return {
@@ -115,12 +116,14 @@ def describe_noise(labels: NoisyLabels, data: ImageData) -> dict[str, Any]:
         "validation_rate": _rate(selected, data),
         "detection_rate": _rate(detected, data),
         "detection_part": detected.part,
-        "train_matrix": label_noise_matrix(labels.train, clean, data.classes),
+        "train_matrix": label_noise_matrix(labels.train, clean, data.classes) if known else None,
         "detection_matrix": label_noise_matrix(detected.noisy, detected.clean(data), data.classes),
     }
 
 
-def _rate(part: HeldOut, data: ImageData) -> float:
+def _rate(part: HeldOut, data: ImageData) -> float | None:
+    if part.part == "train" and not data.labels_clean:
+        return None
     return float((part.noisy != part.clean(data)).mean())
 
 

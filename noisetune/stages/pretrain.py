@@ -16,6 +16,7 @@ from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, 
 from noisetune.stages.gate import FEATURES
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
+from noisetune.training.feeding import Feed
 from noisetune.training.loop import (
     pack_module,
     pack_optimizer,
@@ -26,7 +27,6 @@ from noisetune.training.loop import (
 
 VERSION = 1
 NAME = "pretrain"
-EVALUATION_BATCH = 1024
 
 
 def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
@@ -86,7 +86,7 @@ class _Pretraining:
             network = _Network(backbone, method.build_head(backbone.feature_dim))
         self.network = self.runtime.place(network)
         self.optimizer = method.build_optimizer(self.network, self.device)
-        self.images = data.x_train.to(self.device)
+        self.images = Feed(data.x_train, self.runtime)
         # The last, smaller batch is left out: both losses depend on the number of images.
         self.batch = min(method.batch_size, len(self.images))
         self.batches = len(self.images) // self.batch
@@ -113,20 +113,22 @@ class _Pretraining:
         order = torch.randperm(len(self.images), generator=random)
         order = order[: self.batches * self.batch]
         draws = [self.augment.sample(len(order), random).to(self.device) for _ in range(2)]
-        order = order.to(self.device)
         self.network.train()
 
         def batch_loss(index: int) -> Tensor:
             rows = slice(index * self.batch, (index + 1) * self.batch)
-            images = self.images[order[rows]]
+            images = next(batches)
             views = torch.cat([self.augment(images, view[rows]) for view in draws])
             with self.runtime.autocast():
                 first, second = self.network(self.runtime.arrange(views)).chunk(2)
             return self.method.loss(first.float(), second.float())
 
-        return (
-            yield from run_epoch(NAME, self.method, epoch, self.batches, self.optimizer, batch_loss)
-        )
+        with self.images.batches(order.split(self.batch)) as batches:
+            return (
+                yield from run_epoch(
+                    NAME, self.method, epoch, self.batches, self.optimizer, batch_loss
+                )
+            )
 
     def _restore(self, start: Start) -> int:
         if start is None:
@@ -146,10 +148,12 @@ class _Pretraining:
     def _features(self) -> Tensor:
         """Features (N, D) of the plain training images, in half precision, on the CPU."""
         self.network.eval()
-        with self.runtime.autocast():
+        largest = torch.finfo(torch.half).max
+        with self.runtime.autocast(), self.images.passing() as batches:
             parts = [
                 self.network.encoder(self.runtime.arrange(normalise(batch, *self.statistics)))
-                for batch in self.images.split(EVALUATION_BATCH)
+                .clamp(-largest, largest)
+                .half()
+                for batch in batches
             ]
-        largest = torch.finfo(torch.half).max
-        return torch.cat(parts).clamp(-largest, largest).half().cpu()
+        return torch.cat(parts).cpu()

@@ -15,6 +15,7 @@ from noisetune.stages.base import Inputs, Stage
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.labels import NoisyLabels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
+from noisetune.training.feeding import RESIDENT_SHARE, is_resident
 
 BATCHES = 4
 OPTIMIZER_COPIES = {"adam": 2, "adamw": 2, "sgd": 1}
@@ -46,8 +47,12 @@ def peak_bytes(config: TrialConfig, data: ImageData) -> int:
         batches.append(("pretrain", config.pretrain.batch_size))
     for stage, batch in batches:
         _epoch_seconds(_small(stage, config, data, min(len(data.x_train), batch * BATCHES)))
-    # A stage holds all training images there, of which these few batches were a part.
-    return torch.cuda.max_memory_allocated() + data.x_train.nbytes
+    peak = torch.cuda.max_memory_allocated()
+    if not is_resident(data.x_train, config.runtime):
+        return peak
+    # A stage holds all training images there, of which these few batches were a part; in a
+    # smaller share than this it would not.
+    return max(peak + data.x_train.nbytes, int(data.x_train.nbytes / RESIDENT_SHARE))
 
 
 def _small(stage: str, config: TrialConfig, data: ImageData, images: int) -> Stage:

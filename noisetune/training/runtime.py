@@ -17,7 +17,9 @@ Module = TypeVar("Module", bound=nn.Module)
 class Runtime(BaseModel):
     """Settings of the machine; what is `auto` is settled by `resolve` before a trial starts.
 
-    `precision` bf16 runs the network under autocast, with weights and losses in fp32.
+    `precision` bf16 runs the network under autocast, with weights and losses in fp32. `images`
+    lie on the `device` or are read from memory or disk as a `stream`; `auto` on a GPU stays, for
+    only the stage that starts there sees whether they fit. No result depends on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,11 +28,13 @@ class Runtime(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool | Auto = "auto"
     threads: Annotated[int, Field(ge=1)] | Auto = "auto"
+    images: Literal["auto", "device", "stream"] = "auto"
 
     def resolve(self, cpus: float | None = None, gpus: float | None = None) -> "Runtime":
-        """Nothing `auto` is left; `cpus` and `gpus` are what the trial was given (None: all).
+        """Nothing `auto` is left, but for `images` on a GPU.
 
-        Raises UserError for a device that is not there.
+        `cpus` and `gpus` are what the trial was given (None: all). Raises UserError for a device
+        that is not there.
         """
         has_gpu = torch.cuda.is_available() and gpus != 0
         if self.device == "cuda" and not has_gpu:
@@ -48,12 +52,16 @@ class Runtime(BaseModel):
         if threads == "auto":
             threads = max(1, int(available_cpus() if cpus is None else cpus))
         return Runtime(
-            device=device, precision=precision, channels_last=channels_last, threads=threads
+            device=device,
+            precision=precision,
+            channels_last=channels_last,
+            threads=threads,
+            images="device" if self.images == "auto" and not on_gpu else self.images,
         )
 
     def key(self) -> dict[str, Any]:
         """What of it changes results; the thread count moves last bits only and is not keyed."""
-        return self.model_dump(mode="json", exclude={"threads"})
+        return self.model_dump(mode="json", exclude={"threads", "images"})
 
     @property
     def torch_device(self) -> torch.device:

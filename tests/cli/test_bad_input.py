@@ -96,7 +96,7 @@ def test_a_sweep_without_a_name(refusal: Callable[..., str], tmp_path: Path) -> 
         ),
         (
             {"data": {"name": "cifar11"}},
-            "data.name: 'cifar11' is unknown; choose one of 'cifar10', 'cifar100', 'digits', 'npz'",
+            "data.name: 'cifar11' is unknown; choose one of 'cifar10', 'cifar100', 'digits', ",
         ),
         ({"model": {"name": "vgg"}}, "model.name: 'vgg': it should be 'resnet18'"),
         ({"runtime": {"device": "cuda"}}, "runtime.device: cuda is asked for, but the trial has"),

@@ -41,6 +41,21 @@ def test_the_fingerprint_reads_all_images_and_labels(name: str) -> None:
     assert replace(data, **{name: changed}).fingerprint != data.fingerprint
 
 
+def test_the_fingerprint_reads_how_many_classes_there_are() -> None:
+    """The network's last layer has a row for each, also for one without an image."""
+    more = replace(toy(), class_names=("a", "b", "c"))
+    assert more.fingerprint != toy().fingerprint
+
+
+def test_a_known_hash_is_of_its_very_tensor() -> None:
+    data = toy()
+    told = replace(data, known_hashes=((data.x_train, "told"),))
+    assert told.train_images_hash == "told"
+    assert replace(told, x_train=data.x_train[:1]).train_images_hash == content_hash(
+        data.x_train[:1]
+    )
+
+
 def test_the_training_images_hash_reads_nothing_else() -> None:
     data = toy()
     other = replace(data, y_train=data.y_train + 1, x_test=data.x_test + 1, y_test=data.y_test + 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydantic import ValidationError
 from torchvision.datasets import CIFAR10, CIFAR100
 
@@ -15,6 +16,14 @@ from noisetune.errors import UserError
 from noisetune.training.augment import Augment
 
 Load = Callable[..., ImageData]
+
+
+def write_images(folder: Path, images: np.ndarray) -> None:
+    """The images as PNG files of three classes."""
+    for number, image in enumerate(images):
+        place = folder / f"class{number % 3}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number:03}.png")
 
 
 @pytest.fixture(params=PLUGINS["data"])
@@ -28,6 +37,10 @@ def config(
     if request.param == "npz":
         labels = np.arange(30) % 3
         np.savez(known["npz"]["path"], x_train=images, y_train=labels, x_test=images, y_test=labels)
+    if request.param == "folder":
+        known["folder"] = {"root": tmp_path, "size": 16, "cache": tmp_path / "cache"}
+        for part in ("train", "test"):
+            write_images(tmp_path / part, images)
     for name, dataset, classes in (("cifar10", CIFAR10, 10), ("cifar100", CIFAR100, 100)):
         if request.param == name:
             part = images, rng.integers(0, classes, 30)

@@ -19,6 +19,17 @@ def test_it_is_torchvisions_resnet18_with_the_small_image_stem() -> None:
         torch.testing.assert_close(ours.eval()(images), reference.eval()(images))
 
 
+def test_with_the_large_stem_it_is_torchvisions_resnet18() -> None:
+    reference = resnet18()
+    reference.fc = nn.Identity()
+    ours = Config(stem="large").build(channels=3)
+    weights = zip(ours.state_dict(), reference.state_dict().values(), strict=True)
+    ours.load_state_dict(dict(weights))
+    images = torch.rand(2, 3, 64, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(images), reference.eval()(images))
+
+
 def test_features_are_eight_widths() -> None:
     assert Config(width=16).build(channels=1).feature_dim == 128
 

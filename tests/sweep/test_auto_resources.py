@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real_sweep import prepare
 
+from noisetune.sweep.calibration import peak_bytes
 from noisetune.sweep.capacity import MEMORY_MARGIN, gpu_share
 from noisetune.sweep.measured import candidates, measure, settle
+from noisetune.training.feeding import RESIDENT_SHARE
 
 SPACE = {
     "conditions": {"noise.rate": [0.2, 0.4], "pretrain.method": ["none", "simclr"]},
@@ -65,6 +67,25 @@ def test_a_trial_is_measured_for_each_method_and_batch() -> None:
     sweep = prepare(SPACE, "auto", resources="auto", sampler={"name": "random"})
     kinds = [(each.pretrain.method, each.finetune.batch_size) for each in candidates(sweep)]
     assert sorted(kinds) == [("none", 16), ("none", 32), ("simclr", 16), ("simclr", 32)]
+
+
+@pytest.mark.parametrize("images", [0.3, 3.0])
+@pytest.mark.parametrize("way", ["device", "stream"])
+def test_a_share_has_room_for_the_images_that_stay_on_the_gpu(
+    tiny_trial: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, way: str, images: float
+) -> None:
+    """And it is so large that they do stay: as its peak is, or larger."""
+    config = tiny_trial(runtime={"images": way})
+    data = config.data.load()
+    peak = round(data.x_train.nbytes / images)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: peak)
+    needed = peak_bytes(config, data)
+    if way == "stream":
+        assert needed == peak
+    else:
+        assert needed >= peak + data.x_train.nbytes
+        assert data.x_train.nbytes <= RESIDENT_SHARE * needed
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

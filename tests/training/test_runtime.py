@@ -8,7 +8,7 @@ from torch import nn
 from noisetune.errors import UserError
 from noisetune.training.runtime import Runtime, available_cpus
 
-CPU = Runtime(device="cpu", precision="fp32", channels_last=False, threads=1)
+CPU = Runtime(device="cpu", precision="fp32", channels_last=False, threads=1, images="device")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_on_the_cpu_a_gpu_beside_it_settles_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_set_stays() -> None:
-    given = Runtime(device="cpu", precision="bf16", channels_last=True, threads=7)
+    given = Runtime(device="cpu", precision="bf16", channels_last=True, threads=7, images="stream")
     assert given.resolve(cpus=1, gpus=0) == given
 
 

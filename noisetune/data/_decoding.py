@@ -1,0 +1,91 @@
+"""Image files as uint8 arrays of one size, decoded by threads."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from noisetune.data._listing import SHOWN, refuse
+from noisetune.training.runtime import available_cpus
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 16 * 2**20
+LOG_SECONDS = 10.0
+DEEP_MODES = ("I", "F")
+"""Pixels of more than eight bits, which Pillow would cut off instead of scaling."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every image is brought to: height and width in pixels, 1 or 3 channels."""
+
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.channels, self.height, self.width
+
+
+def decode(file: str, form: Form) -> np.ndarray:
+    """An image file as uint8 (C, H, W).
+
+    Turned upright by its EXIF data, its shorter side resized (bilinear, antialiased) to cover the
+    form, and the centre cropped. Raises what Pillow raises for a file that is no image.
+    """
+    with Image.open(file, formats=_formats()) as image:
+        if image.mode.startswith(DEEP_MODES):
+            raise ValueError(f"its pixels are of mode {image.mode}; save it with 8 bits a channel")
+        plain = ImageOps.exif_transpose(image).convert("L" if form.channels == 1 else "RGB")
+    fitted = ImageOps.fit(plain, (form.width, form.height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(fitted).reshape(form.height, form.width, form.channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    # To read an EPS file is to run the program in it.
+    return sorted(set(Image.OPEN) - {"EPS"})
+
+
+def decode_all(
+    files: Sequence[str], form: Form, where: Callable[[int], str]
+) -> Iterator[np.ndarray]:
+    """All files in order, as stacks uint8 (n, C, H, W) of a few megabytes.
+
+    A log line now and then says how far it is. Raises UserError naming the first few files that
+    cannot be read, by `where(index)`.
+    """
+    at_once = max(available_cpus(), CHUNK_BYTES // int(np.prod(form.shape)), 1)
+    problems: list[str] = []
+    looked_at = 0
+    last_line = time.monotonic()
+
+    def attempt(index: int) -> np.ndarray | str:
+        try:
+            return decode(files[index], form)
+        # Each of Pillow's decoders fails in its own way.
+        except Exception as error:
+            return f"{where(index)}: cannot be read as an image ({error})"
+
+    with ThreadPoolExecutor(available_cpus(), "noisetune-decode") as pool:
+        for start in range(0, len(files), at_once):
+            made = list(pool.map(attempt, range(start, min(start + at_once, len(files)))))
+            looked_at += len(made)
+            problems += [each for each in made if isinstance(each, str)]
+            if len(problems) >= SHOWN:
+                break
+            if not problems:
+                yield np.stack([each for each in made if not isinstance(each, str)])
+            if time.monotonic() - last_line > LOG_SECONDS:
+                log.info("%d of %d images decoded", looked_at, len(files))
+                last_line = time.monotonic()
+    refuse(problems, "data: mend these files, or take them out", more=looked_at < len(files))

@@ -1,0 +1,149 @@
+"""One's own image files: in folders of classes, or named by lists, as web data comes."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import Field, field_validator, model_validator
+
+from noisetune.data import cifar10
+from noisetune.data._decoding import Form
+from noisetune.data._image_cache import CachedImages, cached_images, default_cache
+from noisetune.data._listing import (
+    Listed,
+    as_numbers,
+    inside,
+    listed_classes,
+    read_folders,
+    read_list,
+    refuse_shared,
+)
+from noisetune.data.base import DataConfig, ImageData
+from noisetune.errors import UserError
+from noisetune.training.augment import AugmentConfig
+
+Pixels = Annotated[int, Field(ge=8, le=4096)]
+SMALL_PIXELS = 64
+"""Images up to this shorter side are augmented as CIFAR's are."""
+# What torchvision's reference training and SimCLR (Chen et al. 2020, appendix A) do on ImageNet.
+LARGE_FINETUNE = AugmentConfig(crop_scale=(0.08, 1.0), flip=0.5)
+LARGE_SSL = AugmentConfig(
+    crop_scale=(0.08, 1.0), flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), grayscale=0.2, blur=0.5
+)
+BLUR_SHARE = 0.1
+
+
+class Config(DataConfig):
+    """Images of any format and size under `root`, brought to `size` (height and width in pixels).
+
+    They lie in `train`/<class>/ and `test`/<class>/, or are named by the lines `path label` of
+    `train_list` and `test_list` (paths under `root`, labels numbers or names). `classes` are the
+    names in the order of their labels. `grey` keeps brightness alone. `labels_are` says whether
+    the training labels are the truth; those of the test part are held to be. `cache` is where
+    decoded images are kept. `flip` false leaves mirrored views out.
+    """
+
+    name: Literal["folder"] = "folder"
+    root: Path
+    size: tuple[Pixels, Pixels]
+    train: str = "train"
+    test: str = "test"
+    train_list: Path | None = None
+    test_list: Path | None = None
+    classes: tuple[str, ...] | None = Field(default=None, min_length=2)
+    labels_are: Literal["noisy", "clean"] = "noisy"
+    grey: bool = False
+    flip: bool = True
+    cache: Path | None = None
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _square(cls, size: Any) -> Any:
+        return (size, size) if isinstance(size, int) else size
+
+    @field_validator("train", "test")
+    @classmethod
+    def _stays_inside(cls, folder: str) -> str:
+        if Path(folder).is_absolute() or inside(folder, Path()) in (None, "."):
+            raise ValueError(f"{folder!r} leads out of root; name a folder in it")
+        return folder
+
+    @field_validator("classes")
+    @classmethod
+    def _no_class_twice(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = sorted({name for name in names or () if (names or ()).count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: more than once; every class has its own name")
+        return names
+
+    @model_validator(mode="after")
+    def _lists_go_together(self) -> Self:
+        if (self.train_list is None) != (self.test_list is None):
+            raise ValueError("train_list and test_list go together; give both or neither")
+        return self
+
+    def load(self) -> ImageData:
+        train, test, classes = self._listed()
+        refuse_shared(train, test)
+        if len(classes) < 2:
+            raise UserError(
+                f"data.root: {self.root} has images of one class alone ({', '.join(classes)}); "
+                "two or more are needed"
+            )
+        train, test = train[: self.train_samples], test[: self.test_samples]
+        numbers = self.train_list is not None
+        y_train, y_test = (as_numbers(part, classes, numbers) for part in (train, test))
+        x_train, x_test = self._images(train), self._images(test)
+        finetune, ssl = self._augmentations()
+        return ImageData(
+            x_train=x_train.images,
+            y_train=torch.from_numpy(y_train),
+            x_test=x_test.images,
+            y_test=torch.from_numpy(y_test),
+            class_names=tuple(classes),
+            mean=x_train.mean,
+            std=x_train.std,
+            finetune_augment=finetune,
+            ssl_augment=ssl,
+            labels_clean=self.labels_are == "clean",
+            known_hashes=tuple((each.images, each.content_hash) for each in (x_train, x_test)),
+        )
+
+    @property
+    def form(self) -> Form:
+        return Form(*self.size, channels=1 if self.grey else 3)
+
+    def _listed(self) -> tuple[list[Listed], list[Listed], Sequence[str]]:
+        """All training and test images, and the names of the classes."""
+        if not self.root.is_dir():
+            raise UserError(f"data.root: {self.root} is no folder; name the one with the images")
+        if self.train_list is not None and self.test_list is not None:
+            train = read_list(self.root / self.train_list, self.root, "data.train_list")
+            test = read_list(self.root / self.test_list, self.root, "data.test_list")
+            return train, test, self.classes or listed_classes(train)
+        train, names = read_folders(self.root, self.train, "data.train")
+        test, _ = read_folders(self.root, self.test, "data.test")
+        return train, test, self.classes or names
+
+    def _images(self, listed: Sequence[Listed]) -> CachedImages:
+        root = self.root.absolute()
+        files = [os.path.join(root, each.path) for each in listed]
+        in_list = self.train_list is not None
+
+        def where(index: int) -> str:
+            path = str(self.root / listed[index].path)
+            return f"{listed[index].where}: {path}" if in_list else path
+
+        return cached_images(files, self.form, self.cache or default_cache(), where)
+
+    def _augmentations(self) -> tuple[AugmentConfig, AugmentConfig]:
+        """Of fine-tuning and of pre-training; a blur is a tenth of a large image wide."""
+        shorter = min(self.size)
+        finetune, ssl = cifar10.FINETUNE_AUGMENT, cifar10.SSL_AUGMENT
+        if shorter > SMALL_PIXELS:
+            kernel = 2 * (round(BLUR_SHARE * shorter) // 2) + 1
+            finetune, ssl = LARGE_FINETUNE, LARGE_SSL.model_copy(update={"blur_kernel": kernel})
+        flip = {} if self.flip else {"flip": 0.0}
+        return finetune.model_copy(update=flip), ssl.model_copy(update=flip)
