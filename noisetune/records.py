@@ -53,8 +53,10 @@ class TrialResult:
     """How a trial ended.
 
     `epochs` maps `last`, `noisy_best` and `oracle` to that epoch's metrics (with `epoch`);
-    `detection` holds the scores of the flagged test labels, `noise` the realised rates and
-    transition matrices, `seconds` the time spent computing each stage.
+    `detection` holds the scores of the flagged test labels (as `cv_...` those of the training
+    labels), `noise` the realised rates and transition matrices and their estimates, `seconds` the
+    time spent computing each stage, `telemetry` what was seen of the encoder that was fine-tuned
+    (with `epoch`).
     """
 
     config: dict[str, Any]
@@ -62,6 +64,7 @@ class TrialResult:
     detection: Metrics
     noise: dict[str, Any]
     seconds: dict[str, float]
+    telemetry: Metrics = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -75,7 +78,7 @@ class TrialResult:
         flat: Metrics = {f"detect/{name}": value for name, value in self.detection.items()}
         for choice, values in self.epochs.items():
             flat |= {f"{name}_at_{choice}": value for name, value in values.items()}
-        return flat
+        return flat | {f"{name}_at_pretrained": value for name, value in self.telemetry.items()}
 
 
 State = Literal["running", "complete", "pruned", "failed"]
