@@ -59,7 +59,7 @@ def noise_scores(given: ArrayLike, true: ArrayLike, estimate: NoiseEstimate) -> 
     variation distance of its rows, averaged, 0..1. Classes that do not occur are left out, and so
     are rows that the estimate does not have; what is then undefined is None.
     """
-    labels, actual = np.asarray(given), np.asarray(true)
+    labels, actual = (np.asarray(each, dtype=np.int64) for each in (given, true))
     rate_error = None
     if estimate.rate is not None:
         rate_error = abs(estimate.rate - float((labels != actual).mean()))
