@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
 
@@ -13,6 +14,7 @@ RESULT = TrialResult(
     detection={"f1": 0.25, "precision": None},
     noise={"test_rate": 0.4},
     seconds={"finetune": 1.5},
+    telemetry={"epoch": 50, "test/probe": 0.9},
 )
 
 
@@ -39,7 +41,15 @@ def test_a_result_is_flat_metrics_too() -> None:
         "epoch_at_noisy_best": 1,
         "test/accuracy_at_noisy_best": 0.7,
         "detect/memorisation_at_noisy_best": 0.1,
+        "epoch_at_pretrained": 50,
+        "test/probe_at_pretrained": 0.9,
     }
+
+
+def test_a_result_without_telemetry_can_be_read() -> None:
+    record = json.loads(json.dumps(RESULT.to_json()))
+    del record["telemetry"]
+    assert TrialResult.from_json(record) == replace(RESULT, telemetry={})
 
 
 def test_a_trials_seed_is_its_replicate() -> None:

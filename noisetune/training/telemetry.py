@@ -105,7 +105,7 @@ def class_separation(features: Tensor, labels: Tensor) -> float | None:
     """R^2 of the classes (N,): 1 - mean cosine distance within a class / over all, 0..1.
 
     Every class counts alike, each pair of samples, also with itself, is a distance (Kornblith et
-    al. 2021, arXiv 2010.16402, section 3.4). 1 where each class is one direction, 0 where the
+    al. 2021, arXiv 2010.16402). 1 where each class is one direction, 0 where the
     classes do not differ; None where all features have one direction.
     """
     unit = F.normalize(features.double(), dim=1)
