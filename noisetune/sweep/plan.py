@@ -65,11 +65,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Work:
-    """One stage that a trial needs: `steps` epochs under a key."""
+    """One stage that a trial needs: `steps` epochs under a key, and earlier ones kept too."""
 
     key: StageKey
     steps: int
     config: TrialConfig
+    kept: tuple[int, ...] = ()
 
 
 def make_plan(
@@ -155,7 +156,7 @@ def _stages(config: TrialConfig, data: ImageData) -> Iterator[_Work]:
     if origin is not None:
         assert isinstance(config.pretrain, SSLConfig)
         epochs = config.pretrain.epochs
-        yield _Work(origin, epochs, config)
+        yield _Work(origin, epochs, config, config.looked_at())
     tuning = finetune_key(config, data, origin, epochs)
     yield _Work(tuning, config.finetune.epochs, config)
     yield _Work(detect_key(config, tuning), 0, config)
@@ -169,7 +170,8 @@ def _by_key(work: list[_Work]) -> dict[StageKey, tuple[set[int], TrialConfig]]:
     """The steps that are wanted of each key, and a configuration that wants it."""
     wanted: dict[str, tuple[StageKey, set[int], TrialConfig]] = {}
     for each in work:
-        wanted.setdefault(each.key.digest, (each.key, set(), each.config))[1].add(each.steps)
+        _, steps, _ = wanted.setdefault(each.key.digest, (each.key, set(), each.config))
+        steps.update({each.steps, *each.kept})
     return {key: (steps, config) for key, steps, config in wanted.values()}
 
 

@@ -135,6 +135,12 @@ def test_folds_are_more_fine_tunings_of_each_trial() -> None:
     assert plan.disk_bytes > plain.disk_bytes
 
 
+def test_telemetry_keeps_checkpoints_and_trains_no_longer() -> None:
+    plan, plain = planned(search(trial=TRIAL | {"telemetry": {"epochs": [2]}})), planned(search())
+    assert plan.stages == plain.stages
+    assert plan.disk_bytes > plain.disk_bytes
+
+
 def test_designs_bound_the_pretrainings() -> None:
     lr = {"low": 1e-4, "high": 1e-2, "log": True}
     space = SPACE | {"parameters": {"pretrain.lr": lr | {"when": PRETRAINED}, "finetune.lr": lr}}
