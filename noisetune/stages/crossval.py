@@ -2,7 +2,8 @@
 
 The training set is cut into folds at random. For each fold a network is fine-tuned on the others,
 from the trial's own encoder and with its own settings, and gives the probabilities of the fold:
-every training label is judged once, by a network that never saw it.
+every training label is judged once, by a network that never saw it. (The encoder may have seen
+the image: pre-training reads all of them, and no label.)
 
 The labels of a fold may not choose its network's epoch. With `detect.checkpoint: last` nothing is
 chosen and the network learns from all other folds; with `selected` a part of those is held out
