@@ -27,12 +27,13 @@ from noisetune.noise.base import NoiseConfig
 from noisetune.noise.symmetric import Config as Symmetric
 from noisetune.plugins import PluginConfig, choices, section
 from noisetune.protocols import merged, recipe_of
-from noisetune.ssl.base import PretrainConfig
+from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.ssl.simclr import Config as SimCLR
 from noisetune.stages.scores import FILTERS
 from noisetune.training.augment import AugmentConfig
 from noisetune.training.optimisation import Optimisation
 from noisetune.training.runtime import Runtime
+from noisetune.training.telemetry import TelemetryConfig
 from noisetune.yaml_files import explain, read_yaml
 
 SELECTORS = {"data": "name", "noise": "model", "model": "name", "pretrain": "method"}
@@ -96,7 +97,8 @@ class DetectConfig(BaseModel):
 
     `filter_by` is cleanlab's; `checkpoint` says which network gives the probabilities: that of
     the epoch `selected` by noisy validation accuracy, or the `last` one. `test_seed` is the seed of
-    the noise of test labels: its `own`, or that of the `training` labels.
+    the noise of test labels: its `own`, or that of the `training` labels. With `folds` the labels
+    of the training set are judged too, by cross-validation: see `noisetune.stages.crossval`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,6 +106,7 @@ class DetectConfig(BaseModel):
     filter_by: Literal[FILTERS] = "prune_by_noise_rate"  # type: ignore[valid-type]
     checkpoint: Literal["selected", "last"] = "selected"
     test_seed: Literal["own", "training"] = "own"
+    folds: int | None = Field(default=None, ge=2)
 
 
 class TrialConfig(BaseModel):
@@ -124,6 +127,7 @@ class TrialConfig(BaseModel):
     pretrain: AnyPretrain = Field(default_factory=SimCLR)
     finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
     detect: DetectConfig = Field(default_factory=DetectConfig)
+    telemetry: TelemetryConfig | None = None
     runtime: Runtime = Field(default_factory=Runtime)
     replicate: Annotated[int, Field(ge=0)] = 0
     pretrain_seed: Literal["per_replicate", "shared"] = "per_replicate"
@@ -147,6 +151,23 @@ class TrialConfig(BaseModel):
     def _begins_with_this_backbone(self) -> Self:
         self.pretrain.check_model(self.model)
         return self
+
+    @model_validator(mode="after")
+    def _looks_at_prefixes(self) -> Self:
+        method, early = self.pretrain, self.looked_at()
+        if early and isinstance(method, SSLConfig) and not method.horizon_free:
+            raise ValueError(
+                f"telemetry.epochs: {early[0]}: a {method.schedule} schedule is worth looking at "
+                f"only after its last epoch ({method.epochs}), which is looked at in any case; "
+                "leave epochs out, or set pretrain.schedule: constant"
+            )
+        return self
+
+    def looked_at(self) -> tuple[int, ...]:
+        """The pre-training epochs before the last that telemetry is asked for."""
+        if self.telemetry is None or not isinstance(self.pretrain, SSLConfig):
+            return ()
+        return tuple(each for each in self.telemetry.epochs if each < self.pretrain.epochs)
 
     @classmethod
     def parse(cls, raw: Any, source: str) -> "TrialConfig":

@@ -12,6 +12,7 @@ from noisetune.curves import drop_from_peak, loss_escalation, overfits
 from noisetune.records import Event, Metrics, TrialResult
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, points_of
+from noisetune.stages.crossval import cross_validate
 from noisetune.stages.detect import detect_key, detect_stage
 from noisetune.stages.finetune import best_epoch, finetune_key, finetune_stage
 from noisetune.stages.gate import gate_point, noisy_knn
@@ -19,6 +20,7 @@ from noisetune.stages.given import given_encoder
 from noisetune.stages.labels import describe_noise, draw_labels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage
+from noisetune.stages.telemetry import telemetry_stage
 from noisetune.store import Artifact, StageKey, StoreLike
 
 
@@ -46,9 +48,9 @@ def run_trial(
     config.runtime.apply()
     data = config.data.load()
     inputs = Inputs(config, data, draw_labels(config, data))
-    origin, encoder, epochs = pretrain_key(config, data), None, 0
+    origin, encoder, epochs, looks = pretrain_key(config, data), None, 0, list[Artifact]()
     if origin is not None:
-        encoder, epochs = yield from _pretrain(inputs, origin, store, options)
+        encoder, epochs, looks = yield from _pretrain(inputs, origin, store, options)
         yield gate_point(inputs, encoder, epochs, options.knn)
     elif (given := given_encoder(config, data.channels, store)) is not None:
         origin, encoder = given
@@ -57,40 +59,72 @@ def run_trial(
     detection = detect_stage(inputs, network, detect_key(config, tuning))
     detected = yield from run_stage(detection, store)
     made = {"pretrain": encoder, "finetune": network, "detect": detected}
+    seconds = {name: part.record["seconds"] for name, part in made.items() if part}
+    scores = detected.record["scores"]
+    noise = describe_noise(inputs.labels, data)
+    noise["detection_matrix_estimate"] = detected.record["matrix"]
+    if config.detect.folds is not None:
+        crossed, seconds["fold"] = yield from cross_validate(inputs, encoder, tuning, store)
+        scores = scores | crossed.record["scores"]
+        noise["train_matrix_estimate"] = crossed.record["matrix"]
+    if looks:
+        seconds["telemetry"] = sum(look.record["seconds"] for look in looks)
     return TrialResult(
         config=config.to_json(),
         epochs=chosen_epochs(network),
-        detection=detected.record["scores"],
-        noise=describe_noise(inputs.labels, data),
-        seconds={name: part.record["seconds"] for name, part in made.items() if part},
+        detection=scores,
+        noise=noise,
+        seconds=seconds,
         cost={"passes": 2.0 * epochs + config.finetune.epochs},
         overfitting=overfitting(network),
+        telemetry=last_look(looks),
     )
 
 
 def _pretrain(
     inputs: Inputs, key: StageKey, store: StoreLike, options: Options
-) -> Generator[Event, None, tuple[Artifact, int]]:
-    """The encoder and its epochs: the configured number, or fewer where it reached a plateau."""
-    method = inputs.config.pretrain
+) -> Generator[Event, None, tuple[Artifact, int, list[Artifact]]]:
+    """The encoder, its epochs (fewer than configured where it reached a plateau), its telemetry.
+
+    Where telemetry or the plateau's rule looks, the pre-training makes a halt: it goes on from
+    there to the same result.
+    """
+    method, early = inputs.config.pretrain, inputs.config.looked_at()
     assert isinstance(method, SSLConfig)
-    if method.stop is None:
-        stage = pretrain_stage(inputs, method, key, method.epochs)
-        return (yield from run_stage(stage, store, options.milestones)), method.epochs
-    looks = [*range(method.stop.every, method.epochs, method.stop.every), method.epochs]
-    best, best_look, made = -1.0, 0, None
-    for look, epochs in enumerate(looks):
+    every = method.stop.every if method.stop else method.epochs
+    ends = [*range(every, method.epochs, every), method.epochs]
+    halts = sorted({*ends, *early})
+    begun: tuple[int, Artifact] | None = None
+    accuracies: list[float] = []
+    looks: list[Artifact] = []
+    for epochs in halts:
         stage = pretrain_stage(inputs, method, key, epochs)
         # The part that was made a moment ago need not be in a store to be gone on with.
-        begun = None if made is None else (looks[look - 1], made)
-        made = yield from run_stage(stage, store, looks, begun)
-        accuracy = noisy_knn(inputs, made)
-        if accuracy > best:
-            best, best_look = accuracy, look
-        if look - best_look >= method.stop.patience:
-            break
-    assert made is not None
-    return made, epochs
+        made = yield from run_stage(stage, store, {*halts, *options.milestones}, begun)
+        begun = epochs, made
+        if epochs in early:
+            looks.append((yield from run_stage(telemetry_stage(inputs, made, key, epochs), store)))
+        if method.stop is not None and epochs in ends:
+            accuracies.append(noisy_knn(inputs, made))
+            if stands_still(accuracies, method.stop.patience):
+                break
+    if inputs.config.telemetry is not None and epochs not in early:
+        looks.append((yield from run_stage(telemetry_stage(inputs, made, key, epochs), store)))
+    return made, epochs, looks
+
+
+def stands_still(accuracies: list[float], patience: int) -> bool:
+    """Whether the last `patience` looks improved on none before."""
+    best = accuracies.index(max(accuracies))
+    return len(accuracies) - 1 - best >= patience
+
+
+def last_look(looks: list[Artifact]) -> Metrics:
+    """The telemetry of the encoder that was fine-tuned, with its epoch; empty without any."""
+    if not looks:
+        return {}
+    (point,) = points_of(looks[-1])
+    return {"epoch": point.step, **point.values}
 
 
 def chosen_epochs(network: Artifact) -> dict[str, Metrics]:

@@ -53,12 +53,14 @@ class TrialResult:
     """How a trial ended.
 
     `epochs` maps `last`, `noisy_best` and `oracle` to that epoch's metrics (with `epoch`);
-    `detection` holds the scores of the flagged test labels, `noise` the realised rates and
-    transition matrices, `seconds` the time spent computing each stage. `cost` is what the trial
-    would cost alone: `passes` through the network for each training image, two for an epoch of
-    pre-training and one for an epoch of fine-tuning. `overfitting`, by flat metric names, says
-    what became of the peaks (the clean one is `oracle`, the noisy one `noisy_best`):
-    `test/loss_escalation`, `test/overfits` (1 or 0), `test/accuracy_drop` and `val/accuracy_drop`.
+    `detection` holds the scores of the flagged test labels (as `cv_...` those of the training
+    labels), `noise` the realised rates and transition matrices and their estimates, `seconds` the
+    time spent computing each stage, `telemetry` what was seen of the encoder that was fine-tuned
+    (with `epoch`). `cost` is what the trial would cost alone: `passes` through the network for each
+    training image, two for an epoch of pre-training and one for an epoch of fine-tuning.
+    `overfitting`, by flat metric names, says what became of the peaks (the clean one is `oracle`,
+    the noisy one `noisy_best`): `test/loss_escalation`, `test/overfits` (1 or 0),
+    `test/accuracy_drop` and `val/accuracy_drop`.
     """
 
     config: dict[str, Any]
@@ -68,6 +70,7 @@ class TrialResult:
     seconds: dict[str, float]
     cost: Metrics = field(default_factory=dict)
     overfitting: Metrics = field(default_factory=dict)
+    telemetry: Metrics = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -82,6 +85,7 @@ class TrialResult:
         flat |= {f"cost/{name}": value for name, value in self.cost.items()}
         for choice, values in self.epochs.items():
             flat |= {f"{name}_at_{choice}": value for name, value in values.items()}
+        flat |= {f"{name}_at_pretrained": value for name, value in self.telemetry.items()}
         return flat | self.overfitting
 
 

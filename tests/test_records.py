@@ -2,6 +2,8 @@ import json
 import time
 from dataclasses import replace
 
+import pytest
+
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
 
 POINT = MetricPoint("finetune", 3, {"val/accuracy": 0.1 + 0.2, "detect/memorisation": None})
@@ -15,6 +17,7 @@ RESULT = TrialResult(
     noise={"test_rate": 0.4},
     seconds={"finetune": 1.5},
     overfitting={"test/overfits": 1.0, "val/accuracy_drop": 0.2},
+    telemetry={"epoch": 50, "test/probe": 0.9},
 )
 
 
@@ -41,15 +44,18 @@ def test_a_result_is_flat_metrics_too() -> None:
         "epoch_at_noisy_best": 1,
         "test/accuracy_at_noisy_best": 0.7,
         "detect/memorisation_at_noisy_best": 0.1,
+        "epoch_at_pretrained": 50,
+        "test/probe_at_pretrained": 0.9,
         "test/overfits": 1.0,
         "val/accuracy_drop": 0.2,
     }
 
 
-def test_a_result_of_before_there_was_overfitting_in_it_can_be_read() -> None:
-    old = RESULT.to_json()
-    del old["overfitting"]
-    assert TrialResult.from_json(old) == replace(RESULT, overfitting={})
+@pytest.mark.parametrize("part", ["telemetry", "overfitting", "cost"])
+def test_a_result_of_before_it_had_a_part_can_be_read(part: str) -> None:
+    record = json.loads(json.dumps(RESULT.to_json()))
+    del record[part]
+    assert TrialResult.from_json(record) == replace(RESULT, **{part: {}})
 
 
 def test_a_trials_seed_is_its_replicate() -> None:

@@ -18,7 +18,7 @@ from noisetune.cli.common import (
     stages_of,
 )
 
-STAGES = ("pretrain", "finetune", "detect")
+STAGES = ("pretrain", "finetune", "detect", "fold")
 
 
 def register(app: typer.Typer) -> None:
@@ -67,6 +67,7 @@ def _drive(trial: Any, store: Any) -> Any:
         "pretrain": getattr(trial.pretrain, "epochs", 0),
         "finetune": trial.finetune.epochs,
         "detect": 0,
+        "fold": trial.detect.folds or 0,
     }
     columns = (
         TextColumn("{task.description:<9}"),
@@ -122,9 +123,15 @@ def _table(result: Any) -> Table:
                 for metric in ("val/accuracy", "test/accuracy", "detect/memorisation")
             ),
         )
-    scores = "  ".join(
-        f"{name} {'-' if result.detection[name] is None else format(result.detection[name], '.3f')}"
-        for name in ("f1", "f1_flag_all", "balanced_accuracy", "auroc", "auprc", "ece")
-    )
-    table.caption = f"label errors: {scores}"
+    table.caption = f"label errors: {_scores(result)}"
+    if "cv_f1" in result.detection:
+        table.caption += f"\nby cross-validation, in the training set: {_scores(result, 'cv_')}"
     return table
+
+
+def _scores(result: Any, prefix: str = "") -> str:
+    names = ("f1", "f1_flag_all", "balanced_accuracy", "auroc", "auprc", "ece")
+    values = {name: result.detection[prefix + name] for name in names}
+    return "  ".join(
+        f"{name} {'-' if value is None else format(value, '.3f')}" for name, value in values.items()
+    )

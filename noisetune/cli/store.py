@@ -91,8 +91,12 @@ def _open(url: str | None, mlruns: Any) -> "Store":
 def _origin(entry: "EntryInfo") -> str:
     """In a few words, what an entry was made from."""
     inputs = entry.inputs
-    if entry.stage == "detect":
+    if entry.stage in ("detect", "detect_cv"):
         return f"filter {inputs['detect']['filter_by']} on {inputs['finetune'][:8]}"
+    if entry.stage == "fold":
+        return f"fold {inputs['fold'] + 1} of {inputs['folds']} as {inputs['finetune'][:8]}"
+    if entry.stage == "telemetry":
+        return f"on {inputs['pretrain'][:8]}"
     settings = inputs[entry.stage]
     words = [settings["method"]] if entry.stage == "pretrain" else [inputs["name"]]
     words += [f"lr {settings['lr']:.3g}", f"batch {settings['batch_size']}"]

@@ -12,6 +12,8 @@ from noisetune.data.base import ImageData
 from noisetune.models.base import Classifier
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, Stage
+from noisetune.stages.crossval import FOLD
+from noisetune.stages.crossval import NAME as DETECT_CV
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.labels import NoisyLabels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
@@ -94,6 +96,10 @@ def stage_bytes(stage: str, config: TrialConfig, data: ImageData) -> int:
     """Bytes of a stored result: weights, optimiser state, features or logits."""
     if stage == "detect":
         return 8 * len(data.x_test)
+    if stage == DETECT_CV:
+        return 8 * len(data.x_train)
+    if stage == FOLD:
+        return 4 * len(data.x_train) * data.classes // (config.detect.folds or 1)
     with torch.device("meta"):
         backbone = config.model.build(data.channels)
         if stage == "finetune":

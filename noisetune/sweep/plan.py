@@ -11,6 +11,8 @@ from noisetune.data.base import DataConfig, ImageData
 from noisetune.models.base import ModelConfig
 from noisetune.records import MetricPoint, Metrics, TrialResult
 from noisetune.ssl.base import PretrainConfig, SSLConfig
+from noisetune.stages.crossval import FOLD, crossval_key, fold_key
+from noisetune.stages.crossval import NAME as DETECT_CV
 from noisetune.stages.detect import detect_key
 from noisetune.stages.finetune import finetune_key
 from noisetune.stages.given import given_encoder
@@ -67,11 +69,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Work:
-    """One stage that a trial needs: `steps` epochs under a key."""
+    """One stage that a trial needs: `steps` epochs under a key, and earlier ones kept too."""
 
     key: StageKey
     steps: int
     config: TrialConfig
+    kept: tuple[int, ...] = ()
 
 
 def make_plan(
@@ -101,12 +104,17 @@ def make_plan(
         exact=_is_exact(sweep, trials),
         stages={
             stage: _count([each for each in work if each.key.stage == stage], left)
-            for stage in ("pretrain", "finetune", "detect")
+            for stage in _shown(work)
         },
         hours=hours,
         gpu_hours=gpu_hours,
         disk_bytes=_disk(work, left, data),
     )
+
+
+def _shown(work: list[_Work]) -> tuple[str, ...]:
+    crossed = (FOLD, DETECT_CV) if any(each.key.stage == FOLD for each in work) else ()
+    return ("pretrain", "finetune", "detect", *crossed)
 
 
 def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
@@ -171,17 +179,22 @@ def _stages(
     if isinstance(config.pretrain, SSLConfig):
         assert origin is not None
         epochs = config.pretrain.epochs
-        yield _Work(origin, epochs, config)
+        yield _Work(origin, epochs, config, config.looked_at())
     tuning = finetune_key(config, data, origin, epochs)
     yield _Work(tuning, config.finetune.epochs, config)
     yield _Work(detect_key(config, tuning), 0, config)
+    if config.detect.folds is not None:
+        for fold in range(config.detect.folds):
+            yield _Work(fold_key(config, tuning, fold), config.finetune.epochs, config)
+        yield _Work(crossval_key(config, tuning), 0, config)
 
 
 def _by_key(work: list[_Work]) -> dict[StageKey, tuple[set[int], TrialConfig]]:
     """The steps that are wanted of each key, and a configuration that wants it."""
     wanted: dict[str, tuple[StageKey, set[int], TrialConfig]] = {}
     for each in work:
-        wanted.setdefault(each.key.digest, (each.key, set(), each.config))[1].add(each.steps)
+        _, steps, _ = wanted.setdefault(each.key.digest, (each.key, set(), each.config))
+        steps.update({each.steps, *each.kept})
     return {key: (steps, config) for key, steps, config in wanted.values()}
 
 
@@ -219,8 +232,10 @@ def _seconds(
     speeds: dict[str, Speed] = {}
     total = 0.0
     for key, (_, config) in _by_key(work).items():
-        if key.stage != "detect" and left[key][1]:
-            speed = calibrate(key.stage, config, data[config.data], speeds)
+        if left[key][1]:
+            # A fold is a fine-tuning on a little less.
+            stage = "finetune" if key.stage == FOLD else key.stage
+            speed = calibrate(stage, config, data[config.data], speeds)
             total += left[key][1] * speed.seconds_per_epoch
     return total
 

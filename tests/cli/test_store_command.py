@@ -59,6 +59,21 @@ def test_ls_says_what_is_there_and_from_what_it_was_made(
     assert max(map(len, said.out.splitlines())) <= 80
 
 
+def test_ls_says_what_folds_and_telemetry_were_made_from(
+    noisetune: Callable[..., Any], tmp_path: Path
+) -> None:
+    more = TRIAL | {"detect": {"folds": 2}, "telemetry": {}}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
+    ran = noisetune("run", tmp_path / "more.yaml", "--mlruns", tmp_path / "mlruns")
+    assert ran.code == 0
+    assert "by cross-validation, in the training set: f1" in " ".join(ran.out.split())
+    shown = " ".join(noisetune("store", "ls", "--mlruns", tmp_path / "mlruns").out.split())
+    made = entries(tmp_path / "mlruns")
+    assert {"fold", "detect_cv", "telemetry"} <= made.keys()
+    assert f"fold 2 of 2 as {made['finetune'].digest[:8]}" in shown
+    assert f"on {made['pretrain'].digest[:8]}" in shown
+
+
 def test_ls_as_json_is_what_the_store_lists(command: Callable[..., Any], mlruns: Path) -> None:
     told = json.loads(command("ls", "--json").out)
     assert [EntryInfo(**each) for each in told] == list(Store.open(mlruns / "stages").list())

@@ -11,6 +11,7 @@ from made_up import Play, point, result_of
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from noisetune.records import MetricPoint
 from noisetune.sweep.asking import Job
 from noisetune.sweep.ledger import journal
 from noisetune.sweep.samplers import SAMPLERS
@@ -80,6 +81,21 @@ def test_the_objective_is_that_of_the_best_epoch(open_board: OpenBoard) -> None:
     play = open_board(trials_per_condition=1, replicates=0)
     play.run(play.next(), [0.5, 0.9, 0.7, 0.6])
     assert [record.objective for record in play.records()] == [0.9]
+
+
+def test_telemetry_is_passed_on_and_moves_no_decision(open_board: OpenBoard) -> None:
+    play = open_board(trials_per_condition=1, replicates=0, pruner=EAGER)
+    job = play.next()
+    looks = [MetricPoint("telemetry", step, {"val/accuracy": 0.99}) for step in (1, 2)]
+    assert play.board.report(job, looks)
+    play.run(job, GOOD)
+    (frozen,) = job.study.get_trials()
+    assert frozen.intermediate_values == dict(enumerate(GOOD, 1))
+    assert [record.objective for record in play.records()] == [max(GOOD)]
+    assert [each for each in play.heard.words if "telemetry" in each] == [
+        "telemetry 1",
+        "telemetry 2",
+    ]
 
 
 def test_a_loss_is_minimised(open_board: OpenBoard) -> None:

@@ -124,6 +124,23 @@ def test_a_shared_encoder_is_one_for_all_replicates() -> None:
     assert (plan.stages["pretrain"].runs_unshared, plan.stages["pretrain"].runs) == (6, 1)
 
 
+def test_folds_are_more_fine_tunings_of_each_trial() -> None:
+    sweep = search(trial=TRIAL | {"detect": {"folds": 3}})
+    plan, plain = planned(sweep), planned(search())
+    tuned = plain.stages["finetune"]
+    assert plan.stages["fold"].runs == 3 * tuned.runs
+    assert plan.stages["fold"].epochs == 3 * tuned.epochs
+    assert plan.stages["detect_cv"].runs == tuned.runs
+    assert {stage: plan.stages[stage] for stage in STAGES} == plain.stages
+    assert plan.disk_bytes > plain.disk_bytes
+
+
+def test_telemetry_keeps_checkpoints_and_trains_no_longer() -> None:
+    plan, plain = planned(search(trial=TRIAL | {"telemetry": {"epochs": [2]}})), planned(search())
+    assert plan.stages == plain.stages
+    assert plan.disk_bytes > plain.disk_bytes
+
+
 def test_designs_bound_the_pretrainings() -> None:
     lr = {"low": 1e-4, "high": 1e-2, "log": True}
     space = SPACE | {"parameters": {"pretrain.lr": lr | {"when": PRETRAINED}, "finetune.lr": lr}}

@@ -1,11 +1,23 @@
+import math
+
 import pytest
 import torch
-from hypothesis import assume, given
+import torch.nn.functional as F
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from noisetune.training import telemetry
-from noisetune.training.telemetry import feature_deviation, knn_accuracy, rankme
+from noisetune.training.telemetry import (
+    TelemetryConfig,
+    alignment,
+    class_separation,
+    feature_deviation,
+    knn_accuracy,
+    linear_probe,
+    rankme,
+    uniformity,
+)
 
 seeds = st.integers(0, 2**31)
 CLASSES = 3
@@ -133,3 +145,106 @@ def test_queries_in_parts_are_answered_alike(seed: int, at_once: int) -> None:
         patch.setattr(telemetry, "QUERIES_AT_ONCE", at_once)
         parts = knn_accuracy(reference, labels, queries, wanted, CLASSES)
     assert parts == pytest.approx(whole)
+
+
+def test_alignment_by_hand() -> None:
+    """Opposite, at right angles, and the same: squared distances 4, 2 and 0."""
+    first = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 2.0]])
+    second = torch.tensor([[-1.0, 0.0], [0.0, 1.0], [0.0, 5.0]])
+    assert alignment(first, second) == pytest.approx((4 + 2 + 0) / 3)
+    assert alignment(first, second, alpha=1) == pytest.approx((2 + 2**0.5 + 0) / 3)
+
+
+def test_uniformity_by_hand() -> None:
+    """Three vectors: two opposite, one at right angles to both; squared distances 4, 2 and 2."""
+    features = torch.tensor([[1.0, 0.0], [-2.0, 0.0], [0.0, 3.0]])
+    expected = math.log((math.exp(-8) + 2 * math.exp(-4)) / 3)
+    assert uniformity(features) == pytest.approx(expected)
+    assert uniformity(features, t=1) == pytest.approx(
+        math.log((math.exp(-4) + 2 * math.exp(-2)) / 3)
+    )
+
+
+def test_separation_by_hand() -> None:
+    """Two classes of one direction each are separate; so far as each spreads, they are not."""
+    axes = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
+    assert class_separation(axes, torch.tensor([4, 4, 7, 7])) == pytest.approx(1)
+    assert class_separation(axes, torch.tensor([4, 7, 4, 7])) == pytest.approx(0)
+    # Within class 4 a distance is 1 half of the time, within class 7 it is 0; over all, with each
+    # class of weight one half, the mean vector is (1/4, 3/4).
+    labels = torch.tensor([4, 7, 4, 7])
+    spread = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    within, overall = (0.5 + 0) / 2, 1 - (1 / 16 + 9 / 16)
+    assert class_separation(spread, labels) == pytest.approx(1 - within / overall)
+
+
+def test_one_direction_for_all_is_perfectly_aligned_and_not_uniform_at_all() -> None:
+    features = torch.full((10, 4), 0.3)
+    assert alignment(features, 2 * features) == pytest.approx(0)
+    assert uniformity(features) == pytest.approx(0)
+    assert class_separation(features, torch.arange(10) % 2) is None
+
+
+@given(rows=st.integers(2, 30), seed=seeds)
+def test_geometry_is_of_angles_alone_and_in_its_range(rows: int, seed: int) -> None:
+    first, second = gaussian(rows, 6, seed), gaussian(rows, 6, seed + 1)
+    labels = torch.arange(rows) % CLASSES
+    values = alignment(first, second), uniformity(first), class_separation(first, labels)
+    turn = orthonormal(6, 6, seed)
+    lengths = torch.rand(rows, 1, generator=torch.Generator().manual_seed(seed)) + 0.1
+    turned, other = first * lengths @ turn.float(), second @ turn.float()
+    again = alignment(turned, other), uniformity(turned), class_separation(turned, labels)
+    assert again == pytest.approx(values, abs=1e-4)
+    rounding = 1e-9
+    assert 0 <= values[0] <= 4 + rounding
+    assert -8 - rounding <= values[1] <= rounding
+    assert -rounding <= (values[2] or 0.0) <= 1 + rounding
+
+
+@given(rows=st.integers(3, 20), seed=seeds)
+def test_separation_is_that_of_all_pairs(rows: int, seed: int) -> None:
+    """The definition, pair by pair (Kornblith et al. 2021)."""
+    unit, labels = (
+        F.normalize(gaussian(rows, 5, seed).double(), dim=1),
+        torch.arange(rows) % CLASSES,
+    )
+    distance = 1 - unit @ unit.T
+    pair = torch.tensor(
+        [
+            [distance[labels == a][:, labels == b].mean() for b in range(CLASSES)]
+            for a in range(CLASSES)
+        ]
+    )
+    expected = 1 - float(pair.diagonal().mean() / pair.mean())
+    assert class_separation(unit, labels) == pytest.approx(expected)
+
+
+def test_separation_counts_every_class_alike() -> None:
+    features, labels = clusters(90, seed=3)
+    often = torch.cat([features, features[labels == 0].repeat(5, 1)])
+    more = torch.cat([labels, torch.zeros(len(often) - len(labels), dtype=torch.long)])
+    assert class_separation(often, more) == pytest.approx(class_separation(features, labels))
+
+
+def test_a_linear_probe_finds_what_a_line_can_separate() -> None:
+    features, labels = clusters(60, seed=0)
+    queries, expected = clusters(30, seed=1)
+    assert linear_probe(features, labels, queries, expected) == 1
+    assert linear_probe(features, labels, queries, (expected + 1) % CLASSES) == 0
+
+
+@given(seed=seeds, scale=st.floats(0.1, 10), shift=st.floats(-10, 10))
+@settings(max_examples=20)
+def test_a_linear_probe_knows_no_unit_and_no_origin(seed: int, scale: float, shift: float) -> None:
+    features, labels = clusters(60, seed)
+    queries, expected = clusters(30, seed + 1)
+    assert linear_probe(scale * features + shift, labels, scale * queries + shift, expected) == 1
+
+
+def test_a_linear_probe_of_one_class_is_undefined() -> None:
+    features, labels = clusters(12, seed=0)
+    assert linear_probe(features, torch.zeros_like(labels), features, labels) is None
+
+
+def test_epochs_to_look_at_come_once_and_in_order() -> None:
+    assert TelemetryConfig(epochs=(25, 5, 25)).epochs == (5, 25)
