@@ -7,6 +7,7 @@ Optuna's pruner decides in the scheduler, and is told PRUNED at once.
 import json
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 TOLD = "noisetune"
 LOOK_SECONDS = 0.5
 IDLE_SECONDS = 0.1
+LONGEST_CAUSE = 300
 
 
 class BoardSearcher(Searcher):
@@ -40,6 +42,7 @@ class BoardSearcher(Searcher):
         self.lookahead = lookahead
         self.jobs: dict[str, Job] = {}
         self.paused: set[str] = set()
+        self.causes: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
         if self.board.over:
@@ -73,7 +76,11 @@ class BoardSearcher(Searcher):
                 log.error("%s failed\n%s", job.name, told["trace"])
             self.board.fail(job, told["error"])
         elif error:
-            self.board.lost(job, "the trial's process ended unexpectedly")
+            cause = self.causes.pop(trial_id, "")
+            if cause:
+                log.error("%s: its process ended\n%s", job.name, cause)
+            why = f": {last_line(cause)}" if cause else ""
+            self.board.lost(job, f"the trial's process ended unexpectedly{why}")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass
@@ -125,6 +132,11 @@ class BoardScheduler(FIFOScheduler):
             return TrialScheduler.NOOP
         return TrialScheduler.CONTINUE
 
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Keep Ray's own words: why an actor could not start stands nowhere else."""
+        if trial.error_file and Path(trial.error_file).is_file():
+            self.searcher.causes[trial.trial_id] = Path(trial.error_file).read_text()
+
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         live = list(tune_controller.get_live_trials())
         for trial in live:
@@ -147,6 +159,12 @@ class BoardScheduler(FIFOScheduler):
 
     def debug_string(self) -> str:
         return ""
+
+
+def last_line(text: str) -> str:
+    """The end of an error's text, which says what it was."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:LONGEST_CAUSE] if lines else ""
 
 
 def points_in(told: dict[str, Any]) -> list[MetricPoint]:

@@ -134,6 +134,22 @@ def test_a_trial_that_ends_as_the_sweep_is_stopped_has_ended(open_board: OpenBoa
     assert [each.state for each in play.records()] == ["complete"]
 
 
+def unable_to_start(*_: object) -> Any:
+    raise ImportError("libquux.so is not on this host")
+
+
+def test_why_a_trial_could_not_start_stands_in_the_ledger(
+    tmp_path: Path, ray_at_hand: None
+) -> None:
+    sweep = prepare({"conditions": {"noise.rate": [0.1]}, "parameters": {}}, "unable", **FIXED)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    assert run(Home(tmp_path), sweep, [Seen()], unable_to_start, share=False).finished
+    (failed,) = sweep.records(open_sweep(Home(tmp_path), "unable")[1])
+    assert failed.state == "failed"
+    assert "ended unexpectedly" in str(failed.reason)
+    assert "libquux.so is not on this host" in str(failed.reason)
+
+
 MISHAPS = {0.1: "diverged", 0.15: "nan", 0.2: "raises", 0.25: "killed"}
 GOOD = 0.35
 
