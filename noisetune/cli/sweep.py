@@ -175,7 +175,9 @@ def _tracker(
 
     name = prepared.config.name
     outbox = home.sweep(name) / "outbox.jsonl"
-    tracker = open_tracker(uri, name, outbox, artifacts, mine=lambda: lease.alive)
+    tracker = open_tracker(
+        uri, name, outbox, artifacts, mine=lambda: lease.alive, identity=ledger.identity
+    )
     tracker.sweep("running", flatten(prepared.definition()))
     tracker.catch_up(prepared.records(ledger))
     return tracker

@@ -1,5 +1,6 @@
 """The ledger: the Optuna storage of a sweep, the one record of its trials and how they ended."""
 
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from noisetune.sweep.objective import Direction
 
 Kind = Literal["search", "replicate"]
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
+IDENTITY = "noisetune:identity"
 WARM = "noisetune:warm_start"
 STATES: dict[TrialState, State] = {
     TrialState.WAITING: "running",
@@ -57,7 +59,9 @@ class Ledger:
         ledger = cls(storage, sweep)
         if ledger.begun:
             raise name_taken(sweep)
-        optuna.create_study(study_name=sweep, storage=storage, load_if_exists=True)
+        index = optuna.create_study(study_name=sweep, storage=storage, load_if_exists=True)
+        index.set_user_attr(IDENTITY, uuid.uuid4().hex)
+        # Written last: with it the sweep has begun.
         ledger.redefine(definition)
         return ledger
 
@@ -76,6 +80,11 @@ class Ledger:
     def definition(self) -> dict[str, Any]:
         """The sweep and its search space as they were given."""
         return self._index().user_attrs[DEFINITION]
+
+    @property
+    def identity(self) -> str:
+        """Tells this sweep from an earlier one of its name, whose folder was removed."""
+        return self._index().user_attrs.get(IDENTITY, "")
 
     def redefine(self, definition: dict[str, Any]) -> None:
         """Replace the definition, as a resume that extends the sweep does."""

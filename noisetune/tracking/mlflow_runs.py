@@ -25,7 +25,7 @@ from noisetune.errors import UserError
 from noisetune.tracking.outbox import Message
 
 PARENT, RUN_NAME = "mlflow.parentRunId", "mlflow.runName"
-SWEEP, TRIAL = "noisetune.sweep", "noisetune.trial"
+SWEEP, TRIAL, IDENTITY = "noisetune.sweep", "noisetune.trial", "noisetune.identity"
 STATE, REASON = "noisetune.state", "noisetune.reason"
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "interrupted": "KILLED"}
 NAME_LENGTH, TAG_LENGTH, PARAM_LENGTH = 250, 5000, 6000
@@ -36,15 +36,16 @@ REFUSED_IN_NAMES = re.compile(r"[^\w.\-: /]")
 class MlflowRuns:
     """One experiment per sweep name, one parent run per sweep, one child run per trial.
 
-    A run that is there is taken up, known by its tags, and so is a metric's row, known by name
-    and step: a message may come twice, as it does after a crash, and a trial that is taken up
-    again may tell an epoch again. Raises whatever MLflow raises; then make a new one of these.
+    A run that is there is taken up, known by its tags (`identity` is not that of an earlier sweep
+    of the name), and so is a metric's row, known by name and step: a message may come twice, as
+    it does after a crash, and a trial that is taken up again may tell an epoch again. Raises
+    whatever MLflow raises; then make a new one of these.
     """
 
-    def __init__(self, uri: str, sweep: str, artifacts: Path | None) -> None:
+    def __init__(self, uri: str, sweep: str, artifacts: Path | None, identity: str = "") -> None:
         make_database(uri)
         self.client = MlflowClient(uri)
-        self.sweep = sweep
+        self.sweep, self.identity = sweep, identity
         self.experiment = self._open_experiment(artifacts)
         self._runs = self._existing_runs()
         self._rows: dict[str, set[tuple[str, int]]] = {}
@@ -127,6 +128,7 @@ class MlflowRuns:
     def _run(self, trial: str, tags: dict[str, str] | None = None, start: int | None = None) -> str:
         if trial not in self._runs:
             known = {SWEEP: self.sweep, TRIAL: trial}
+            known |= {IDENTITY: self.identity} if self.identity else {}
             known[RUN_NAME] = (trial or self.sweep)[:NAME_LENGTH]
             if trial:
                 known[PARENT] = self._run("")
@@ -166,8 +168,10 @@ class MlflowRuns:
                 [self.experiment], order_by=["attributes.start_time"], page_token=token
             )
             for run in page:
-                if run.data.tags.get(SWEEP) == self.sweep and TRIAL in run.data.tags:
-                    found.setdefault(run.data.tags[TRIAL], run.info.run_id)
+                tags = run.data.tags
+                mine = tags.get(SWEEP) == self.sweep and tags.get(IDENTITY, "") == self.identity
+                if mine and TRIAL in tags:
+                    found.setdefault(tags[TRIAL], run.info.run_id)
             token = page.token
             if not token:
                 return found

@@ -188,9 +188,13 @@ def open_tracker(
     outbox: Path,
     artifacts: Path | None,
     mine: Callable[[], bool] = lambda: True,
+    identity: str = "",
 ) -> Tracker:
-    """A tracker for MLflow at `uri`; `artifacts` is their folder where `uri` is a database file."""
-    return Tracker(Outbox(outbox), lambda: _open_runs(uri, sweep, artifacts), mine=mine)
+    """A tracker for MLflow at `uri`; `artifacts` is their folder where `uri` is a database file.
+
+    `identity` tells the sweep's runs from those of an earlier sweep of its name.
+    """
+    return Tracker(Outbox(outbox), lambda: _open_runs(uri, sweep, artifacts, identity), mine=mine)
 
 
 def check_tracking(uri: str, sweep: str, artifacts: Path | None) -> None:
@@ -207,9 +211,9 @@ def check_tracking(uri: str, sweep: str, artifacts: Path | None) -> None:
         ) from error
 
 
-def _open_runs(uri: str, sweep: str, artifacts: Path | None) -> "MlflowRuns":
+def _open_runs(uri: str, sweep: str, artifacts: Path | None, identity: str = "") -> "MlflowRuns":
     # Importing mlflow takes seconds, and sets the level of its loggers.
     from noisetune.tracking.mlflow_runs import MlflowRuns
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    return MlflowRuns(uri, sweep, artifacts)
+    return MlflowRuns(uri, sweep, artifacts, identity)

@@ -12,7 +12,7 @@ from mlflow_stories import STORY, TRIAL, Place, Seen, begun, ended, look, point,
 
 from noisetune.errors import UserError
 from noisetune.records import MetricPoint, TrialResult
-from noisetune.tracking.mlflow_runs import safe_name
+from noisetune.tracking.mlflow_runs import MlflowRuns, safe_name
 from noisetune.tracking.tracker import check_tracking, open_tracker
 
 WRITES = {
@@ -340,3 +340,18 @@ def test_what_mlflow_refuses_is_raised(place: Place, sweep: str) -> None:
         runs.apply([point("t", 1, 3.0, a=0.5)])
     place.runs(sweep).apply([started("t"), point("t", 1, 3.0, a=0.5)])
     assert look(place, sweep)["t"].rows == [("a", 1, 0.5, 3000)]
+
+
+def test_a_sweep_takes_no_runs_of_an_earlier_one_of_its_name(place: Place, sweep: str) -> None:
+    """Its folder was removed, the database was not: their rows would be mixed."""
+    told = [begun(), started("t"), point("t", 1, 3.0, loss=0.5)]
+    for identity in ("first", "second"):
+        MlflowRuns(place.uri, sweep, place.artifacts, identity).apply(told)
+    client = MlflowClient(place.uri)
+    experiment = client.get_experiment_by_name(sweep)
+    runs = client.search_runs([experiment.experiment_id])
+    identities = sorted(run.data.tags["noisetune.identity"] for run in runs)
+    assert identities == ["first"] * 2 + ["second"] * 2
+    again = MlflowRuns(place.uri, sweep, place.artifacts, "second")
+    again.apply(told)
+    assert len(client.search_runs([experiment.experiment_id])) == 4
