@@ -39,9 +39,9 @@ def run_trial(
 
     Raises UserError for data that cannot be read and DivergedError where a loss is not finite.
     """
-    config = config.resolve()
-    config.runtime.apply()
     data = config.data.load()
+    config = config.resolve(data=data)
+    config.runtime.apply()
     inputs = Inputs(config, data, draw_labels(config, data))
     origin, encoder, epochs = pretrain_key(config, data), None, 0
     if origin is not None:

@@ -82,6 +82,7 @@ class _Finetuning:
         if encoder is not None:
             unpack_module("network.encoder", encoder.tensors, network.backbone)
         self.network = self.runtime.place(network)
+        self.forward = self.runtime.compiled(self.network)
         self.optimizer = self.plan.build_optimizer(self.network, self.device)
         self.train_images = data.x_train.to(self.device)
         self.test_images = data.x_test.to(self.device)
@@ -134,7 +135,7 @@ class _Finetuning:
             first_row = part.stop
             images = self.augment(self.train_images[rows], draws[part])
             with self.runtime.autocast():
-                logits = self.network(self.runtime.arrange(images))
+                logits = self.forward(self.runtime.arrange(images))
             return F.cross_entropy(logits.float(), self.noisy[rows])
 
         return (

@@ -84,6 +84,7 @@ class _Pretraining:
             backbone = config.model.build(data.channels)
             network = _Network(backbone, method.build_head(backbone.feature_dim))
         self.network = self.runtime.place(network)
+        self.forward = self.runtime.compiled(self.network)
         self.optimizer = method.build_optimizer(self.network, self.device)
         self.images = data.x_train.to(self.device)
         # The last, smaller batch is left out: both losses depend on the number of images.
@@ -120,7 +121,7 @@ class _Pretraining:
             images = self.images[order[rows]]
             views = torch.cat([self.augment(images, view[rows]) for view in draws])
             with self.runtime.autocast():
-                first, second = self.network(self.runtime.arrange(views)).chunk(2)
+                first, second = self.forward(self.runtime.arrange(views)).chunk(2)
             return self.method.loss(first.float(), second.float())
 
         return (

@@ -21,6 +21,7 @@ from noisetune.sweep.config import PretrainGate
 from noisetune.sweep.ledger import Ledger
 from noisetune.sweep.prepared import Sweep
 from noisetune.sweep.samplers import LEARNS_NOTHING
+from noisetune.sweep.settled import settle_runtime
 
 # Trials side by side share caches and memory; a calibration runs alone.
 SLOWER, FASTER = 1.6, 0.9
@@ -77,6 +78,7 @@ def make_plan(
 
     Samplers that learn are replaced by random sampling, which asks for as many trials.
     """
+    sweep = settle_runtime(sweep)
     kinds, trials = _trials(sweep)
     data = _load(trials)
     work = [each for trial in trials for each in _stages(trial, data[trial.data])]

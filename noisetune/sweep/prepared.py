@@ -159,7 +159,7 @@ def preflight(sweep: Sweep) -> None:
     loaded: dict[DataConfig, ImageData] = {}
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
-        trial.resolve(resources.cpu, None if resources.auto else resources.gpu)
+        trial.runtime.resolve(resources.cpu, None if resources.auto else resources.gpu)
         if trial.data not in loaded:
             loaded[trial.data] = trial.data.load()
         matrix = trial.noise.transition_matrix(loaded[trial.data].classes)

@@ -33,12 +33,12 @@ class Optimisation(BaseModel):
         return self.schedule == "constant"
 
     def build_optimizer(self, module: nn.Module, device: torch.device) -> torch.optim.Optimizer:
-        """The optimiser over all trainable weights of `module`; fused on a GPU."""
+        """The optimiser over all trainable weights of `module`, fused."""
         weights: Iterable[nn.Parameter] = [p for p in module.parameters() if p.requires_grad]
         shared: dict[str, Any] = {
             "lr": self.lr,
             "weight_decay": self.weight_decay,
-            "fused": device.type == "cuda",
+            "fused": device.type in ("cpu", "cuda"),
         }
         if self.optimizer == "sgd":
             nesterov = self.momentum > 0

@@ -8,7 +8,7 @@ from torch import nn
 from noisetune.errors import UserError
 from noisetune.training.runtime import Runtime, available_cpus
 
-CPU = Runtime(device="cpu", precision="fp32", channels_last=False, threads=1)
+CPU = Runtime(device="cpu", precision="fp32", channels_last=False, compile=False, threads=1)
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def test_with_a_gpu_auto_is_its_fastest_precision(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
-    expected = Runtime(device="cuda", precision=precision, channels_last=True, threads=2)
+    expected = Runtime(
+        device="cuda", precision=precision, channels_last=True, compile=False, threads=2
+    )
     assert Runtime().resolve(cpus=2, gpus=0.25) == expected
 
 
@@ -45,7 +47,7 @@ def test_on_the_cpu_a_gpu_beside_it_settles_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_set_stays() -> None:
-    given = Runtime(device="cpu", precision="bf16", channels_last=True, threads=7)
+    given = Runtime(device="cpu", precision="bf16", channels_last=True, compile=True, threads=7)
     assert given.resolve(cpus=1, gpus=0) == given
 
 
@@ -59,7 +61,12 @@ def test_a_gpu_that_is_not_there_is_a_user_error(
 
 
 def test_the_key_leaves_the_thread_count_out() -> None:
-    assert CPU.key() == {"device": "cpu", "precision": "fp32", "channels_last": False}
+    assert CPU.key() == {
+        "device": "cpu",
+        "precision": "fp32",
+        "channels_last": False,
+        "compile": False,
+    }
 
 
 @pytest.mark.parametrize("threads", [0, -1, "few"])
