@@ -12,7 +12,9 @@ from typing import Any
 from noisetune.bench.train import Setting, one_epoch, stages
 
 
-def measure_side_by_side(setting: Setting, threads: int, rounds: int, seconds: float) -> Any:
+def measure_side_by_side(
+    setting: Setting, threads: int, rounds: int, seconds: float
+) -> dict[str, Any]:
     """`side_by_side_ratio`: what two trials of half the threads reach together, over the better
     one of a trial with all threads and a trial with half of them; None for a single thread.
 
@@ -25,6 +27,8 @@ def measure_side_by_side(setting: Setting, threads: int, rounds: int, seconds: f
             stack.enter_context(_trial(setting, count))
             for count in (threads, threads // 2, threads // 2)
         )
+        for trial in (whole, left, right):
+            trial.recv()  # it has warmed up
         times = [
             [_rate([whole], seconds), _rate([left], seconds), _rate([left, right], seconds)]
             for _ in range(rounds)
@@ -54,7 +58,6 @@ def _trial(setting: Setting, threads: int) -> Iterator[Connection]:
     process.start()
     theirs.close()
     try:
-        ours.recv()
         yield ours
     finally:
         ours.close()

@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 GAIN = 1.2  # how much faster bf16 must be for fp32 to be left
 FORMAT_GAIN = 1.1  # and channels_last, which changes last bits alone, for the plain format
 SMALL_FLOPS = 4e7  # of a forward pass of one image: below, no way gains enough to look for it
-IMAGES = {"cpu": 16, "cuda": 256}  # enough to be busy, few enough to be done in seconds
+# The batch measured on: enough images to be busy, of so much work as is done in seconds.
+IMAGES = {"cpu": (2, 16, 2e10), "cuda": (16, 256, 3e11)}
 ROUNDS, CLASSES = 3, 10
 WAYS = tuple(itertools.product(("fp32", "bf16"), (False, True)))
 Shape = tuple[int, int, int]
@@ -143,7 +144,8 @@ def _step(
 ) -> Callable[[], None]:
     chosen = runtime.model_copy(update={"precision": way[0], "channels_last": way[1]})
     network = chosen.place(Classifier(model.build(shape[0]), CLASSES))
-    count, device = IMAGES[chosen.device], chosen.torch_device
+    device, (least, most, work) = chosen.torch_device, IMAGES[chosen.device]
+    count = max(least, min(most, int(work / forward_flops(model, shape))))
     images = chosen.arrange(torch.rand(count, *shape, device=device))
     labels = torch.arange(count, device=device) % CLASSES
 
