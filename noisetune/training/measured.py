@@ -28,7 +28,7 @@ from noisetune.training.runtime import Runtime
 log = logging.getLogger(__name__)
 
 GAIN = 1.2  # how much faster bf16 must be for fp32 to be left
-FORMAT_GAIN = 1.1  # and channels_last, which changes last bits alone, for the plain format
+FORMAT_GAIN = 1.05  # and channels_last, which changes last bits alone, for the plain format
 SMALL_FLOPS = 4e7  # of a forward pass of one image: below, no way gains enough to look for it
 # The batch measured on: enough images to be busy, of so much work as is done in seconds.
 IMAGES = {"cpu": (2, 16, 2e10), "cuda": (16, 256, 3e11)}
@@ -41,7 +41,7 @@ def fastest(model: ModelConfig, shape: Shape, runtime: Runtime) -> Runtime:
     """`runtime`, whose device is settled, with precision and memory format settled.
 
     shape is (C, H, W) of the images. fp32 is left for a gain of 1.2 and more alone, the contiguous
-    format for one of 1.1, and by small networks neither ever.
+    format for one of 1.05, and by small networks neither ever.
     """
     if forward_flops(model, shape) < SMALL_FLOPS:
         return settle(runtime, {})
