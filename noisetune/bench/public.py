@@ -41,8 +41,8 @@ class _Pictures(Dataset[Any]):
 
 
 @contextmanager
-def public_way(inputs: Inputs) -> Iterator[Callable[[], None] | None]:
-    """A function that trains as many batches as an epoch of `inputs` has; None without lightly.
+def public_way(inputs: Inputs, batches: int) -> Iterator[Callable[[], None] | None]:
+    """A function that trains so many batches; None without lightly.
 
     lightly's transform, loss and optimiser, fp32, a DataLoader with a worker for each core, and
     our network and head. Between two calls the workers stand still: they would work ahead, and
@@ -55,9 +55,6 @@ def public_way(inputs: Inputs) -> Iterator[Callable[[], None] | None]:
     os.environ.setdefault("LIGHTLY_DID_VERSION_CHECK", "True")
     before = set(active_children())
     step = _steps(inputs)
-    method = inputs.config.pretrain
-    assert isinstance(method, SSLConfig)
-    batches = max(1, len(inputs.data.x_train) // method.batch_size)
     # What the workers have loaded ahead is used up first.
     for _ in range(_prefetched(inputs)):
         step()

@@ -57,7 +57,7 @@ def train(
     size: Annotated[int, typer.Option(min=4, help="Height and width of an image.")] = 32,
     batch_size: Annotated[int, typer.Option(min=4, help="Images a step.")] = 256,
     batches: Annotated[
-        int | None, typer.Option(min=1, help="Batches a round; by default 1, on a GPU 100.")
+        int | None, typer.Option(min=1, help="Batches a round; by default 2, on a GPU 100.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of all parts in turn.")] = 7,
     seconds: Annotated[float, typer.Option(min=0, help="No round begins after these.")] = 150.0,
@@ -78,7 +78,7 @@ def train(
         {"runtime": asked | ({} if threads is None else {"threads": threads})}, "bench train"
     ).runtime
     if batches is None:
-        batches = 100 if runtime.resolve().device == "cuda" else 1
+        batches = 100 if runtime.resolve().device == "cuda" else 2
     setting = Setting(runtime, width, size, batch_size, batches)
     figures = {"public": public_name(), **measure_train(setting, rounds, seconds)}
     if side_by_side:

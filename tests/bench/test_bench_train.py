@@ -4,14 +4,19 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import Pipe, active_children
+from threading import Thread
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from noisetune.bench import public
+from noisetune.bench import public, side_by_side
 from noisetune.bench.public import public_way
 from noisetune.bench.side_by_side import measure_side_by_side
 from noisetune.bench.train import Setting, measure_train, model_alone, one_epoch, stages
@@ -60,11 +65,14 @@ def test_each_way_takes_as_many_steps_as_the_others(stage: str) -> None:
         assert steps_of(part) == SMALL.batches
 
 
-def test_the_public_way_takes_as_many_and_its_workers_rest_between() -> None:
+def test_the_public_way_takes_its_steps_and_its_workers_rest_between() -> None:
     pytest.importorskip("lightly")
-    with public_way(SMALL.inputs()) as part:
+    with public_way(SMALL.inputs(), 3) as part:
         assert part is not None
-        assert steps_of(part) == SMALL.batches
+        assert steps_of(part) == 3
+        workers = [psutil.Process(each.pid) for each in active_children()]
+        while any(each.status() != "stopped" for each in workers):
+            time.sleep(0.01)  # the test's timeout bounds it: a busy machine stops them late
 
 
 def steps_of(part: Callable[[], None]) -> int:
@@ -77,7 +85,27 @@ def steps_of(part: Callable[[], None]) -> int:
     return len(steps)
 
 
-def test_two_trials_are_compared_with_the_better_one() -> None:
+@contextmanager
+def trial_in_a_thread(setting: Setting, threads: int) -> Iterator[Any]:
+    ours, theirs = Pipe()
+    thread = Thread(target=side_by_side._serve, args=(theirs, setting))
+    thread.start()
+    yield ours
+    ours.close()
+    thread.join()
+
+
+def test_two_trials_are_compared_with_the_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "_trial", trial_in_a_thread)
+    check_side_by_side()
+
+
+@pytest.mark.long
+def test_two_trials_run_in_processes_of_their_own() -> None:
+    check_side_by_side()
+
+
+def check_side_by_side() -> None:
     figures = measure_side_by_side(SMALL, threads=2, rounds=1, seconds=0.1)
     rates = figures["side_by_side"]
     ratio = rates["two halves"] / max(rates["all threads"], rates["half"])
