@@ -117,12 +117,12 @@ class TrialConfig(BaseModel):
         return self.model_copy(update={"runtime": self.runtime.resolve(cpus, gpus, choose)})
 
     def _choose(self, runtime: Runtime, data: ImageData | None) -> Runtime:
-        if runtime.device == "cpu":
-            compiled = runtime.compile is True
-        else:
-            data = data or self.data.load()
-            worth = self.steps(len(data.x_train)) >= COMPILE_STEPS
-            compiled = worth if runtime.compile == "auto" else runtime.compile
+        compiled = runtime.compile
+        if compiled == "auto":
+            compiled = False
+            if runtime.device == "cuda":
+                data = data or self.data.load()
+                compiled = self.steps(len(data.x_train)) >= COMPILE_STEPS
         runtime = runtime.model_copy(update={"compile": compiled})
         if not runtime.depends_on_trial:
             return runtime
