@@ -19,7 +19,7 @@ from noisetune import data as data_plugins
 from noisetune import models as model_plugins
 from noisetune import noise as noise_plugins
 from noisetune import ssl as ssl_plugins
-from noisetune.data.base import DataConfig
+from noisetune.data.base import DataConfig, ImageData
 from noisetune.data.digits import Config as Digits
 from noisetune.models.base import ModelConfig
 from noisetune.models.resnet18 import Config as ResNet18
@@ -30,6 +30,7 @@ from noisetune.protocols import merged, recipe_of
 from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.ssl.simclr import Config as SimCLR
 from noisetune.stages.scores import FILTERS
+from noisetune.training import measured
 from noisetune.training.augment import AugmentConfig
 from noisetune.training.optimisation import Optimisation
 from noisetune.training.runtime import Runtime
@@ -38,6 +39,9 @@ from noisetune.yaml_files import explain, read_yaml
 
 SELECTORS = {"data": "name", "noise": "model", "model": "name", "pretrain": "method"}
 """The key that chooses a plug-in, for each section that is one."""
+
+COMPILE_STEPS = 10_000
+"""From so many training steps on, compilation (about a minute) repays itself on a GPU."""
 
 PLUGINS: dict[str, dict[str, type[PluginConfig]]] = {
     "data": choices(data_plugins, "name"),
@@ -181,9 +185,36 @@ class TrialConfig(BaseModel):
     def read(cls, path: Path) -> "TrialConfig":
         return cls.parse(read_yaml(path), str(path))
 
-    def resolve(self, cpus: float | None = None, gpus: float | None = None) -> "TrialConfig":
-        """The same configuration with nothing `auto` in it."""
-        return self.model_copy(update={"runtime": self.runtime.resolve(cpus, gpus)})
+    def resolve(
+        self,
+        cpus: float | None = None,
+        gpus: float | None = None,
+        data: ImageData | None = None,
+    ) -> "TrialConfig":
+        """The same configuration with nothing `auto` in it.
+
+        What depends on the images is settled by `data`, which is loaded only where it is needed.
+        """
+        choose = None if not measured.measuring() else lambda known: self._choose(known, data)
+        return self.model_copy(update={"runtime": self.runtime.resolve(cpus, gpus, choose)})
+
+    def _choose(self, runtime: Runtime, data: ImageData | None) -> Runtime:
+        compiled = runtime.compile
+        if compiled == "auto":
+            compiled = False
+            if runtime.device == "cuda":
+                data = data or self.data.load()
+                compiled = self.steps(len(data.x_train)) >= COMPILE_STEPS
+        runtime = runtime.model_copy(update={"compile": compiled})
+        if not runtime.depends_on_trial:
+            return runtime
+        return measured.fastest(self.model, (data or self.data.load()).shape, runtime)
+
+    def steps(self, images: int) -> int:
+        """Training steps of both stages on so many training images."""
+        both = (self.pretrain, self.finetune)
+        stages = [each for each in both if isinstance(each, Optimisation)]
+        return sum(each.epochs * max(1, images // each.batch_size) for each in stages)
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -6,6 +6,7 @@ is to stop pulling.
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 from noisetune.config import TrialConfig
 from noisetune.curves import drop_from_peak, loss_escalation, overfits
@@ -44,9 +45,9 @@ def run_trial(
     Raises UserError for data or weights that cannot be read, and DivergedError where a loss is
     not finite. An encoder that is given has no pre-training stage and no gate.
     """
-    config = config.resolve()
-    config.runtime.apply()
     data = config.data.load()
+    config = config.resolve(data=data)
+    config.runtime.apply()
     inputs = Inputs(config, data, draw_labels(config, data))
     origin, encoder, epochs, looks = pretrain_key(config, data), None, 0, list[Artifact]()
     if origin is not None:
@@ -56,29 +57,49 @@ def run_trial(
         origin, encoder = given
     tuning = finetune_key(config, data, origin, epochs)
     network = yield from run_stage(finetune_stage(inputs, encoder, tuning), store)
-    detection = detect_stage(inputs, network, detect_key(config, tuning))
-    detected = yield from run_stage(detection, store)
-    made = {"pretrain": encoder, "finetune": network, "detect": detected}
-    seconds = {name: part.record["seconds"] for name, part in made.items() if part}
-    scores = detected.record["scores"]
-    noise = describe_noise(inputs.labels, data)
-    noise["detection_matrix_estimate"] = detected.record["matrix"]
-    if config.detect.folds is not None:
-        crossed, seconds["fold"] = yield from cross_validate(inputs, encoder, tuning, store)
-        scores = scores | crossed.record["scores"]
-        noise["train_matrix_estimate"] = crossed.record["matrix"]
+    found = yield from _detect(inputs, encoder, network, tuning, store)
+    seconds = {"finetune": network.record["seconds"], **found.seconds}
+    if encoder is not None:
+        seconds["pretrain"] = encoder.record["seconds"]
     if looks:
         seconds["telemetry"] = sum(look.record["seconds"] for look in looks)
     return TrialResult(
         config=config.to_json(),
         epochs=chosen_epochs(network),
-        detection=scores,
-        noise=noise,
+        detection=found.scores,
+        noise=describe_noise(inputs.labels, data) | found.matrices,
         seconds=seconds,
         cost={"passes": 2.0 * epochs + config.finetune.epochs},
         overfitting=overfitting(network),
         telemetry=last_look(looks),
     )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What detection says: scores, estimated transition matrices, and the seconds it took."""
+
+    scores: Metrics
+    matrices: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def _detect(
+    inputs: Inputs,
+    encoder: Artifact | None,
+    network: Artifact,
+    tuning: StageKey,
+    store: StoreLike,
+) -> Generator[Event, None, _Found]:
+    """Label errors of the detection part and, by cross-validation where asked, of training."""
+    stage = detect_stage(inputs, network, detect_key(inputs.config, tuning))
+    made = (yield from run_stage(stage, store)).record
+    matrices, seconds = {"detection_matrix_estimate": made["matrix"]}, {"detect": made["seconds"]}
+    if inputs.config.detect.folds is None:
+        return _Found(made["scores"], matrices, seconds)
+    crossed, seconds["fold"] = yield from cross_validate(inputs, encoder, tuning, store)
+    matrices["train_matrix_estimate"] = crossed.record["matrix"]
+    return _Found(made["scores"] | crossed.record["scores"], matrices, seconds)
 
 
 def _pretrain(

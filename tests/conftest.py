@@ -27,13 +27,22 @@ settings.load_profile("noisetune")
 # The networks here are so small that several threads would only wait for each other.
 torch.set_num_threads(1)
 
+# What is `auto` is the usual of the device: a measurement takes long, and the load decides it.
+os.environ["NOISETUNE_MEASURE"] = "0"
+
 TINY: dict[str, Any] = {
     "data": {"train_samples": 60, "test_samples": 30},
     "noise": {"rate": 0.4},
     "model": {"width": 4},
     "pretrain": {"epochs": 2, "batch_size": 32, "hidden": 8, "projection": 8},
     "finetune": {"epochs": 2, "batch_size": 16},
-    "runtime": {"device": "cpu", "precision": "fp32", "channels_last": False, "threads": 1},
+    "runtime": {
+        "device": "cpu",
+        "precision": "fp32",
+        "channels_last": False,
+        "compile": False,
+        "threads": 1,
+    },
 }
 
 

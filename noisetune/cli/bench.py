@@ -44,6 +44,48 @@ def engine(
     _show(measure_engine(few, many), as_json)
 
 
+@bench.command(
+    epilog="Examples: `noisetune bench train`, `noisetune bench train --device cuda --json`, "
+    "`noisetune bench train --threads 2 --width 16 --side-by-side`"
+)
+def train(
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or auto (measured).")] = "auto",
+    compile: Annotated[str, typer.Option(help="true, false or auto.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="By default every CPU.")] = None,
+    width: Annotated[int, typer.Option(min=4, help="The network's width.")] = 64,
+    size: Annotated[int, typer.Option(min=4, help="Height and width of an image.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=4, help="Images a step.")] = 256,
+    batches: Annotated[
+        int | None, typer.Option(min=1, help="Batches a round; by default 2, on a GPU 100.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of all parts in turn.")] = 7,
+    seconds: Annotated[float, typer.Option(min=0, help="No round begins after these.")] = 150.0,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Also two trials at once, on half the threads.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train by our stages, by lightly's example and with the model alone, in turns."""
+    from noisetune.bench.public import public_name
+    from noisetune.bench.side_by_side import measure_side_by_side
+    from noisetune.bench.train import Setting, measure_train
+    from noisetune.config import TrialConfig
+    from noisetune.yaml_files import parse_yaml
+
+    asked = {"device": device, "precision": precision, "compile": parse_yaml(compile, "--compile")}
+    runtime = TrialConfig.parse(
+        {"runtime": asked | ({} if threads is None else {"threads": threads})}, "bench train"
+    ).runtime
+    if batches is None:
+        batches = 100 if runtime.resolve().device == "cuda" else 2
+    setting = Setting(runtime, width, size, batch_size, batches)
+    figures = {"public": public_name(), **measure_train(setting, rounds, seconds)}
+    if side_by_side:
+        figures |= measure_side_by_side(setting, figures["threads"], min(rounds, 3), seconds / 15)
+    _show(figures, as_json)
+
+
 def _show(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(figures, indent=1))
@@ -52,4 +94,6 @@ def _show(figures: dict[str, Any], as_json: bool) -> None:
         shown = f"{value:.4g}" if isinstance(value, float) else value
         if isinstance(value, list):
             shown = ", ".join(f"{part:.4g}" for part in value)
+        elif isinstance(value, dict):
+            shown = ", ".join(f"{part} {number:.4g}" for part, number in value.items())
         console.print(f"{name:<24} {shown}")

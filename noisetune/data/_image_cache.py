@@ -19,6 +19,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from noisetune.caches import cache_folder
 from noisetune.data._decoding import Form, decode_all
 from noisetune.data._listing import refuse
 from noisetune.data.base import ChannelSums, Statistics, content_digest
@@ -47,9 +48,7 @@ class CachedImages:
 
 
 def default_cache() -> Path:
-    """`noisetune/images` in the user's cache folder ($XDG_CACHE_HOME, or ~/.cache)."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "noisetune" / "images"
+    return cache_folder() / "images"
 
 
 def cached_images(

@@ -57,6 +57,11 @@ class ImageData:
         height, width = self.x_train.shape[2:]
         return height, width
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return self.channels, *self.size
+
     @cached_property
     def train_images_hash(self) -> str:
         return self._images_hash(self.x_train)

@@ -97,6 +97,7 @@ class _Finetuning:
             begun = strip("network.encoder", encoder.tensors)
             network.backbone.load_state_dict(network.backbone.state_dict() | begun)
         self.network = self.runtime.place(network)
+        self.forward = self.runtime.compiled(self.network)
         self.optimizer = self.plan.build_optimizer(self.network, self.device)
         self.train_images = Feed(data.x_train, self.runtime)
         self.test_images = Feed(data.x_test, self.runtime)
@@ -153,7 +154,7 @@ class _Finetuning:
             first_row = part.stop
             images = self.augment(next(batches), draws[part])
             with self.runtime.autocast():
-                logits = self.network(self.runtime.arrange(images))
+                logits = self.forward(self.runtime.arrange(images))
             return F.cross_entropy(logits.float(), self.noisy[rows])
 
         with self.train_images.batches(rows_of) as batches:

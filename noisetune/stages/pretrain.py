@@ -85,6 +85,7 @@ class _Pretraining:
             backbone = config.model.build(data.channels)
             network = _Network(backbone, method.build_head(backbone.feature_dim))
         self.network = self.runtime.place(network)
+        self.forward = self.runtime.compiled(self.network)
         self.optimizer = method.build_optimizer(self.network, self.device)
         self.images = Feed(data.x_train, self.runtime)
         # The last, smaller batch is left out: both losses depend on the number of images.
@@ -120,7 +121,7 @@ class _Pretraining:
             images = next(batches)
             views = torch.cat([self.augment(images, view[rows]) for view in draws])
             with self.runtime.autocast():
-                first, second = self.network(self.runtime.arrange(views)).chunk(2)
+                first, second = self.forward(self.runtime.arrange(views)).chunk(2)
             return self.method.loss(first.float(), second.float())
 
         with self.images.batches(order.split(self.batch)) as batches:

@@ -7,7 +7,6 @@ that sum to 1, and an error is a sample whose given label is not its true one.
 import warnings
 
 import numpy as np
-from cleanlab.filter import find_label_issues
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics
 
@@ -42,6 +41,9 @@ def flag_issues(given: ArrayLike, pred_probs: ArrayLike, filter_by: str) -> NDAr
     labels, probs = _checked(given, pred_probs)
     if len(np.unique(labels)) < 2:
         return np.zeros(len(labels), dtype=np.bool_)
+    # Slow to import, and needed here alone.
+    from cleanlab.filter import find_label_issues
+
     with warnings.catch_warnings():
         # One warning for each class of fewer than two samples: hundreds in a small part.
         warnings.simplefilter("ignore")

@@ -21,6 +21,7 @@ from noisetune.sweep.janitor import Janitor
 from noisetune.sweep.ledger import Ledger
 from noisetune.sweep.order import Order
 from noisetune.sweep.prepared import Sweep
+from noisetune.sweep.settled import settle_runtime
 from noisetune.sweep.trainable import Pipeline, make_trainable
 
 TRIALS_WITHOUT_END = 10**9
@@ -68,6 +69,7 @@ def run_board(
     Ctrl-C stops it: trials that ran stay `running` in the ledger, for a resume. `store` is the
     folder or URL of the stages; without it every trial computes every stage itself.
     """
+    sweep = settle_runtime(sweep, sweep.records(ledger))
     shared = None if store is None else Store.open(store)
     if shared is not None and sweep.config.store_limit is not None:
         watchers = [*watchers, Janitor(shared, parse_size(sweep.config.store_limit))]

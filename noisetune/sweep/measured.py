@@ -63,4 +63,5 @@ def measure(configs: Sequence[dict[str, Any]]) -> tuple[int, int]:
 
 
 def _peak(config: TrialConfig) -> int:
-    return peak_bytes(config.resolve(1, 1), config.data.load())
+    data = config.data.load()
+    return peak_bytes(config.resolve(1, 1, data), data)

@@ -25,6 +25,7 @@ from noisetune.sweep.config import PretrainGate
 from noisetune.sweep.ledger import Ledger
 from noisetune.sweep.prepared import Sweep
 from noisetune.sweep.samplers import LEARNS_NOTHING
+from noisetune.sweep.settled import settle_runtime
 
 # Trials side by side share caches and memory; a calibration runs alone.
 SLOWER, FASTER = 1.6, 0.9
@@ -84,6 +85,7 @@ def make_plan(
 
     Samplers that learn are replaced by random sampling, which asks for as many trials.
     """
+    sweep = settle_runtime(sweep)
     kinds, trials = _trials(sweep)
     data = _load(trials)
     given = _given(trials, data, store)

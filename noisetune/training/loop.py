@@ -90,3 +90,8 @@ def unpack_optimizer(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optim
         state.setdefault(int(parameter), {})[entry] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    # Fused steps run through memory: a state must lie there as its weight does.
+    for weight, entries in optimizer.state.items():
+        for name, value in entries.items():
+            if value.shape == weight.shape:
+                entries[name] = torch.empty_like(weight).copy_(value)

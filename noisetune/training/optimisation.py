@@ -33,18 +33,15 @@ class Optimisation(BaseModel):
         return self.schedule == "constant"
 
     def build_optimizer(self, module: nn.Module, device: torch.device) -> torch.optim.Optimizer:
-        """The optimiser over all trainable weights of `module`; fused on a GPU."""
+        """The optimiser over all trainable weights of `module`, in one kernel or a few."""
         weights: Iterable[nn.Parameter] = [p for p in module.parameters() if p.requires_grad]
-        shared: dict[str, Any] = {
-            "lr": self.lr,
-            "weight_decay": self.weight_decay,
-            "fused": device.type == "cuda",
-        }
+        shared: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         if self.optimizer == "sgd":
-            nesterov = self.momentum > 0
-            return torch.optim.SGD(weights, momentum=self.momentum, nesterov=nesterov, **shared)
+            # Not fused: that fails where some weights were frozen so far and have no momentum.
+            shared |= {"momentum": self.momentum, "nesterov": self.momentum > 0}
+            return torch.optim.SGD(weights, foreach=True, **shared)
         kind = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
-        return kind(weights, **shared)
+        return kind(weights, fused=device.type in ("cpu", "cuda"), **shared)
 
     def rate(self, epoch: float) -> float:
         """The learning rate after `epoch` epochs (fractions count steps), 0 <= epoch <= epochs."""

@@ -1,6 +1,7 @@
-"""Where and how a trial computes: device, precision, memory format, threads."""
+"""Where and how a trial computes: device, precision, memory format, threads, compilation."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from noisetune.errors import UserError
+from noisetune.training.compilation import Compiled
 
 Auto = Literal["auto"]
 Module = TypeVar("Module", bound=nn.Module)
@@ -17,9 +19,10 @@ Module = TypeVar("Module", bound=nn.Module)
 class Runtime(BaseModel):
     """Settings of the machine; what is `auto` is settled by `resolve` before a trial starts.
 
-    `precision` bf16 runs the network under autocast, with weights and losses in fp32. `images`
-    lie on the `device` or are read from memory or disk as a `stream`; `auto` on a GPU stays, for
-    only the stage that starts there sees whether they fit. No result depends on it.
+    `precision` bf16 runs the network under autocast, with weights and losses in fp32. `compile`
+    asks for torch.compile in training steps; a network that cannot be compiled runs as it is.
+    `images` lie on the `device` or are read from memory or disk as a `stream`; `auto` on a GPU
+    stays, for only the stage that starts there sees whether they fit. No result depends on it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,37 +30,58 @@ class Runtime(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool | Auto = "auto"
+    compile: bool | Auto = "auto"
     threads: Annotated[int, Field(ge=1)] | Auto = "auto"
     images: Literal["auto", "device", "stream"] = "auto"
 
-    def resolve(self, cpus: float | None = None, gpus: float | None = None) -> "Runtime":
+    @property
+    def depends_on_trial(self) -> bool:
+        """Whether the network and its epochs have a say in what is still `auto`."""
+        return "auto" in (self.precision, self.channels_last, self.compile)
+
+    def resolve(
+        self,
+        cpus: float | None = None,
+        gpus: float | None = None,
+        choose: "Choose | None" = None,
+    ) -> "Runtime":
         """Nothing `auto` is left, but for `images` on a GPU.
 
-        `cpus` and `gpus` are what the trial was given (None: all). Raises UserError for a device
-        that is not there.
+        `cpus` and `gpus` are what the trial was given (None: all). `choose` settles what depends
+        on the trial, once device and threads are known; without it that is the device's usual:
+        fp32 on a CPU, bf16 and channels_last on a GPU, no compilation. Raises UserError for a
+        device that is not there; a `cuda` that is named, with a share, is taken to be where the
+        trial runs.
         """
-        has_gpu = torch.cuda.is_available() and gpus != 0
+        # A driver may have no GPU where its trials, on other hosts, have one.
+        elsewhere = self.device == "cuda" and bool(gpus)
+        has_gpu = elsewhere or (torch.cuda.is_available() and gpus != 0)
         if self.device == "cuda" and not has_gpu:
             raise UserError(
                 "runtime.device: cuda is asked for, but the trial has no GPU; "
                 "use device: auto, or give the trial a share under resources.gpu"
             )
         device = self.device if self.device != "auto" else ("cuda" if has_gpu else "cpu")
-        on_gpu = device == "cuda"
-        precision, channels_last, threads = self.precision, self.channels_last, self.threads
-        if precision == "auto":
-            precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32"
-        if channels_last == "auto":
-            channels_last = on_gpu
+        threads = self.threads
         if threads == "auto":
             threads = max(1, int(available_cpus() if cpus is None else cpus))
-        return Runtime(
-            device=device,
-            precision=precision,
-            channels_last=channels_last,
-            threads=threads,
-            images="device" if self.images == "auto" and not on_gpu else self.images,
-        )
+        known = self.model_copy(update={"device": device, "threads": threads})
+        if choose is not None and known.depends_on_trial:
+            known = choose(known)
+        return known._usual()
+
+    def _usual(self) -> "Runtime":
+        """What the device is known for, in place of what is `auto`."""
+        on_gpu = self.device == "cuda"
+        bf16 = on_gpu and self.precision == "auto" and torch.cuda.is_bf16_supported()
+        usual = {
+            "precision": "bf16" if bf16 else "fp32",
+            "channels_last": on_gpu,
+            "compile": False,
+            "images": "auto" if on_gpu else "device",
+        }
+        left = {name: value for name, value in usual.items() if getattr(self, name) == "auto"}
+        return self.model_copy(update=left)
 
     def key(self) -> dict[str, Any]:
         """What of it changes results; the thread count moves last bits only and is not keyed."""
@@ -77,6 +101,13 @@ class Runtime(BaseModel):
         """`module` on the device, in the memory format."""
         return module.to(self.torch_device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
+    def compiled(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
+        """`module` as training steps call it; its weights and their names stay those of `module`.
+
+        The stage evaluates with `module` itself: a batch of another size would compile it anew.
+        """
+        return Compiled(module) if self.compile else module
+
     @property
     def memory_format(self) -> torch.memory_format:
         return torch.channels_last if self.channels_last else torch.contiguous_format
@@ -86,6 +117,9 @@ class Runtime(BaseModel):
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+Choose = Callable[[Runtime], Runtime]
 
 
 def available_cpus() -> int:

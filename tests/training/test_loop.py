@@ -108,6 +108,18 @@ def test_what_is_unpacked_goes_on_as_what_was_packed(optimizer: str) -> None:
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_an_optimisers_state_is_unpacked_into_the_memory_format_of_its_weight() -> None:
+    module = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+    module(torch.rand(1, 3, 4, 4)).sum().backward()
+    optimizer.step()
+    before = optimizer.state[module.weight]["exp_avg"].clone()
+    unpack_optimizer(loop.pack_optimizer(optimizer), optimizer)
+    after = optimizer.state[module.weight]["exp_avg"]
+    assert torch.equal(after, before)
+    assert after.stride() == module.weight.stride()
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_packed_tensors_are_copies(optimizer: str) -> None:
     trained = untrained(optimizer)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from torch import nn
 from noisetune.errors import UserError
 from noisetune.training.runtime import Runtime, available_cpus
 
-CPU = Runtime(device="cpu", precision="fp32", channels_last=False, threads=1, images="device")
+SETTLED: dict[str, Any] = {"device": "cpu", "threads": 1, "images": "device", "compile": False}
+CPU = Runtime(precision="fp32", channels_last=False, **SETTLED)
 
 
 @pytest.fixture
@@ -34,7 +36,9 @@ def test_with_a_gpu_auto_is_its_fastest_precision(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
-    expected = Runtime(device="cuda", precision=precision, channels_last=True, threads=2)
+    expected = Runtime(
+        device="cuda", precision=precision, channels_last=True, compile=False, threads=2
+    )
     assert Runtime().resolve(cpus=2, gpus=0.25) == expected
 
 
@@ -45,13 +49,14 @@ def test_on_the_cpu_a_gpu_beside_it_settles_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_set_stays() -> None:
-    given = Runtime(device="cpu", precision="bf16", channels_last=True, threads=7, images="stream")
+    other = SETTLED | {"threads": 7, "images": "stream", "compile": True}
+    given = Runtime(precision="bf16", channels_last=True, **other)
     assert given.resolve(cpus=1, gpus=0) == given
 
 
-@pytest.mark.parametrize(("gpus", "there"), [(0, True), (1, False)])
+@pytest.mark.parametrize(("gpus", "there"), [(0, True), (None, False)])
 def test_a_gpu_that_is_not_there_is_a_user_error(
-    monkeypatch: pytest.MonkeyPatch, gpus: float, there: bool
+    monkeypatch: pytest.MonkeyPatch, gpus: float | None, there: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     with pytest.raises(UserError, match=r"runtime.device: cuda is asked for, but the"):
@@ -59,7 +64,12 @@ def test_a_gpu_that_is_not_there_is_a_user_error(
 
 
 def test_the_key_leaves_the_thread_count_out() -> None:
-    assert CPU.key() == {"device": "cpu", "precision": "fp32", "channels_last": False}
+    assert CPU.key() == {
+        "device": "cpu",
+        "precision": "fp32",
+        "channels_last": False,
+        "compile": False,
+    }
 
 
 @pytest.mark.parametrize("threads", [0, -1, "few"])
@@ -91,3 +101,8 @@ def test_autocast_is_for_bf16_alone(precision: str, dtype: torch.dtype) -> None:
     runtime = CPU.model_copy(update={"precision": precision})
     with runtime.autocast():
         assert nn.Linear(2, 2)(torch.rand(1, 2)).dtype == dtype
+
+
+def test_a_named_gpu_may_be_on_another_host() -> None:
+    """A driver without one settles trials that hold a share elsewhere."""
+    assert Runtime(device="cuda").resolve(cpus=1, gpus=0.25).device == "cuda"

@@ -1,0 +1,245 @@
+"""Training at the speed of the machine: our stages beside the public way and the model alone.
+
+Parts run in turns, a few batches each, so that other work on the machine slows all of them alike;
+what counts is the median of the ratios of single rounds.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from noisetune.bench.public import public_way
+from noisetune.config import TrialConfig
+from noisetune.data.base import ImageData
+from noisetune.data.cifar10 import FINETUNE_AUGMENT, SSL_AUGMENT
+from noisetune.models.base import Classifier
+from noisetune.records import MetricPoint
+from noisetune.ssl.base import SSLConfig
+from noisetune.stages.base import Inputs, Stage
+from noisetune.stages.finetune import finetune_key, finetune_stage
+from noisetune.stages.labels import draw_labels
+from noisetune.stages.pretrain import pretrain_key, pretrain_stage
+from noisetune.training.measured import forward_flops, processor
+from noisetune.training.runtime import Runtime
+
+Part = Callable[[], None]
+CLASSES = 10
+ENDLESS = 10**9  # epochs: a stage of the bench is left, never finished
+FORWARD_AND_BACKWARD = 3  # in forward passes
+MATMUL_SIZE, MATMULS = 8192, 20
+HELD_OUT = 1e-6  # the share of images for validation: one of them
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained: ResNet18 of `width` on RGB images of `size`, `batches` of `batch_size` to a
+    round; `runtime` is settled as that of a long trial."""
+
+    runtime: Runtime = field(default_factory=Runtime)
+    width: int = 64
+    size: int = 32
+    batch_size: int = 256
+    batches: int = 2
+
+    @property
+    def public_batches(self) -> int:
+        """Fewer of the slowest part."""
+        return max(1, self.batches // 4)
+
+    def inputs(self) -> Inputs:
+        """A trial on random images; UserError for a device that is not there."""
+        plan = {"epochs": ENDLESS, "batch_size": self.batch_size}
+        raw = {
+            "data": {"name": "digits", "validation_fraction": HELD_OUT},
+            "noise": {"model": "none"},
+            "model": {"width": self.width},
+            "pretrain": {"method": "simclr", **plan},
+            "finetune": plan,
+            "runtime": self.runtime.model_dump(),
+        }
+        data = self._data()
+        config = TrialConfig.parse(raw, "bench train").resolve(data=data)
+        return Inputs(config, data, draw_labels(config, data))
+
+    def _data(self) -> ImageData:
+        count = self.batches * self.batch_size + 1  # one image is held out
+        random = torch.Generator().manual_seed(0)
+        images = torch.randint(
+            0, 256, (count, 3, self.size, self.size), generator=random, dtype=torch.uint8
+        )
+        labels = torch.arange(count) % CLASSES
+        return ImageData(
+            x_train=images,
+            y_train=labels,
+            x_test=images[:1],
+            y_test=labels[:1],
+            class_names=tuple(map(str, range(CLASSES))),
+            mean=(0.5, 0.5, 0.5),
+            std=(0.25, 0.25, 0.25),
+            finetune_augment=FINETUNE_AUGMENT,
+            ssl_augment=SSL_AUGMENT,
+        )
+
+
+def measure_train(setting: Setting, rounds: int = 7, seconds: float = 150.0) -> dict[str, Any]:
+    """`rounds` rounds, and no new one begins after `seconds`.
+
+    Images a second count pairs of views in pre-training. `ratio_to_public` is our pre-training
+    over lightly's, None where it is not installed; `ratio_to_roof` the lower one of both stages
+    over the model alone; on a GPU `matmul_share` is the part of the measured rate of bf16 matrix
+    products that pre-training reaches.
+    """
+    inputs = setting.inputs()
+    runtime = inputs.config.runtime
+    runtime.apply()
+    with ExitStack() as stack:
+        parts: dict[str, Part] = {}
+        public = stack.enter_context(public_way(inputs, setting.public_batches))
+        for name, stage in stages(inputs).items():
+            parts[name] = one_epoch(stage)
+            parts[f"{name}_roof"] = model_alone(inputs, name, setting)
+        if public is not None:
+            parts["public"] = public
+        times = list(_rounds(parts, rounds, seconds, runtime.torch_device))
+    return _report(setting, inputs, times)
+
+
+def stages(inputs: Inputs) -> dict[str, Stage]:
+    """Both training stages of a trial, as the pipeline runs them."""
+    config, data = inputs.config, inputs.data
+    method, key = config.pretrain, pretrain_key(config, data)
+    assert isinstance(method, SSLConfig)
+    assert key is not None
+    return {
+        "pretrain": pretrain_stage(inputs, method, key, ENDLESS),
+        "finetune": finetune_stage(inputs, None, finetune_key(config, data, None, 0)),
+    }
+
+
+def one_epoch(stage: Stage) -> Part:
+    """Pulls the stage to the end of its next epoch: loading, augmentation, steps, metrics."""
+    events = stage.compute(None, lambda step: False)
+
+    def epoch() -> None:
+        while not isinstance(next(events), MetricPoint):
+            pass
+
+    return epoch
+
+
+def model_alone(inputs: Inputs, stage: str, setting: Setting) -> Part:
+    """Steps on one constant batch that lies on the device: what no data loading could beat."""
+    config, runtime = inputs.config, inputs.config.runtime
+    method, device = config.pretrain, runtime.torch_device
+    assert isinstance(method, SSLConfig)
+    plan = method if stage == "pretrain" else config.finetune
+    network = runtime.place(_network(inputs, stage))
+    forward, optimizer = runtime.compiled(network), plan.build_optimizer(network, device)
+    views = 2 if stage == "pretrain" else 1
+    batch = torch.rand(views * setting.batch_size, *inputs.data.shape, device=device)
+    images = runtime.arrange(batch)
+    labels = torch.arange(setting.batch_size, device=device) % CLASSES
+
+    def loss() -> Tensor:
+        with runtime.autocast():
+            output = forward(images)
+        if stage == "finetune":
+            return F.cross_entropy(output.float(), labels)
+        first, second = output.chunk(2)
+        return method.loss(first.float(), second.float())
+
+    def steps() -> None:
+        for _ in range(setting.batches):
+            value = loss()
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            optimizer.step()
+
+    return steps
+
+
+def _network(inputs: Inputs, stage: str) -> nn.Module:
+    config = inputs.config
+    backbone = config.model.build(inputs.data.channels)
+    if stage == "finetune":
+        return Classifier(backbone, CLASSES)
+    assert isinstance(config.pretrain, SSLConfig)
+    return nn.Sequential(backbone, config.pretrain.build_head(backbone.feature_dim))
+
+
+def _rounds(
+    parts: Mapping[str, Part], rounds: int, seconds: float, device: torch.device
+) -> Iterator[dict[str, float]]:
+    """The seconds of every part, once for each round; the first two times warm up."""
+    for part in parts.values():
+        for _ in range(2):
+            timed(part, device)
+    began = time.monotonic()
+    for done in range(rounds):
+        if done and time.monotonic() - began > seconds:
+            break
+        yield {name: timed(part, device) for name, part in parts.items()}
+
+
+def timed(part: Part, device: torch.device) -> float:
+    began = time.perf_counter()
+    part()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _report(setting: Setting, inputs: Inputs, times: list[dict[str, float]]) -> dict[str, Any]:
+    runtime = inputs.config.runtime
+    batches = dict.fromkeys(times[0], setting.batches) | {"public": setting.public_batches}
+    speeds = {
+        name: [batches[name] * setting.batch_size / each[name] for each in times]
+        for name in times[0]
+    }
+    rates = {name: statistics.median(speed) for name, speed in speeds.items()}
+
+    def ratios(over: str, under: str) -> list[float]:
+        return [a / b for a, b in zip(speeds[over], speeds[under], strict=True)]
+
+    to_public = ratios("pretrain", "public") if "public" in rates else None
+    roofs = {name: ratios(name, f"{name}_roof") for name in ("pretrain", "finetune")}
+    shares = {name: statistics.median(each) for name, each in roofs.items()}
+    report = {
+        "processor": processor(runtime.device),
+        **runtime.model_dump(mode="json"),
+        "width": setting.width,
+        "size": setting.size,
+        "batch_size": setting.batch_size,
+        "rounds": len(times),
+        "images_per_second": rates,
+        "ratio_to_public": None if to_public is None else statistics.median(to_public),
+        "ratio_to_public_range": None if to_public is None else [min(to_public), max(to_public)],
+        "ratio_to_roof": min(shares.values()),
+        "ratio_to_roof_by_stage": shares,
+    }
+    if runtime.device == "cuda":
+        reached = 2 * FORWARD_AND_BACKWARD * rates["pretrain"]
+        reached *= forward_flops(inputs.config.model, inputs.data.shape)
+        rate = matmul_rate(runtime.torch_device)
+        report |= {"matmul_tflops": rate / 1e12, "matmul_share": reached / rate}
+    return report
+
+
+def matmul_rate(device: torch.device) -> float:
+    """Floating-point operations a second of large bf16 matrix products."""
+    left = torch.rand(MATMUL_SIZE, MATMUL_SIZE, device=device, dtype=torch.bfloat16)
+    result = torch.empty_like(left)
+
+    def products() -> None:
+        for _ in range(MATMULS):
+            torch.mm(left, left, out=result)
+
+    timed(products, device)
+    return 2 * MATMUL_SIZE**3 * MATMULS / timed(products, device)
