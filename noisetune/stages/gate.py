@@ -24,15 +24,9 @@ def gate_point(inputs: Inputs, encoder: Artifact, epochs: int, knn: bool) -> Met
 
 
 def noisy_knn(inputs: Inputs, encoder: Artifact) -> float:
-    """kNN accuracy under the trial's own noisy labels: the validation part asks the rest.
-
-    Where none is held out, every fifth image asks the others: features have seen no label.
-    """
+    """kNN accuracy under the trial's own noisy labels: the validation part asks the rest."""
     features, labels = encoder.tensors[FEATURES], torch.from_numpy(inputs.labels.train)
-    fit, asked = (torch.from_numpy(part) for part in (inputs.labels.fit, inputs.labels.validation))
-    if len(asked) == 0:
-        every_fifth = torch.arange(len(fit)) % 5 == 0
-        fit, asked = fit[~every_fifth], fit[every_fifth]
+    fit, asked = map(torch.from_numpy, inputs.labels.sides)
     return knn_accuracy(
         features[fit], labels[fit], features[asked], labels[asked], inputs.data.classes
     )

@@ -60,6 +60,17 @@ class NoisyLabels:
             return self.detected
         return HeldOut("train", self.validation, self.train[self.validation])
 
+    @property
+    def sides(self) -> tuple[Labels, Labels]:
+        """Training images whose features answer, and those that ask: fit and validation.
+
+        Where no validation part is held out every fifth asks the others: features see no label.
+        """
+        if len(self.validation):
+            return self.fit, self.validation
+        asks = np.arange(len(self.fit)) % 5 == 0
+        return self.fit[~asks], self.fit[asks]
+
 
 def draw_labels(config: TrialConfig, data: ImageData) -> NoisyLabels:
     """The same labels and split for every trial of this data set, noise and replicate.

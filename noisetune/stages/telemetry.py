@@ -89,14 +89,19 @@ def _geometry(train: Tensor, views: Views) -> Metrics:
 def _noisy(inputs: Inputs, train: Tensor) -> Metrics:
     """Accuracy under the trial's noisy labels: the fit part answers for the validation part."""
     labels = torch.from_numpy(inputs.labels.train)
-    fit, asked = (torch.from_numpy(part) for part in (inputs.labels.fit, inputs.labels.validation))
+    fit, asked = map(torch.from_numpy, inputs.labels.sides)
     sides = train[fit], labels[fit], train[asked], labels[asked]
     return _accuracies(inputs, "pretrain", sides)
 
 
 def _clean(inputs: Inputs, train: Tensor, test: Tensor) -> Metrics:
-    """Accuracy and separation under clean labels: the fit part answers for the test set."""
+    """Accuracy and separation under clean labels: the fit part answers for the test set.
+
+    Where nobody knows the clean training labels, separation alone.
+    """
     data, fit = inputs.data, torch.from_numpy(inputs.labels.fit)
+    if not data.labels_clean:
+        return {"test/separation": class_separation(test, data.y_test)}
     values = _accuracies(inputs, "test", (train[fit], data.y_train[fit], test, data.y_test))
     return values | {"test/separation": class_separation(test, data.y_test)}
 

@@ -251,3 +251,20 @@ def test_the_key_holds_what_it_reads(
         key(replicate=1),
     ]
     assert len({key(), *others}) == 9
+
+
+def test_without_a_validation_part_training_images_ask_each_other(
+    tiny_trial: Callable[..., TrialConfig], drive: Drive
+) -> None:
+    """As under the paper's protocol, with everything that looks at a trial switched on."""
+    config = tiny_trial(
+        protocol="paper",
+        telemetry=TELEMETRY,
+        pretrain={"epochs": 2},
+        finetune={"epochs": 3, "train": "probe_then_tune", "probe_epochs": 1},
+        detect={"folds": 2},
+    )
+    points, result = drive(run_trial(config, NullStore()))
+    assert [step for _, step, _ in told(points, telemetry=True)] == [1, 2]
+    assert None not in (result.telemetry["pretrain/knn"], result.telemetry["pretrain/probe"])
+    assert result.detection["cv_f1"] is not None
