@@ -37,6 +37,7 @@ def _figure_table(
     unit = " in %" if of.scale == 100 else ""
     title = f"{table.title}, {data}" if data else table.title
     made = plain_table(f"{title}: {of.heading}{unit}")
+    made.padding = 0  # eight columns are many for 80 characters; what lies between them is left
     short = short_names(key for key in rows[0].where if key != "data.name")
     widths = {
         key: max(len(name), *(len(shown(row.where[key])) for row in rows))
