@@ -49,7 +49,7 @@ def reproduce(
     published = read_published(table)
     rows = _rows(published, name, mlruns)
     if csv is not None:
-        csv.write_text(as_csv(rows))
+        _write(csv, as_csv(rows))
     if as_json:
         print(json.dumps(_as_json(published, name, rows), indent=1))
         return
@@ -72,6 +72,18 @@ def _rows(published: "PublishedTable", name: str, mlruns: Path) -> "list[Reprodu
         )
     summaries = summarise(prepared.records(ledger), objective.maximize)
     return reproduce(published, summaries, papers_trial)
+
+
+def _write(file: Path, text: str) -> None:
+    from noisetune.errors import UserError
+
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise UserError(
+            f"--csv {file}: cannot be written ({error.strerror}); give a file in a folder that is "
+            "there"
+        ) from None
 
 
 def papers_trial(fields: Mapping[str, Any]) -> dict[str, Any]:
