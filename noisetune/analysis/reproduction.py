@@ -125,22 +125,26 @@ def differences(config: Config, paper: Config) -> list[str]:
     Fields that one of the two does not have are the other method's own, and left out.
     """
     ours, theirs = flat(config), flat(paper)
-    no_noise = not theirs.get("noise.rate", 1)
-    found = []
-    for field in [*theirs, *(each for each in ours if each not in theirs)]:
-        if (_unread(field) and field != "runtime.precision") or (
-            no_noise and field.startswith("noise.")
-        ):
-            continue
-        if field in ours and field in theirs and ours[field] != theirs[field]:
-            found.append(f"{field} {ours[field]} (paper: {theirs[field]})")
-        elif field not in ours and _parents(field) & ours.keys():
-            found += [
-                f"{each} {ours[each]} (not the paper's)" for each in _parents(field) & {*ours}
-            ]
-        elif field not in theirs and _parents(field) & theirs.keys():
-            found += [f"{each} given (not in the paper)" for each in _parents(field) & {*theirs}]
-    return list(dict.fromkeys(found))
+    unread = _UNREAD if theirs.get("noise.rate", 1) else (*_UNREAD, "noise")
+    fields = [
+        field
+        for field in dict.fromkeys([*theirs, *ours])
+        if field == "runtime.precision" or not {field, *_sections(field)} & {*unread}
+    ]
+    said = (_difference(field, ours, theirs) for field in fields)
+    return list(dict.fromkeys(each for each in said if each is not None))
+
+
+def _difference(field: str, ours: Config, theirs: Config) -> str | None:
+    if field in ours and field in theirs:
+        same = ours[field] == theirs[field]
+        return None if same else f"{field} {ours[field]} (paper: {theirs[field]})"
+    for section in _sections(field):
+        if section in ours:
+            return f"{section} {ours[section]} (not the paper's)"
+        if section in theirs:
+            return f"{section} given (not in the paper)"
+    return None
 
 
 def flat(config: Config, path: str = "") -> dict[str, Any]:
@@ -154,13 +158,10 @@ def flat(config: Config, path: str = "") -> dict[str, Any]:
     return found
 
 
-def _unread(field: str) -> bool:
-    return any(field == each or field.startswith(f"{each}.") for each in _UNREAD)
-
-
-def _parents(field: str) -> set[str]:
+def _sections(field: str) -> list[str]:
+    """The sections that a field lies in: of a.b.c those are a and a.b."""
     parts = field.split(".")
-    return {".".join(parts[:count]) for count in range(1, len(parts))}
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _row(
