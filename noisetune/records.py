@@ -118,3 +118,12 @@ class TrialRecord:
     @property
     def seed(self) -> int:
         return self.config["replicate"]
+
+    @property
+    def one_encoder(self) -> bool:
+        """Whether all its replicates begin with the same encoder: then the spread over them says
+        nothing of another one, and intervals are conditional on it."""
+        pretrain = self.config.get("pretrain", {})
+        given = "epochs" not in pretrain
+        shared = self.config.get("pretrain_seed") == "shared"
+        return pretrain.get("method", "none") != "none" and (given or shared)

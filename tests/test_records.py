@@ -1,10 +1,13 @@
 import json
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from noisetune.config import PLUGINS
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.ssl.base import GivenEncoder
 
 POINT = MetricPoint("finetune", 3, {"val/accuracy": 0.1 + 0.2, "detect/memorisation": None})
 RESULT = TrialResult(
@@ -61,3 +64,29 @@ def test_a_result_of_before_it_had_a_part_can_be_read(part: str) -> None:
 def test_a_trials_seed_is_its_replicate() -> None:
     record = TrialRecord("a", "c", {}, "replicate", 0, "complete", {}, RESULT.config)
     assert record.seed == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "shared"),
+    [
+        ({"pretrain": {"method": "simclr", "epochs": 9}, "pretrain_seed": "shared"}, True),
+        ({"pretrain": {"method": "simclr", "epochs": 9}, "pretrain_seed": "per_replicate"}, False),
+        ({"pretrain": {"method": "none"}, "pretrain_seed": "shared"}, False),
+        ({"pretrain": {"method": "imagenet"}, "pretrain_seed": "per_replicate"}, True),
+        ({"pretrain": {"method": "checkpoint"}, "pretrain_seed": "shared"}, True),
+        ({}, False),
+    ],
+)
+def test_replicates_share_an_encoder_that_is_given_or_of_one_seed(
+    config: dict[str, Any], shared: bool
+) -> None:
+    record = TrialRecord("a", "c", {}, "replicate", 0, "complete", {}, config)
+    assert record.one_encoder == shared
+
+
+def test_of_every_method_it_is_known_whether_its_replicates_share_an_encoder() -> None:
+    """The rule goes by what a configuration has: no list of methods has to be kept up."""
+    for method, config in PLUGINS["pretrain"].items():
+        pretrain = dict.fromkeys(config.model_fields) | {"method": method}
+        record = TrialRecord("a", "c", {}, "search", 0, "complete", {}, {"pretrain": pretrain})
+        assert record.one_encoder == issubclass(config, GivenEncoder)

@@ -9,6 +9,7 @@ from noisetune.analysis.tables import (
     CHOICES,
     accuracies,
     accuracy_text,
+    captioned,
     plain_table,
     short_names,
     shown,
@@ -78,9 +79,10 @@ def front_table(points: Sequence[FrontPoint], metrics: Sequence[str], oracle: bo
         f"Pareto front of {' and '.join(metrics)}{mark}; "
         "clean test accuracy in %, mean ± 95 % over n replicates"
     )
-    table.caption = (
+    notes = [
         "no trial of the condition is better in every goal; (in brackets: the search trial itself)"
-    )
+    ]
+    table.caption = captioned(notes, [point.trial for point in points])
     table.add_column("trial", overflow="fold")
     table.add_column("settings", overflow="fold")
     for metric in metrics:

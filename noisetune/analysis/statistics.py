@@ -6,7 +6,7 @@ nan, a class that does not occur, is left out.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,9 +91,16 @@ def compare_all(
     groups: Mapping[str, Mapping[int, float]],
     pairs: Sequence[tuple[str, str]],
     level: float = 0.95,
+    untested: Container[str] = (),
 ) -> list[Comparison]:
-    """Each pair of groups (label -> replicate seed -> score), p adjusted over all the pairs."""
-    found = [paired_difference(groups[a], groups[b], level) for a, b in pairs]
+    """Each pair of groups (label -> replicate seed -> score), p adjusted over all the pairs.
+
+    A pair with one of the `untested` groups has an interval and no p.
+    """
+    found = []
+    for a, b in pairs:
+        interval, p = paired_difference(groups[a], groups[b], level)
+        found.append((interval, None if a in untested or b in untested else p))
     adjusted = holm([p for _, p in found])
     return [
         Comparison(a, b, interval, p, p_adjusted)

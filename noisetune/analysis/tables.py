@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,6 +12,7 @@ from noisetune.analysis.statistics import (
     Comparison,
     Interval,
     compare_all,
+    kendall,
     mean_interval,
     selection_resolution,
     tied,
@@ -20,6 +21,11 @@ from noisetune.records import TrialRecord
 
 CHOICES = ("last", "noisy_best", "oracle")
 BASELINE = "none"
+FEWEST_RANKED = 4
+CONDITIONAL = "†"
+CONDITIONAL_NOTE = (
+    f"{CONDITIONAL} conditional on one encoder, with which all replicates begin: not tested"
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,9 @@ class ConditionSummary:
 
     `counts` are of its search trials by state. `winner` is the best complete search trial by the
     objective, or the first replicate of a fixed recipe. `replicates` gives, for each choice of
-    epoch, clean test accuracy by replicate seed.
+    epoch, clean test accuracy by replicate seed, and `runs` are those replicates. `tau` says how
+    well the objective ranks complete search trials by clean test accuracy (Kendall, -1..1); None
+    for fewer than four.
     """
 
     name: str
@@ -37,6 +45,13 @@ class ConditionSummary:
     winner: TrialRecord | None
     replicates: dict[str, dict[int, float]]
     replicate_objectives: dict[int, float]
+    runs: tuple[TrialRecord, ...] = ()
+    tau: float | None = None
+
+    @property
+    def one_encoder(self) -> bool:
+        """Whether its intervals are conditional on the encoder that all replicates begin with."""
+        return self.winner is not None and self.winner.one_encoder
 
     def interval(self, choice: str) -> Interval:
         return mean_interval(list(self.replicates[choice].values()))
@@ -69,7 +84,23 @@ def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary
         replicate_objectives={
             record.seed: record.objective for record in again if record.objective is not None
         },
+        runs=tuple(again),
+        tau=ranking(complete, maximize),
     )
+
+
+def ranking(complete: Sequence[TrialRecord], maximize: bool) -> float | None:
+    """Kendall's tau between the objective, better being higher, and clean test accuracy at the
+    noisy-best epoch, over the search trials; None for fewer than four, or where one is constant.
+    """
+    pairs = [
+        (record.objective if maximize else -record.objective, clean)
+        for record in complete
+        if record.kind == "search"
+        and record.objective is not None
+        and (clean := record.metrics.get("test/accuracy_at_noisy_best")) is not None
+    ]
+    return kendall(*zip(*pairs, strict=True)) if len(pairs) >= FEWEST_RANKED else None
 
 
 def winner_of(complete: Sequence[TrialRecord], maximize: bool) -> TrialRecord | None:
@@ -110,9 +141,13 @@ def comparable_pairs(summaries: Sequence[ConditionSummary]) -> list[tuple[str, s
 
 
 def compare(summaries: Sequence[ConditionSummary], choice: str = "noisy_best") -> list[Comparison]:
-    """Clean test accuracy of comparable conditions, paired by replicate seed, Holm-adjusted."""
+    """Clean test accuracy of comparable conditions, paired by replicate seed, Holm-adjusted.
+
+    Replicates that share an encoder do not tell how another one would do: such an arm has no p.
+    """
     groups = {summary.name: summary.replicates[choice] for summary in summaries}
-    return compare_all(groups, comparable_pairs(summaries))
+    conditional = {summary.name for summary in summaries if summary.one_encoder}
+    return compare_all(groups, comparable_pairs(summaries), untested=conditional)
 
 
 @dataclass(frozen=True)
@@ -193,9 +228,12 @@ def conditions_table(summaries: Sequence[ConditionSummary], objective: str, orac
     table = plain_table(
         f"chosen by {objective}{mark}; clean test accuracy in %, mean ± 95 % over n replicates"
     )
-    table.caption = (
+    notes = [
         "accuracy at the last epoch, the best by noisy validation, the best by clean test (oracle)"
-    )
+    ]
+    if not oracle and any(summary.tau is not None for summary in summaries):
+        notes.append(f"tau: Kendall's, of {objective} and clean accuracy over the search trials")
+    table.caption = captioned(notes, summaries)
     for heading in short_names(summaries[0].factors).values() or ("condition",):
         table.add_column(heading, overflow="fold")
     for heading in ("trials", "chosen", objective.replace("/", "/\n")):
@@ -204,11 +242,24 @@ def conditions_table(summaries: Sequence[ConditionSummary], objective: str, orac
         table.add_column(heading, justify="right", no_wrap=True)
     for summary in summaries:
         factors = [shown(value) for value in summary.factors.values()] or ["all"]
-        table.add_row(*factors, *_result_cells(summary))
+        table.add_row(*factors, *_result_cells(summary, oracle))
     return table
 
 
-def _result_cells(summary: ConditionSummary) -> list[str]:
+class Marked(Protocol):
+    """What has intervals that may be conditional on one encoder."""
+
+    @property
+    def one_encoder(self) -> bool: ...
+
+
+def captioned(notes: Sequence[str], marked: Iterable[Marked]) -> str:
+    """The notes of a table, and what the mark means where one of the `marked` has it."""
+    shared = any(each.one_encoder for each in marked)
+    return "\n".join([*notes, *([CONDITIONAL_NOTE] if shared else [])])
+
+
+def _result_cells(summary: ConditionSummary, oracle: bool) -> list[str]:
     names = {"complete": "done", "pruned": "pruned", "failed": "failed", "running": "running"}
     counts = [f"{summary.counts[key]} {names[key]}" for key in names if summary.counts[key]]
     trials = "\n".join(counts) or "-"
@@ -219,6 +270,8 @@ def _result_cells(summary: ConditionSummary) -> list[str]:
         f"{short[key]} {shown(value)}" for key, value in summary.winner.parameters.items()
     )
     objective = "" if summary.winner.objective is None else f"{summary.winner.objective:.4f}"
+    if summary.tau is not None and not oracle:
+        objective += f"\ntau {summary.tau:+.2f}"
     return [
         trials,
         chosen or "fixed recipe",
@@ -238,47 +291,7 @@ def accuracy_text(replicates: Mapping[int, float], trial: TrialRecord | None, ch
     interval = mean_interval(list(replicates.values()))
     if interval.mean is not None:
         half = "" if interval.high is None else f" ±{100 * (interval.high - interval.mean):.1f}"
-        return f"{100 * interval.mean:.1f}{half}"
+        mark = CONDITIONAL if half and trial is not None and trial.one_encoder else ""
+        return f"{100 * interval.mean:.1f}{half}{mark}"
     value = None if trial is None else trial.metrics.get(f"test/accuracy_at_{choice}")
     return "" if value is None else f"({100 * value:.1f})"
-
-
-def comparisons_table(
-    summaries: Sequence[ConditionSummary], comparisons: Sequence[Comparison]
-) -> Table:
-    """Differences in clean test accuracy at the epoch that noisy validation chose."""
-    table = plain_table(
-        "difference in clean test accuracy (points) at the noisy-best epoch, paired by replicate"
-    )
-    table.add_column("where")
-    table.add_column("difference of")
-    for heading in ("mean", "95 % interval", "n", "p (Holm)"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    factors = {summary.name: summary.factors for summary in summaries}
-    for each in comparisons:
-        gap = each.difference
-        if gap.mean is None:
-            continue
-        interval = ""
-        if gap.low is not None and gap.high is not None:
-            interval = f"{100 * gap.low:+.1f} .. {100 * gap.high:+.1f}"
-        where, what = _contrast(factors[each.a], factors[each.b])
-        table.add_row(where, what, f"{100 * gap.mean:+.1f}", interval, str(gap.n), _p(each))
-    return table
-
-
-def _contrast(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str]:
-    """What two conditions share, and the values in which they differ."""
-    shared = [f"{key}={shown(value)}" for key, value in first.items() if second[key] == value]
-    differing = [
-        f"{shown(value)} - {shown(second[key])}"
-        for key, value in first.items()
-        if second[key] != value
-    ]
-    return " ".join(shared), " ".join(differing)
-
-
-def _p(comparison: Comparison) -> str:
-    if comparison.p_adjusted is None:
-        return ""
-    return "<.0001" if comparison.p_adjusted < 1e-4 else f"{comparison.p_adjusted:.4f}"

@@ -19,9 +19,9 @@ app = typer.Typer(
 
 def register() -> None:
     """Give `app` its commands."""
-    from noisetune.cli import bench, best, plan, run, store, sweep, ui
+    from noisetune.cli import bench, best, plan, reproduce, run, store, sweep, ui
 
-    for commands in (plan, sweep, run, best, store, bench, ui):
+    for commands in (plan, sweep, run, best, reproduce, store, bench, ui):
         commands.register(app)
 
 

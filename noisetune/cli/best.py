@@ -124,10 +124,12 @@ def _file(files: dict[str, Path], trial: "TrialRecord") -> str | None:
 def _groups_table(
     summaries: list["ConditionSummary"], groups: list["GroupBest"], metric: str
 ) -> Table:
-    from noisetune.analysis.tables import accuracy_cell, plain_table
+    from noisetune.analysis.tables import accuracy_cell, captioned, plain_table
 
     table = plain_table(f"best of each data set and noise, by {metric} (mean over replicates)")
-    table.caption = "tied: within one standard error of the noisy score"
+    table.caption = captioned(
+        ["tied: within one standard error of the noisy score"], [group.best for group in groups]
+    )
     for heading in ("data and noise", "best", "tied with"):
         table.add_column(heading, overflow="fold")
     table.add_column(metric, justify="right")
@@ -158,6 +160,8 @@ def _as_json(
     files: dict[str, Path],
 ) -> dict[str, Any]:
     objective = prepared.config.objective
+    from noisetune.analysis.metric_tables import metric_intervals, metrics_of
+
     winners = [
         {
             "condition": each.name,
@@ -167,6 +171,12 @@ def _as_json(
             "parameters": each.winner.parameters,
             "metrics": each.winner.metrics,
             "replicates": each.replicates,
+            "detection": {
+                metric: asdict(interval)
+                for metric, interval in metric_intervals(each, metrics_of("detection")).items()
+            },
+            "conditional_on_one_encoder": each.one_encoder,
+            "kendall_tau": each.tau,
             "config": each.winner.config,
             "file": _file(files, each.winner),
         }

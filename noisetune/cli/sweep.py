@@ -18,6 +18,7 @@ from noisetune.cli.common import (
     open_home,
     stages_of,
 )
+from noisetune.cli.results import Epoch, Wanted, show_results
 
 if TYPE_CHECKING:
     from noisetune.store import Lease
@@ -40,7 +41,11 @@ def register(app: typer.Typer) -> None:
         "`noisetune resume quickstart --set trials_per_condition=12`, "
         "`noisetune resume traded --replicate 'noise.rate=0.6 trial 3'`"
     )(resume)
-    app.command(epilog="Example: `noisetune status quickstart`")(status)
+    app.command(
+        epilog="Examples: `noisetune status quickstart`, "
+        "`noisetune status quickstart --detection --overfitting`, "
+        "`noisetune status quickstart --epoch all --markdown`"
+    )(status)
 
 
 def sweep(
@@ -101,6 +106,21 @@ def resume(
 
 def status(
     name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    epoch: Annotated[
+        Epoch, typer.Option(help="Compare conditions at this choice of epoch, or at `all` three.")
+    ] = "noisy_best",
+    detection: Annotated[
+        bool, typer.Option("--detection", help="How well label errors are found, too.")
+    ] = False,
+    overfitting: Annotated[
+        bool, typer.Option("--overfitting", help="What the curves say of overfitting, too.")
+    ] = False,
+    telemetry: Annotated[
+        bool, typer.Option("--telemetry", help="What was seen of the encoders, too.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the tables as GitHub markdown.")
+    ] = False,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """Show where a sweep stands."""
@@ -108,7 +128,9 @@ def status(
 
     home = open_home(mlruns)
     prepared, ledger = open_sweep(home, name)
-    show_results(prepared, ledger)
+    asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
+    groups = tuple(group for group, wanted in asked.items() if wanted)
+    show_results(prepared, ledger, Wanted(epoch, groups, markdown))
 
 
 def _go(
@@ -224,31 +246,6 @@ def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: "Tracker") -> No
     for file, trial in chosen_trials(prepared, ledger).items():
         tracker.tags(trial.name, {"noisetune.best": trial.condition})
         tracker.artifact(f"best/{file}.yaml", yaml.safe_dump(trial.config, sort_keys=False))
-
-
-def show_results(prepared: "Sweep", ledger: "Ledger") -> None:
-    """The table of conditions, and the paired comparisons where there are replicates; with
-    several goals their Pareto fronts."""
-    from noisetune.analysis.tables import (
-        compare,
-        comparisons_table,
-        conditions_table,
-        summarise,
-    )
-    from noisetune.cli.chosen import front_shown
-
-    objective, records = prepared.config.objective, prepared.records(ledger)
-    if not records:
-        console.print("no trial has started yet")
-        return
-    if objective.several:
-        console.print(front_shown(prepared, records))
-        return
-    summaries = summarise(records, objective.maximize)
-    console.print(conditions_table(summaries, objective.metric, objective.oracle))
-    comparisons = comparisons_table(summaries, compare(summaries))
-    if comparisons.row_count:
-        console.print(comparisons)
 
 
 def _next_commands(name: str, board: "Board") -> None:

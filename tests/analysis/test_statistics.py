@@ -155,6 +155,18 @@ def test_compare_all_adjusts_over_every_pair() -> None:
     assert [one.p_adjusted for one in compared] == pytest.approx([2 * raw[0], raw[1], None])
 
 
+def test_a_group_that_is_not_to_be_tested_has_intervals_and_no_p() -> None:
+    groups = {
+        "a": {0: 0.80, 1: 0.83, 2: 0.81},
+        "b": {0: 0.60, 1: 0.66, 2: 0.59},
+        "c": {0: 0.70, 1: 0.71, 2: 0.69},
+    }
+    both, one = compare_all(groups, [("a", "b"), ("a", "c")], untested={"c"})
+    assert both.p_adjusted == both.p == paired_difference(groups["a"], groups["b"])[1]
+    assert (one.p, one.p_adjusted) == (None, None)
+    assert one.difference == paired_difference(groups["a"], groups["c"])[0]
+
+
 def test_clean_slope_by_hand() -> None:
     """Rows give .7 - .15, .6 - .2 and .8 - .1."""
     assert clean_slope(PAIR_FLIP) == pytest.approx((0.55 + 0.4 + 0.7) / 3)

@@ -1,0 +1,151 @@
+"""Tables of any metrics by condition: detection, overfitting, telemetry."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rich.table import Table
+
+from noisetune.analysis.statistics import Interval, mean_interval
+from noisetune.analysis.tables import (
+    CONDITIONAL,
+    ConditionSummary,
+    captioned,
+    plain_table,
+    short_names,
+    shown,
+)
+
+_FLAGGED = {
+    "f1": "F1",
+    "f1_flag_all": "F1 of flag-all",
+    "balanced_accuracy": "balanced accuracy",
+    "error_rate": "realised rate",
+}
+_RANKED = {"auroc": "AUROC", "auprc": "AUPRC", "precision_at_k": "precision @K"}
+_NOISE = {
+    "rate_estimate": "rate estimate",
+    "rate_error": "its error",
+    "matrix_error": "matrix error",
+    "matrix_distance": "matrix distance",
+}
+
+
+def _detected(prefix: str, names: Mapping[str, str]) -> dict[str, str]:
+    return {f"detect/{prefix}{name}": heading for name, heading in names.items()}
+
+
+GROUPS: dict[str, dict[str, dict[str, str]]] = {
+    "detection": {
+        "label errors flagged among the held-out labels": _detected("", _FLAGGED),
+        "held-out labels ranked by self-confidence": _detected("", _RANKED),
+        "noise of the held-out labels, estimated": _detected("", _NOISE),
+        "label errors flagged among the training labels": _detected("cv_", _FLAGGED),
+        "training labels ranked by self-confidence": _detected("cv_", _RANKED),
+        "noise of the training labels, estimated": _detected("cv_", _NOISE),
+    },
+    "overfitting": {
+        "overfitting to the noisy labels": {
+            "test/loss_escalation": "loss escalation",
+            "test/overfits": "overfits (share)",
+            "epoch_at_oracle": "peak epoch",
+        },
+        "what it costs": {
+            "test/accuracy_drop": "drop from peak",
+            "detect/memorisation_at_last": "memorisation at last",
+            "detect/memorisation_at_noisy_best": "memorisation at noisy best",
+        },
+    },
+    "telemetry": {
+        "geometry of the encoder": {
+            "pretrain/rankme_at_pretrained": "RankMe",
+            "pretrain/alignment_at_pretrained": "alignment",
+            "pretrain/uniformity_at_pretrained": "uniformity",
+            "pretrain/feature_deviation_at_pretrained": "deviation",
+        },
+        "what the encoder tells of the noisy labels": {
+            "pretrain/knn_at_pretrained": "kNN",
+            "pretrain/probe_at_pretrained": "linear probe",
+        },
+        "what the encoder tells of the clean labels": {
+            "test/knn_at_pretrained": "kNN",
+            "test/probe_at_pretrained": "linear probe",
+            "test/separation_at_pretrained": "separation",
+        },
+    },
+}
+"""By what they are about, the tables (title -> metric -> heading); each fits 80 columns."""
+
+
+def metric_interval(summary: ConditionSummary, metric: str) -> Interval:
+    """Of the replicates that have the metric: what is undefined there is left out."""
+    values = (record.metrics.get(metric) for record in summary.runs)
+    return mean_interval(value for value in values if value is not None and math.isfinite(value))
+
+
+def metric_intervals(summary: ConditionSummary, metrics: Iterable[str]) -> dict[str, Interval]:
+    """By metric, of those that a replicate has."""
+    found = {metric: metric_interval(summary, metric) for metric in metrics}
+    return {metric: interval for metric, interval in found.items() if interval.n}
+
+
+def metrics_of(group: str) -> list[str]:
+    """The metrics in the tables of a group."""
+    return [metric for metrics in GROUPS[group].values() for metric in metrics]
+
+
+def metric_tables(summaries: Sequence[ConditionSummary], group: str) -> Iterator[Table]:
+    """The tables of a group, without metrics that no condition has, and without empty ones."""
+    for title, metrics in GROUPS[group].items():
+        there = {
+            metric: heading
+            for metric, heading in metrics.items()
+            if any(metric_cell(summary, metric) for summary in summaries)
+        }
+        if there:
+            yield metric_table(summaries, title, there)
+
+
+def metric_table(
+    summaries: Sequence[ConditionSummary], title: str, metrics: Mapping[str, str]
+) -> Table:
+    """One row a condition, one column for each of `metrics` (name -> heading)."""
+    table = plain_table(f"{title}; mean ± 95 % over n replicates")
+    cells = [[metric_cell(summary, metric) for metric in metrics] for summary in summaries]
+    notes = ["(in brackets: the search trial that won)"] if "(" in str(cells) else []
+    marked = [
+        summary
+        for summary, row in zip(summaries, cells, strict=True)
+        if any(CONDITIONAL in cell for cell in row)
+    ]
+    table.caption = captioned(notes, marked) or None
+    for heading in short_names(summaries[0].factors).values() or ("condition",):
+        table.add_column(heading, overflow="fold")
+    table.add_column("n", justify="right", no_wrap=True)
+    for heading in metrics.values():
+        table.add_column(heading, justify="right", overflow="fold")
+    for summary, row in zip(summaries, cells, strict=True):
+        factors = [shown(value) for value in summary.factors.values()] or ["all"]
+        table.add_row(*factors, str(len(summary.runs)), *row)
+    return table
+
+
+def metric_cell(summary: ConditionSummary, metric: str) -> str:
+    """Mean and half-width over the replicates; in brackets the winner's where none ran.
+
+    Where some of the replicates lack the metric, how many have it.
+    """
+    interval = metric_interval(summary, metric)
+    if interval.mean is None:
+        value = summary.winner.metrics.get(metric) if summary.winner and not summary.runs else None
+        return "" if value is None else f"({_number(value)})"
+    cell = _number(interval.mean)
+    if interval.high is not None:
+        mark = CONDITIONAL if summary.one_encoder else ""
+        cell += f" ±{_number(interval.high - interval.mean, like=interval.mean)}{mark}"
+    return cell if interval.n == len(summary.runs) else f"{cell} (n {interval.n})"
+
+
+def _number(value: float, like: float | None = None) -> str:
+    """With the decimals that suit a number `like` this one."""
+    size = abs(value if like is None else like)
+    return f"{value:.{3 if size < 2 else 2 if size < 10 else 1}f}"
