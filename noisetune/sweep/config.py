@@ -95,7 +95,7 @@ class SweepConfig(_Section):
     enqueue: tuple[dict[str, Any], ...] = ()
     warm_start: tuple[str, ...] = ()
     replicate: tuple[str, ...] = ()
-    smoke: bool = False
+    smoke: bool | None = None
 
     @model_validator(mode="before")
     @classmethod

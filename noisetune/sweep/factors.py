@@ -28,20 +28,11 @@ def fields_of(name: str, factor: Factor) -> set[str]:
 
 def check_shape(name: str, written: Any) -> None:
     """ValueError for what is neither a list of values nor bundles of settings, as YAML has it."""
-    if isinstance(written, (list, tuple)):
-        return
-    bundles = written.items() if isinstance(written, Mapping) else [("", None)]
-    for bundle, settings in bundles:
-        if not isinstance(settings, Mapping):
-            where = f"{name}.{bundle}" if bundle else name
-            raise ValueError(
-                f"{where}: write a factor as a list of values, or as named bundles of settings, "
-                "`name: {field: value}`"
-            )
-        _check_name(name, bundle)
-        for field, value in settings.items():
-            if not isinstance(value, Scalar):
-                raise ValueError(f"{name}.{bundle}: {field}: {value!r}: a setting is one value")
+    if isinstance(written, Mapping):
+        for bundle, settings in written.items():
+            _check_settings(name, bundle, settings)
+    elif not isinstance(written, (list, tuple)):
+        raise _misshapen(name)
 
 
 def check_factor(name: str, factor: Factor) -> None:
@@ -115,6 +106,22 @@ def _check_setting(name: str, bundle: str, field: str) -> None:
             "bundles of a factor named `data` or `noise` set data.* and noise.* fields, and "
             "nothing else does in bundles"
         )
+
+
+def _check_settings(name: str, bundle: Any, settings: Any) -> None:
+    _check_name(name, bundle)
+    if not isinstance(settings, Mapping):
+        raise _misshapen(f"{name}.{bundle}")
+    for field, value in settings.items():
+        if not isinstance(value, Scalar):
+            raise ValueError(f"{name}.{bundle}: {field}: {value!r}: a setting is one value")
+
+
+def _misshapen(where: str) -> ValueError:
+    return ValueError(
+        f"{where}: write a factor as a list of values, or as named bundles of settings, "
+        "`name: {field: value}`"
+    )
 
 
 def _check_name(name: str, bundle: Any) -> None:

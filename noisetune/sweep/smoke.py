@@ -91,6 +91,8 @@ def smoke(
             "resources": {"cpu": 1, "gpu": 0},
             "max_concurrent": None,
             "budget": {},
+            # Its bounds are those of another width.
+            "pretrain_gate": {},
             "warm_start": [],
             "replicate": [],
         },

@@ -56,7 +56,11 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
     (tmp_path / "data").mkdir()
     for classes in (10, 100):
         clean = np.arange(300) % classes
-        labels = dict.fromkeys(NAMES.values(), clean)
+        labels = {
+            name: np.where(np.arange(300) % 7 == index, (clean + 1) % classes, clean)
+            for index, name in enumerate(NAMES.values())
+        }
+        labels["clean_label"] = clean
         torch.save(labels, tmp_path / "data" / f"CIFAR-{classes}_human.pt")
 
 

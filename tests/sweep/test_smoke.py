@@ -9,6 +9,7 @@ import pytest
 from real_sweep import prepare, run_here
 
 from noisetune.data import cifar10
+from noisetune.data._made_up import made_up
 from noisetune.errors import UserError
 from noisetune.noise.asymmetric import CIFAR10
 from noisetune.sweep.config import read_sweep
@@ -161,6 +162,19 @@ def test_what_is_there_is_used(tmp_path: Path, imagenet_file: Path) -> None:
     assert said == [NO_RESULTS]
     assert corner_trials(shrunk.conditions)[0].pretrain.path == imagenet_file
     assert list(tmp_path.iterdir()) == []
+
+
+def test_images_that_are_there_are_not_made_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = made_up("there", list(cifar10.CLASSES), train=True, count=40)
+    monkeypatch.setattr(cifar10.CifarConfig, "_part", lambda self, dataset, train: part)
+    said = list[str]()
+    shrunk = in_small(prepared({"noise.rate": [0.4]}, {"data": MADE_UP}), tmp_path, said.append)
+    assert said == [NO_RESULTS]
+    assert corner_trials(shrunk.conditions)[0].data == cifar10.Config(
+        root="nowhere", download=False, train_samples=256, test_samples=128
+    )
 
 
 def test_a_smoke_run_has_human_labels_and_all_conditions(tmp_path: Path) -> None:
