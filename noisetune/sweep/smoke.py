@@ -4,6 +4,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from noisetune.config import TrialConfig
@@ -73,8 +74,9 @@ def smoke(
     known = _shrinker(trials, sweep["enqueue"])
 
     def shrink(path: str, value: Any) -> Any:
-        replaced = stand_ins.labels.get(str(value)) if path == "noise.path" else None
-        return replaced or known(path, value)
+        if path == "noise.path" and value is not None:
+            return stand_ins.labels.get(str(Path(value)), value)
+        return known(path, value)
 
     return {
         "sweep": sweep

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from real_sweep import prepare, run_here
 
 from noisetune.data import cifar10
@@ -58,6 +60,15 @@ def test_values_of_a_field_stay_apart_and_in_order() -> None:
         "pretrain.epochs": (3, 1, 2),
         "data.train_samples": (258, 257, 99),
     }
+
+
+@settings(max_examples=20)
+@given(values=st.lists(st.integers(1, 500), min_size=1, max_size=6, unique=True))
+def test_no_value_becomes_larger_and_none_meets_another(values: list[int]) -> None:
+    (shrunk,) = small(prepared({"finetune.epochs": values}, {})).space.conditions.values()
+    assert len(set(shrunk)) == len(values)
+    assert all(now <= before for now, before in zip(shrunk, values, strict=True))
+    assert np.argsort(shrunk).tolist() == np.argsort(values).tolist()
 
 
 def test_what_is_searched_and_what_is_tried_first_is_small_too() -> None:
@@ -137,7 +148,7 @@ def test_made_up_images_are_the_same_at_every_call_and_carry_the_classes(count: 
 
 
 def test_what_is_not_there_is_made_up_and_said(tmp_path: Path) -> None:
-    trial = {"data": MADE_UP, "noise": {"model": "human", "path": "nowhere/human.pt"}}
+    trial = {"data": MADE_UP, "noise": {"model": "human", "path": "./nowhere/human.pt"}}
     sweep, said = prepared(HUMAN, trial), list[str]()
     with pytest.raises(UserError, match=r"data\.root"):
         preflight(sweep)
