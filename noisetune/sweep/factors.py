@@ -32,7 +32,7 @@ def check_shape(name: str, written: Any) -> None:
         for bundle, settings in written.items():
             _check_settings(name, bundle, settings)
     elif not isinstance(written, (list, tuple)):
-        raise _misshapen(name)
+        raise _misshapen(name, written)
 
 
 def check_factor(name: str, factor: Factor) -> None:
@@ -111,16 +111,16 @@ def _check_setting(name: str, bundle: str, field: str) -> None:
 def _check_settings(name: str, bundle: Any, settings: Any) -> None:
     _check_name(name, bundle)
     if not isinstance(settings, Mapping):
-        raise _misshapen(f"{name}.{bundle}")
+        raise _misshapen(f"{name}.{bundle}", settings)
     for field, value in settings.items():
         if not isinstance(value, Scalar):
             raise ValueError(f"{name}.{bundle}: {field}: {value!r}: a setting is one value")
 
 
-def _misshapen(where: str) -> ValueError:
+def _misshapen(where: str, written: Any) -> ValueError:
     return ValueError(
-        f"{where}: write a factor as a list of values, or as named bundles of settings, "
-        "`name: {field: value}`"
+        f"{where}: {written!r}: write a factor as a list of values, or as named bundles of "
+        "settings, `name: {field: value}`"
     )
 
 

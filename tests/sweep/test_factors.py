@@ -84,8 +84,11 @@ def test_designs_are_shared_by_the_arms_of_a_method() -> None:
         ),
         ({"arm": {"a": {"finetune.rate": 1.0}}}, "arm.a: finetune.rate: names no field of a trial"),
         ({"arm": {"a": {"finetune": 1.0}}}, "arm.a: finetune: names no field of a trial"),
-        ({"arm": {"a": 1.0}}, "arm.a: write a factor as a list of values, or as named bundles"),
-        ({"arm": 3}, "arm: write a factor as a list of values, or as named bundles"),
+        (
+            {"arm": {"a": 1.0}},
+            "arm.a: 1.0: write a factor as a list of values, or as named bundles",
+        ),
+        ({"arm": 3}, "arm: 3: write a factor as a list of values, or as named bundles"),
         ({"arm": ["a", "b"]}, "arm: names no field of a trial"),
         ({"arm": {"a": {"finetune.lr": [1.0]}}}, r"arm.a: finetune.lr: \[1.0\]: a setting is one"),
         ({"arm": {3: {"finetune.lr": 1.0}}}, "arm: 3: a bundle's name is a line of text"),
