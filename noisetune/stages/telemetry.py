@@ -16,7 +16,7 @@ from noisetune.records import MetricPoint, Metrics
 from noisetune.seeds import generator
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
-from noisetune.stages.gate import FEATURES
+from noisetune.stages.gate import FEATURES, fit_and_asked
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, normalise
 from noisetune.training.loop import DivergedError, unpack_module
@@ -87,9 +87,9 @@ def _geometry(train: Tensor, views: Views) -> Metrics:
 
 
 def _noisy(inputs: Inputs, train: Tensor) -> Metrics:
-    """Accuracy under the trial's noisy labels: the fit part answers for the validation part."""
+    """Accuracy under the trial's noisy labels: the fit part answers for the part that is asked."""
     labels = torch.from_numpy(inputs.labels.train)
-    fit, asked = (torch.from_numpy(part) for part in (inputs.labels.fit, inputs.labels.validation))
+    fit, asked = fit_and_asked(inputs)
     sides = train[fit], labels[fit], train[asked], labels[asked]
     return _accuracies(inputs, "pretrain", sides)
 

@@ -160,7 +160,7 @@ def _trial(
         if name not in (raw.get(section) or {}) and any(_values(trials, path)):
             value = shrink(path, getattr(getattr(default, section), name))
             small = override(small, path, value)
-    if small.get("telemetry", {}).get("epochs"):
+    if (small.get("telemetry") or {}).get("epochs"):
         small = override(small, "telemetry.epochs", [1])
     if "device" in (small.get("runtime") or {}):
         small = override(small, "runtime.device", "cpu")
