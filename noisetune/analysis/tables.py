@@ -20,7 +20,7 @@ from noisetune.analysis.statistics import (
 from noisetune.records import TrialRecord
 
 CHOICES = ("last", "noisy_best", "oracle")
-BASELINE = "none"
+BASELINES = ("none", "scratch")
 FEWEST_RANKED = 4
 CONDITIONAL = "†"
 CONDITIONAL_NOTE = (
@@ -135,7 +135,7 @@ def comparable_pairs(summaries: Sequence[ConditionSummary]) -> list[tuple[str, s
                 if first.factors[field] != second.factors.get(field)
             ]
             if len(differing) == 1 and group_of(first.factors) == group_of(second.factors):
-                swap = first.factors[differing[0]] == BASELINE
+                swap = first.factors[differing[0]] in BASELINES
                 pairs.append((second.name, first.name) if swap else (first.name, second.name))
     return pairs
 

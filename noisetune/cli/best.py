@@ -38,9 +38,12 @@ def best(
     """
     from noisetune.analysis.tables import best_of_groups, conditions_table, summarise
     from noisetune.sweep.prepared import open_sweep
+    from noisetune.sweep.smoke import NO_RESULTS
 
     prepared, ledger = open_sweep(open_home(mlruns), name)
     objective = prepared.config.objective
+    if prepared.config.smoke and not as_json:
+        console.print(NO_RESULTS)
     files = _export(prepared, ledger, export) if export else {}
     if objective.several:
         return _show_front(prepared, ledger, files, as_json)

@@ -46,6 +46,14 @@ AddressOption = Annotated[
     str | None,
     typer.Option(help="A running Ray cluster, HOST:PORT or `auto`; by default this machine."),
 ]
+SmokeOption = Annotated[
+    bool,
+    typer.Option(
+        "--smoke",
+        help="Every condition in small, on the CPU in a minute or two, under NAME-smoke. "
+        "Downloads nothing: what is not there is made up.",
+    ),
+]
 DEFAULT_MLRUNS = Path("mlruns")
 
 

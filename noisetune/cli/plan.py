@@ -1,7 +1,9 @@
 """`noisetune plan`: what a sweep will do, before it does."""
 
 import json
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,7 @@ from noisetune.cli.common import (
     DEFAULT_MLRUNS,
     MlrunsOption,
     SetOption,
+    SmokeOption,
     StoreOption,
     console,
     known_store,
@@ -31,6 +34,7 @@ def register(app: typer.Typer) -> None:
 def plan(
     file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
     settings: SetOption = None,
+    smoke: SmokeOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
     measure: Annotated[
         bool, typer.Option(help="Time a few batches of each stage on this machine.")
@@ -42,10 +46,14 @@ def plan(
     from noisetune.sweep.capacity import local_resources
     from noisetune.sweep.plan import make_plan
     from noisetune.sweep.prepared import load_sweep
+    from noisetune.sweep.stand_ins import in_small
 
     known = known_store(stages_of(open_home(mlruns), store, share=True))
-    prepared = load_sweep(file, settings=settings or (), store=known)
-    made = make_plan(prepared, local_resources(), known, measure)
+    with TemporaryDirectory() as folder:
+        say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
+        small = partial(in_small, folder=Path(folder), say=say) if smoke else None
+        prepared = load_sweep(file, None, settings or (), known, small)
+        made = make_plan(prepared, local_resources(), known, measure)
     if as_json:
         print(json.dumps(made.to_json(), indent=1))
         return

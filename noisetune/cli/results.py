@@ -27,7 +27,11 @@ class Wanted:
 
 def show_results(prepared: "Sweep", ledger: "Ledger", wanted: Wanted = Wanted()) -> None:
     """Print the tables of a sweep; UserError where it has none such as `wanted`."""
+    from noisetune.sweep.smoke import NO_RESULTS
+
     records = prepared.records(ledger)
+    if prepared.config.smoke:
+        console.print(NO_RESULTS)
     if not records:
         console.print("no trial has started yet")
         return

@@ -1,5 +1,7 @@
 """`noisetune sweep`, `resume` and `status`."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ from noisetune.cli.common import (
     MlrunsOption,
     SetOption,
     ShareOption,
+    SmokeOption,
     StoreOption,
     TrackingOption,
     console,
@@ -34,7 +37,8 @@ INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples: `noisetune sweep sweeps/quickstart.yaml`, "
-        "`noisetune sweep sweeps/quickstart.yaml --name second-try`"
+        "`noisetune sweep sweeps/quickstart.yaml --name second-try`, "
+        "`noisetune sweep sweeps/budget_matched.yaml --smoke`"
     )(sweep)
     app.command(
         epilog="Examples: `noisetune resume quickstart`, "
@@ -52,6 +56,7 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
     name: Annotated[str | None, typer.Option(help="Another name than the file gives.")] = None,
     settings: SetOption = None,
+    smoke: SmokeOption = False,
     again: Annotated[
         bool, typer.Option("--resume", help="Go on with the sweep of this name, if there is one.")
     ] = False,
@@ -67,7 +72,8 @@ def sweep(
 
     home = open_home(mlruns)
     stages = stages_of(home, store, share)
-    prepared = load_sweep(file, name, settings or (), known_store(stages))
+    small = _in_small(home) if smoke else None
+    prepared = load_sweep(file, name, settings or (), known_store(stages), small)
     with naming(str(file)):
         if not again:
             refuse_taken(home, prepared.config.name)
@@ -131,6 +137,14 @@ def status(
     asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
     groups = tuple(group for group, wanted in asked.items() if wanted)
     show_results(prepared, ledger, Wanted(epoch, groups, markdown))
+
+
+def _in_small(home: "Home") -> "Callable[[Sweep], Sweep]":
+    """Makes a smoke run of a sweep, and says what is made up for it."""
+    from noisetune.sweep.stand_ins import in_small
+
+    folder = (home.root / "smoke").resolve()
+    return partial(in_small, folder=folder, say=partial(console.print, soft_wrap=True))
 
 
 def _go(

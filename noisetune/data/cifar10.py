@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from noisetune.data._made_up import MadeUp, made_up
 from noisetune.data.base import DataConfig, ImageData, as_images, as_labels
 from noisetune.errors import UserError
 from noisetune.training.augment import AugmentConfig
@@ -17,15 +18,22 @@ SSL_AUGMENT = AugmentConfig(
 )
 FINETUNE_AUGMENT = AugmentConfig(pad=4, flip=0.5)
 
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+"""CIFAR-10's, in the order of their labels."""
+
 
 class CifarConfig(DataConfig):
     """Either CIFAR. `root` is the folder that holds torchvision's own layout.
 
     Where it is not found there, it is downloaded to `root` once, unless `download` is false.
+    `made_up` images are drawn at random instead, as many and of the same classes.
     """
 
     root: Path = Field(default=Path("data"))
     download: bool = True
+    made_up: bool = False
 
     def load_with(
         self,
@@ -53,7 +61,13 @@ class CifarConfig(DataConfig):
             superclasses=superclasses,
         )
 
-    def _part(self, dataset: type[CIFAR10] | type[CIFAR100], train: bool) -> CIFAR10 | CIFAR100:
+    def _part(
+        self, dataset: type[CIFAR10] | type[CIFAR100], train: bool
+    ) -> CIFAR10 | CIFAR100 | MadeUp:
+        if self.made_up:
+            classes = list(CLASSES) if dataset is CIFAR10 else [f"class {n}" for n in range(100)]
+            count = self.train_samples if train else self.test_samples
+            return made_up(self.name, classes, train, count)
         try:
             return dataset(str(self.root), train=train, download=self.download)
         except (RuntimeError, OSError) as error:

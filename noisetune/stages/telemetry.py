@@ -87,7 +87,7 @@ def _geometry(train: Tensor, views: Views) -> Metrics:
 
 
 def _noisy(inputs: Inputs, train: Tensor) -> Metrics:
-    """Accuracy under the trial's noisy labels: the fit part answers for the validation part."""
+    """Accuracy under the trial's noisy labels: the fit part answers for the part that is asked."""
     labels = torch.from_numpy(inputs.labels.train)
     fit, asked = map(torch.from_numpy, inputs.labels.sides)
     sides = train[fit], labels[fit], train[asked], labels[asked]

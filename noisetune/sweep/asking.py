@@ -15,10 +15,10 @@ from noisetune.seeds import derive_seed
 from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
 from noisetune.sweep.drawing import bring_in, grid, suggest
+from noisetune.sweep.factors import Scalar
 from noisetune.sweep.ledger import WARM, Kind, Ledger, own_trials, trial_name
 from noisetune.sweep.pruners import build_pruner
 from noisetune.sweep.samplers import SEQUENTIAL, build_sampler, split
-from noisetune.sweep.space import Scalar
 
 GPU_SHARE = "gpu_share"
 

@@ -12,7 +12,8 @@ from noisetune.errors import UserError
 from noisetune.sweep.config import override
 from noisetune.sweep.designs import FIELD as DESIGN
 from noisetune.sweep.designs import METHOD, Designs, designed, draw_designs
-from noisetune.sweep.space import Parameter, Scalar, SearchSpace, allowed, check_field
+from noisetune.sweep.factors import Scalar, Settings, check_field
+from noisetune.sweep.space import Parameter, SearchSpace, allowed
 
 EPOCHS = "pretrain.epochs"
 MOST_MILESTONES = 20
@@ -20,13 +21,16 @@ MOST_MILESTONES = 20
 
 @dataclass(frozen=True)
 class Condition:
-    """A value for every factor, and the parameters that are sampled there.
+    """A value for every factor, what these set, and the parameters that are sampled there.
 
+    `factors` are what names and tables show, `fixed` the fields that a trial gets of them: the
+    same, unless a factor's value is a bundle of settings.
     Where there are `designs`, the parameter `pretrain.design` stands for settings of them.
     """
 
     index: int
-    factors: dict[str, Scalar]
+    factors: Settings
+    fixed: Settings
     parameters: dict[str, Parameter]
     base: dict[str, Any]
     designs: Designs | None = None
@@ -53,10 +57,11 @@ class Condition:
 
     def trial(self, values: Mapping[str, Scalar], replicate: int = 0) -> TrialConfig:
         """The trial with these sampled values; UserError where the whole is not valid."""
-        raw, given = self.base, {**self.factors, **self.real_values(values)}
+        raw, given = self.base, {**self.fixed, **self.real_values(values)}
         for field, value in given.items():
             raw = override(raw, field, value)
-        shown = ", ".join(f"{field}={value}" for field, value in given.items())
+        said = {**self.factors, **given}
+        shown = ", ".join(f"{field}={value}" for field, value in said.items())
         return TrialConfig.parse(raw | {"replicate": replicate}, f"trial ({shown or 'fixed part'})")
 
     def active(self, values: Mapping[str, Scalar]) -> list[str]:
@@ -78,7 +83,7 @@ class Condition:
             f"{section}.{key}": default_choice(section, self.base)
             for section, key in SELECTORS.items()
         }
-        return chosen | fixed | self.factors
+        return chosen | fixed | self.fixed
 
     @cached_property
     def settings(self) -> int:
@@ -114,18 +119,16 @@ def cross(space: SearchSpace, fixed: Mapping[str, Any]) -> list[Condition]:
     fits no condition is refused (UserError), and so is a `when` that can never hold.
     """
     parameters = space.ordered()
-    cells = itertools.product(*space.conditions.values())
     conditions, unused = [], set(_plugin_fields(fixed))
-    for index, cell in enumerate(cells):
-        factors = dict(zip(space.conditions, cell, strict=True))
-        base, dropped = _fitting(fixed, factors, parameters)
+    for index, (factors, settings) in enumerate(space.cells()):
+        base, dropped = _fitting(fixed, settings, parameters)
         unused &= dropped
         here = {
             field: parameter
             for field, parameter in parameters.items()
-            if _may_hold(parameter, factors, parameters, base)
+            if _may_hold(parameter, settings, parameters, base)
         }
-        conditions.append(Condition(index, factors, here, base))
+        conditions.append(Condition(index, factors, settings, here, base))
     _refuse_unused(unused)
     _check_when(parameters, conditions)
     return conditions
@@ -146,7 +149,8 @@ def with_designs(conditions: Sequence[Condition], count: int, seed: int) -> list
             "pretraining_designs: no pretrain.* parameter is sampled that a design could fix; "
             "leave it out"
         )
-    _check_apart(fixed, parameters, {*parameters, *conditions[0].factors} - {METHOD})
+    compared = {field for each in conditions for field in each.fixed}
+    _check_apart(fixed, parameters, {*parameters, *compared} - {METHOD})
     methods: dict[str, Mapping[str, Scalar]] = {}
     for each in conditions:
         chosen = each.parameters[METHOD].choices if METHOD in each.parameters else None
@@ -223,7 +227,7 @@ def _refuse_unused(unused: set[str]) -> None:
 
 
 def _fitting(
-    fixed: Mapping[str, Any], factors: Mapping[str, Scalar], parameters: Mapping[str, Parameter]
+    fixed: Mapping[str, Any], settings: Mapping[str, Scalar], parameters: Mapping[str, Parameter]
 ) -> tuple[dict[str, Any], set[str]]:
     """The fixed part without the fields that the condition's plug-ins do not have, and those."""
     base, dropped = dict(fixed), set()
@@ -232,7 +236,7 @@ def _fitting(
         path = f"{section}.{selector}"
         if not isinstance(content, dict) or path in parameters:
             continue
-        choice = factors.get(path, content.get(selector, default_choice(section, base)))
+        choice = settings.get(path, content.get(selector, default_choice(section, base)))
         plugin = PLUGINS[section].get(str(choice))
         if plugin is None:
             continue
@@ -244,17 +248,17 @@ def _fitting(
 
 def _may_hold(
     parameter: Parameter,
-    factors: Mapping[str, Scalar],
+    settings: Mapping[str, Scalar],
     parameters: Mapping[str, Parameter],
     base: Mapping[str, Any],
 ) -> bool:
-    known = Condition(0, dict(factors), {}, dict(base)).known
+    known = Condition(0, {}, dict(settings), {}, dict(base)).known
     for field, wanted in parameter.when.items():
         if field in parameters:
             possible = parameters[field].choices
             if possible is not None and not set(possible) & set(allowed(wanted)):
                 return False
-            if not _may_hold(parameters[field], factors, parameters, base):
+            if not _may_hold(parameters[field], settings, parameters, base):
                 return False
         elif known.get(field) not in allowed(wanted):
             return False

@@ -74,6 +74,7 @@ class SweepConfig(_Section):
     """A sweep. `search_space` is a name in search_spaces/ or a path; `trial` the fixed part.
 
     `replicate` names trials of a Pareto front to run again: with several goals nothing wins.
+    `smoke` marks a sweep in small, whose figures are no results.
     """
 
     name: str
@@ -94,6 +95,7 @@ class SweepConfig(_Section):
     enqueue: tuple[dict[str, Any], ...] = ()
     warm_start: tuple[str, ...] = ()
     replicate: tuple[str, ...] = ()
+    smoke: bool | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,8 @@ from scipy.stats import qmc
 
 from noisetune.errors import UserError
 from noisetune.seeds import derive_seed
-from noisetune.sweep.space import Parameter, Scalar
+from noisetune.sweep.factors import Scalar
+from noisetune.sweep.space import Parameter
 
 FIELD = "pretrain.design"
 METHOD = "pretrain.method"

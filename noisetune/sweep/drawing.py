@@ -6,8 +6,8 @@ from optuna.trial import FrozenTrial
 
 from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
+from noisetune.sweep.factors import Scalar
 from noisetune.sweep.ledger import WARM, Ledger
-from noisetune.sweep.space import Scalar
 
 
 def grid(condition: Condition) -> dict[str, list[Scalar]]:

@@ -14,13 +14,13 @@ GROWS = (
 def check_extension(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """UserError, with each difference, where a new definition is no extension of the old one.
 
-    More values of a condition, more trials, replicates, budget and other resources are.
+    More values or bundles of a condition, more trials, replicates, budget and other resources are.
     """
     before, after = old["space"]["conditions"], new["space"]["conditions"]
     problems = [
-        f"conditions.{field}: was {values}, is {after.get(field, 'gone')}"
+        f"conditions.{field}: was {was}, is {now}"
         for field, values in before.items()
-        if not set(values) <= set(after.get(field, ()))
+        for was, now in _changed(values, after.get(field, "gone"))
     ]
     problems += [f"conditions.{field}: is new" for field in after if field not in before]
     fixed_before = {"parameters": old["space"]["parameters"], **_fixed(old["sweep"])}
@@ -33,6 +33,16 @@ def check_extension(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             "its trials would not be comparable; change these back, or begin a sweep of another "
             "name (with warm_start it can learn from this one)"
         )
+
+
+def _changed(before: Any, after: Any) -> list[tuple[Any, Any]]:
+    """What a factor was and is, where it lost a value or a bundle, or changed a bundle."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        bundles = ((name, after.get(name, "gone")) for name in before)
+        return [({name: before[name]}, now) for name, now in bundles if now != before[name]]
+    if type(before) is type(after) and all(value in after for value in before):
+        return []
+    return [(before, after)]
 
 
 def _fixed(sweep: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A sweep made ready: read, crossed, validated, and looked up again; nothing of it runs here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,17 +74,19 @@ def load_sweep(
     name: str | None = None,
     settings: Sequence[str] = (),
     store: StoreLike = NULL,
+    in_small: "Callable[[Sweep], Sweep] | None" = None,
 ) -> Sweep:
     """The sweep in a file, with its search space and its data looked at, before anything starts.
 
-    `store` is where encoders are that it names by their stage. UserError, naming the files, for
-    all that is wrong.
+    `store` is where encoders are that it names by their stage; `in_small` makes a smoke run of it
+    before its data are looked at. UserError, naming the files, for all that is wrong.
     """
     config = read_sweep(file, name, settings)
     space_file = find_search_space(config.search_space, file)
     space = read_space(space_file)
     with naming(f"{file} with {space_file}"):
         sweep = Sweep.prepare(config, space)
+        sweep = in_small(sweep) if in_small else sweep
         preflight(sweep, store)
     return sweep
 

@@ -1,6 +1,7 @@
 """A search space file: the conditions to cross and the parameters that Optuna samples in each."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,20 @@ from optuna.distributions import (
 )
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from noisetune.config import PLUGINS, SELECTORS, TrialConfig
 from noisetune.errors import UserError
+from noisetune.sweep.factors import (
+    Factor,
+    Scalar,
+    Settings,
+    check_apart,
+    check_factor,
+    check_field,
+    check_shape,
+    fields_of,
+    settings_of,
+)
 from noisetune.yaml_files import explain, read_yaml
 
-Scalar = None | bool | int | float | str
 Values = Mapping[str, Scalar]
 
 
@@ -98,23 +108,30 @@ class Parameter(BaseModel):
 
 
 class SearchSpace(BaseModel):
-    """`conditions` are crossed and compared; `parameters` are sampled inside each condition."""
+    """`conditions` are crossed and compared; `parameters` are sampled inside each condition.
+
+    A condition is a field with its values, or a word with named bundles of settings.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    conditions: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    conditions: dict[str, Factor] = Field(default_factory=dict)
     parameters: dict[str, Parameter] = Field(default_factory=dict)
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _values_or_bundles(cls, conditions: Any) -> Any:
+        if isinstance(conditions, Mapping):
+            for name, written in conditions.items():
+                check_shape(name, written)
+        return conditions
 
     @field_validator("conditions")
     @classmethod
-    def _not_empty(cls, conditions: dict[str, tuple[Scalar, ...]]) -> Any:
-        for field, values in conditions.items():
-            check_field(field)
-            if not values or len(set(values)) != len(values):
-                shown = list(values)
-                raise ValueError(
-                    f"{field}: {shown}: a condition needs one or more different values"
-                )
+    def _each_set_once(cls, conditions: dict[str, Factor]) -> Any:
+        for name, factor in conditions.items():
+            check_factor(name, factor)
+        check_apart(conditions)
         return conditions
 
     @field_validator("parameters")
@@ -132,12 +149,22 @@ class SearchSpace(BaseModel):
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> "SearchSpace":
-        twice = set(self.conditions) & set(self.parameters)
+        fixed = {field for each in self.conditions.items() for field in fields_of(*each)}
+        twice = fixed & set(self.parameters)
         if twice:
             raise ValueError(
                 f"{', '.join(sorted(twice))}: is both a condition and a parameter; take one out"
             )
         return self
+
+    def cells(self) -> Iterator[tuple[Settings, Settings]]:
+        """Every condition: the value of each factor, and all that these set in its trials."""
+        for values in itertools.product(*self.conditions.values()):
+            factors = dict(zip(self.conditions, values, strict=True))
+            fixed: Settings = {}
+            for name, value in factors.items():
+                fixed |= settings_of(name, self.conditions[name], value)
+            yield factors, fixed
 
     def ordered(self) -> dict[str, Parameter]:
         """The parameters, each after those that its `when` speaks of; UserError for a circle."""
@@ -158,22 +185,6 @@ class SearchSpace(BaseModel):
 def allowed(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
     """What a `when` allows: a value stands for a list of one."""
     return wanted if isinstance(wanted, tuple) else (wanted,)
-
-
-def check_field(field: str) -> None:
-    """Raises ValueError, naming what there is, for a path that names no field of a trial."""
-    head, _, rest = field.partition(".")
-    if head in PLUGINS:
-        known = {name for config in PLUGINS[head].values() for name in config.model_fields}
-    elif head in TrialConfig.model_fields and rest:
-        known = set(getattr(TrialConfig.model_fields[head].annotation, "model_fields", {}))
-    else:
-        known = set()
-        rest = ""
-    first = rest.split(".")[0]
-    if first not in known:
-        there = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS, "finetune", "detect"]
-        raise ValueError(f"{field}: names no field of a trial; there are {', '.join(there)}")
 
 
 def read_space(path: Path) -> SearchSpace:

@@ -124,7 +124,10 @@ def test_a_mistake_in_the_fixed_part(
             {"conditions": {"noise.level": [0.2]}},
             "conditions: noise.level: names no field of a trial; there are noise.draw, noise.labe",
         ),
-        ({"conditions": {"noise.rate": 0.2}}, "conditions.noise.rate: 0.2: it should be a valid l"),
+        (
+            {"conditions": {"noise.rate": 0.2}},
+            "conditions: noise.rate: 0.2: write a factor as a list",
+        ),
         ({"parameters": {"finetune.rate": LR}}, PARAMETER.format("finetune.rate", "finetune.aug")),
         ({"parameters": {"lr": LR}}, PARAMETER.format("lr", "data, noise, model, pretrain")),
         ({"parameters": {"noise.rate": LR}}, "parameters: noise.rate: a sampler free to choose it"),

@@ -68,6 +68,20 @@ def told(points: list[MetricPoint], *, telemetry: bool) -> list[tuple[str, int, 
     ]
 
 
+def test_without_a_validation_part_a_fifth_of_the_training_images_is_asked(
+    tiny_trial: Callable[..., TrialConfig], drive: Drive
+) -> None:
+    config = tiny_trial(
+        telemetry=TELEMETRY, protocol="paper", finetune={"epochs": 1}, pretrain={"epochs": 1}
+    )
+    assert config.data.validation_fraction == 0
+    _, result = drive(run_trial(config, NullStore()))
+    asked = config.data.train_samples // 5
+    for name in ("pretrain/knn", "pretrain/probe"):
+        share = result.telemetry[name] * asked
+        assert share == pytest.approx(round(share))
+
+
 def test_it_looks_at_the_listed_epochs_and_at_the_last(run: Run) -> None:
     points, result = run()
     seen = [point for point in points if point.stage == "telemetry"]

@@ -36,7 +36,7 @@ def test_without_conditions_there_is_one() -> None:
 
 @given(value=st.text(min_size=1))
 def test_a_file_name_stays_in_its_folder(value: str) -> None:
-    name = Condition(0, {"data.path": value}, {}, {}).file_name
+    name = Condition(0, {"data.path": value}, {}, {}, {}).file_name
     assert "/" not in name
     assert "\0" not in name
     assert name not in ("", ".", "..")

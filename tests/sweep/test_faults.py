@@ -146,6 +146,9 @@ def server(root: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     command += ["--backend-store-uri", f"sqlite:///{root}/server.db", "--workers", "1"]
     command += ["--artifacts-destination", str(root / "artifacts")]
     quiet = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # The last of a server that was killed may answer for a moment yet.
+    while answers(port):
+        time.sleep(0.1)
     with (root / "server.txt").open("ab") as said:
         process = subprocess.Popen(
             command, stdout=said, stderr=said, env=quiet, start_new_session=True

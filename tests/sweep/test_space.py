@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from noisetune.config import PLUGINS
 from noisetune.errors import UserError
-from noisetune.sweep.space import Parameter, SearchSpace, check_field, read_space
+from noisetune.sweep.factors import check_field
+from noisetune.sweep.space import Parameter, SearchSpace, read_space
 
 LR = {"low": 1e-4, "high": 1e-2}
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
