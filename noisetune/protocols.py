@@ -23,6 +23,8 @@ PAPER: dict[str, dict[str, Any]] = {
         "projection": 128,
         "temperature": 0.5,
         "redundancy": 5e-3,
+        "unit_projections": True,
+        "stem": "random",
         "augment": {
             "crop_scale": (0.2, 1.0),
             "flip": 0.5,

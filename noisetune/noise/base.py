@@ -70,8 +70,7 @@ class ClassNoise(NoiseConfig):
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         matrix = self.transition_matrix(clean)
         leaving = 1 - matrix.diagonal()
-        # One number decides whether a label is wrong, another which one it becomes: a higher rate
-        # keeps the wrong labels of a lower one.
+        # One number decides whether a label is wrong, another which one it becomes.
         whether, which = rng.random((2, len(clean.labels)))
         flipped = whether < leaving[clean.labels]
         if self.draw == "exact":

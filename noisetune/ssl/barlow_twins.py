@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -10,12 +11,18 @@ from noisetune.ssl.base import SSLConfig
 
 
 class Config(SSLConfig):
-    """`redundancy` is the paper's lambda: the weight of the off-diagonal terms."""
+    """`redundancy` is the paper's lambda: the weight of the off-diagonal terms.
+
+    With `unit_projections` each projection is first brought to length 1, as arXiv 2511.20844 does.
+    """
 
     method: Literal["barlow_twins"] = "barlow_twins"
     redundancy: float = Field(default=5e-3, gt=0.0)
+    unit_projections: bool = False
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
+        if self.unit_projections:
+            first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
         return barlow_twins(first, second, self.redundancy)
 
 

@@ -46,7 +46,7 @@ def fold_key(config: TrialConfig, origin: StageKey, fold: int) -> StageKey:
 
 def crossval_key(config: TrialConfig, origin: StageKey) -> StageKey:
     """What detection among the training labels is stored under."""
-    settings = config.detect.model_dump(mode="json")
+    settings = config.detect.model_dump(mode="json", exclude={"test_seed"})
     return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": settings})
 
 

@@ -15,7 +15,7 @@ from noisetune.stages.noise_estimate import estimate_noise, noise_scores
 from noisetune.stages.scores import calibration_error, detection_scores, flag_issues
 from noisetune.store import Artifact, StageKey
 
-VERSION = 2
+VERSION = 3
 NAME = "detect"
 
 
@@ -32,7 +32,7 @@ def detect_stage(inputs: Inputs, network: Artifact, key: StageKey) -> Stage:
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         logits = network.tensors[f"logits.{settings.checkpoint}"]
         part = inputs.labels.detected
-        given, true = part.noisy, part.clean(inputs.data)
+        given, true = part.noisy, part.truth(inputs.data)
         yield from detect(NAME, "", given, true, logits, settings.filter_by)
 
     return Stage(key, 0, compute)

@@ -25,6 +25,10 @@ class HeldOut:
         """Their clean labels (n,)."""
         return (data.y_train if self.part == "train" else data.y_test).numpy()[self.rows]
 
+    def truth(self, data: ImageData) -> Labels | None:
+        """The clean labels, or None where nobody knows them."""
+        return None if self.part == "train" and not data.labels_clean else self.clean(data)
+
 
 def _nobody() -> Labels:
     return np.empty(0, dtype=np.int64)
@@ -128,14 +132,15 @@ def describe_noise(labels: NoisyLabels, data: ImageData) -> dict[str, Any]:
         "detection_rate": _rate(detected, data),
         "detection_part": detected.part,
         "train_matrix": label_noise_matrix(labels.train, clean, data.classes) if known else None,
-        "detection_matrix": label_noise_matrix(detected.noisy, detected.clean(data), data.classes),
+        "detection_matrix": None
+        if (truth := detected.truth(data)) is None
+        else label_noise_matrix(detected.noisy, truth, data.classes),
     }
 
 
 def _rate(part: HeldOut, data: ImageData) -> float | None:
-    if part.part == "train" and not data.labels_clean:
-        return None
-    return float((part.noisy != part.clean(data)).mean())
+    truth = part.truth(data)
+    return None if truth is None else float((part.noisy != truth).mean())
 
 
 def _held_out(config: TrialConfig, count: int, has_test: bool) -> tuple[int, int]:

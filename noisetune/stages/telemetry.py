@@ -32,7 +32,7 @@ from noisetune.training.telemetry import (
     uniformity,
 )
 
-VERSION = 1
+VERSION = 2
 NAME = "telemetry"
 EVALUATION_BATCH = 1024
 Views = tuple[Tensor, Tensor]
@@ -135,7 +135,8 @@ def _extract(inputs: Inputs, encoder: Artifact) -> tuple[Views, Tensor]:
         for each in draws
     )
     batches = _batches(data.x_test, config.runtime)
-    plain = (normalise(images, data.mean, data.std) for _, images in batches)
+    # As pre-training saw them, which under some recipes is without mean and deviation.
+    plain = (normalise(images, augment.mean, augment.std) for _, images in batches)
     return (first, second), _features(plain, backbone, config)
 
 

@@ -16,7 +16,7 @@ from noisetune.sweep.conditions import Condition
 from noisetune.sweep.config import SweepConfig
 from noisetune.sweep.drawing import bring_in, grid, suggest
 from noisetune.sweep.factors import Scalar
-from noisetune.sweep.ledger import WARM, Kind, Ledger, own_trials, trial_name
+from noisetune.sweep.ledger import Kind, Ledger, own_trials, trial_name
 from noisetune.sweep.pruners import build_pruner
 from noisetune.sweep.samplers import SEQUENTIAL, build_sampler, split
 
@@ -260,8 +260,14 @@ class Asker:
     def _last_gain(self, condition: Condition) -> int | None:
         """The number of the last trial that was better than all before it, in some trade-off."""
         if self.config.objective.several:
-            front = self.studies["search"][condition.index].best_trials
-            return max((each.number for each in front if WARM not in each.user_attrs), default=None)
+            study = self.studies["search"][condition.index]
+            # A setting that was drawn again is exactly as good, and no gain.
+            first: dict[tuple[float, ...], int] = {}
+            for trial in own_trials(study, (TrialState.COMPLETE,)):
+                first.setdefault(tuple(trial.values), trial.number)
+            front = {tuple(trial.values) for trial in study.best_trials}
+            gains = [number for values, number in first.items() if values in front]
+            return max(gains, default=-1) if first else None
         winner = self.winner(condition)
         return None if winner is None else winner.number
 

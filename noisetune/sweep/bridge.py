@@ -23,6 +23,7 @@ TOLD = "noisetune"
 LOOK_SECONDS = 0.5
 IDLE_SECONDS = 0.1
 LONGEST_CAUSE = 300
+NOT_STARTED = "creation task"  # of an actor, in Ray's words
 
 
 class BoardSearcher(Searcher):
@@ -79,7 +80,7 @@ class BoardSearcher(Searcher):
             cause = self.causes.pop(trial_id, "")
             if cause:
                 log.error("%s: its process ended\n%s", job.name, cause)
-            why = f": {last_line(cause)}" if cause else ""
+            why = f": {last_line(cause)}" if NOT_STARTED in cause else ""
             self.board.lost(job, f"the trial's process ended unexpectedly{why}")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

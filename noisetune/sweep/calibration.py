@@ -36,7 +36,8 @@ def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str,
     kind = repr((stage, config.data, config.model, config.runtime, batch, way))
     if kind not in known:
         images = min(len(data.x_train), batch * BATCHES)
-        seconds = _epoch_seconds(_small(stage, config, data, images))
+        tests = max(1, round(len(data.x_test) * images / len(data.x_train)))
+        seconds = _epoch_seconds(_small(stage, config, data, images, tests))
         known[kind] = Speed(seconds * len(data.x_train) / images)
     return known[kind]
 
@@ -48,7 +49,8 @@ def peak_bytes(config: TrialConfig, data: ImageData) -> int:
     if isinstance(config.pretrain, SSLConfig):
         batches.append(("pretrain", config.pretrain.batch_size))
     for stage, batch in batches:
-        _epoch_seconds(_small(stage, config, data, min(len(data.x_train), batch * BATCHES)))
+        images = min(len(data.x_train), batch * BATCHES)
+        _epoch_seconds(_small(stage, config, data, images, len(data.x_test)))
     peak = torch.cuda.max_memory_allocated()
     if not is_resident(data.x_train, config.runtime):
         return peak
@@ -57,14 +59,20 @@ def peak_bytes(config: TrialConfig, data: ImageData) -> int:
     return max(peak + data.x_train.nbytes, int(data.x_train.nbytes / RESIDENT_SHARE))
 
 
-def _small(stage: str, config: TrialConfig, data: ImageData, images: int) -> Stage:
-    """The stage on the first few images, for two epochs: the first one warms up."""
-    small = replace(data, x_train=data.x_train[:images], y_train=data.y_train[:images])
+def _small(stage: str, config: TrialConfig, data: ImageData, images: int, tests: int) -> Stage:
+    """The stage on the first few images of each part, for two epochs: the first one warms up."""
+    small = replace(
+        data,
+        x_train=data.x_train[:images],
+        y_train=data.y_train[:images],
+        x_test=data.x_test[:tests],
+        y_test=data.y_test[:tests],
+    )
     positions = np.arange(images)
     held_out = max(1, round(images * config.data.validation_fraction))
     labels = NoisyLabels(
-        data.y_train.numpy()[:images],
-        data.y_test.numpy(),
+        small.y_train.numpy(),
+        small.y_test.numpy(),
         positions[held_out:],
         positions[:held_out],
     )

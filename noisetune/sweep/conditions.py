@@ -64,11 +64,6 @@ class Condition:
         shown = ", ".join(f"{field}={value}" for field, value in said.items())
         return TrialConfig.parse(raw | {"replicate": replicate}, f"trial ({shown or 'fixed part'})")
 
-    def active(self, values: Mapping[str, Scalar]) -> list[str]:
-        """The parameters that are sampled once `values` are known."""
-        known = {**self.known, **values}
-        return [field for field, parameter in self.parameters.items() if parameter.holds(known)]
-
     @cached_property
     def known(self) -> dict[str, Scalar]:
         """Every value that is fixed here: a `when` may speak of any of them."""

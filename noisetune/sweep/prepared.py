@@ -127,6 +127,11 @@ def run_again(sweep: Sweep, ledger: Ledger, names: Sequence[str]) -> Sweep:
                 f"--replicate {name!r}: no complete trial of sweep {sweep.config.name!r} has this "
                 f"name; see those of its front with `noisetune best {sweep.config.name}`"
             )
+    if not sweep.config.replicates:
+        raise UserError(
+            f"--replicate: sweep {sweep.config.name!r} has replicates: 0; say how many runs with "
+            "--set replicates=5"
+        )
     chosen = dict.fromkeys([*sweep.config.replicate, *names])
     definition = sweep.definition()
     return Sweep.from_definition(

@@ -43,6 +43,8 @@ def _suiting(sweep: Sweep) -> Runtime:
         work.append((forward_flops(trial.model, data.shape) * images, trial))
     _, largest = max(work, key=lambda each: each[0])
     resources = sweep.config.resources
+    if resources.auto:  # not measured yet, as when it is planned: what this machine has
+        return largest.resolve(resources.cpu, None, loaded[largest.data]).runtime
     if resources.gpu and not torch.cuda.is_available() and ray.is_initialized():
         # A driver without a GPU cannot know what the hosts of its trials have.
         look = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu)(_there)

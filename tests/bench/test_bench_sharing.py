@@ -160,6 +160,7 @@ def test_the_command_prints_json_for_a_program(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_on_all_digits_the_shape_of_the_paper_saves_what_it_must() -> None:
     figures = measure_sharing((1, 2, 3), width=4)
     assert figures["same_results"] is True

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from noisetune.records import TrialRecord, TrialResult
 from noisetune.sweep.home import Home
-from noisetune.sweep.prepared import open_sweep
+from noisetune.sweep.prepared import open_sweep, read_ledger
 from noisetune.yaml_files import read_yaml
 
 TRIAL = {
@@ -212,7 +212,7 @@ def stopped(tmp_path: Path) -> tuple[Project, str, int]:
 
 def under_way(project: Project) -> bool:
     """Whether a trial has ended and another is in the middle of its epochs."""
-    if not project.home.ledger_file("cut").is_file():
+    if read_ledger(project.home, "cut") is None:
         return False
     states = Counter(record.state for record in project.records("cut").values())
     return states["complete"] >= 1 and states["running"] >= 1

@@ -1,6 +1,7 @@
 """What every data set is checked and described by."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,3 +143,8 @@ def test_channel_statistics_do_not_depend_on_the_number_of_threads() -> None:
     finally:
         torch.set_num_threads(threads)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("change", [{"class_names": ("b", "a")}, {"superclasses": (0, 0)}])
+def test_what_some_noise_goes_by_is_in_the_fingerprint(change: dict[str, Any]) -> None:
+    assert replace(toy(), **change).fingerprint != toy().fingerprint

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lightly.loss import BarlowTwinsLoss, NTXentLoss
 from torch import Tensor
 
+from noisetune.ssl.barlow_twins import Config as BarlowTwins
 from noisetune.ssl.barlow_twins import barlow_twins
 from noisetune.ssl.simclr import nt_xent
 
@@ -98,3 +99,15 @@ def test_a_collapsed_projection_has_a_finite_loss_and_gradient() -> None:
     first, second = (torch.zeros(4, 3, requires_grad=True) for _ in range(2))
     for loss in (nt_xent(first, second, 0.5), barlow_twins(first, second, 0.1)):
         assert all(one.isfinite().all() for one in (loss, *gradients(loss, first, second)))
+
+
+def test_barlow_twins_on_unit_projections_reads_no_length() -> None:
+    (first, second), lengths = views(16, 6, seed=1), torch.linspace(0.5, 2, 16)[:, None]
+    unit = BarlowTwins(unit_projections=True)
+    torch.testing.assert_close(unit.loss(first, second), unit.loss(lengths * first, second))
+    expected = barlow_twins(
+        torch.nn.functional.normalize(first, dim=1),
+        torch.nn.functional.normalize(second, dim=1),
+        5e-3,
+    )
+    torch.testing.assert_close(unit.loss(first, second), expected)

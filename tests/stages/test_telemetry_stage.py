@@ -282,3 +282,20 @@ def test_without_a_validation_part_training_images_ask_each_other(
     assert [step for _, step, _ in told(points, telemetry=True)] == [1, 2]
     assert None not in (result.telemetry["pretrain/knn"], result.telemetry["pretrain/probe"])
     assert result.detection["cv_f1"] is not None
+
+
+def test_test_images_are_seen_as_pre_training_saw_the_training_images(
+    tiny_trial: Callable[..., TrialConfig], inputs_of: Callable[..., Inputs], drive: Drive
+) -> None:
+    """Without mean and deviation, where the recipe is so: the same image has one feature."""
+    inputs = inputs_of(tiny_trial(telemetry=TELEMETRY | {"k": 1}, protocol="paper"))
+    data = inputs.data
+    same = replace(data, x_test=data.x_train, y_test=data.y_train)
+    inputs = replace(
+        inputs, data=same, labels=replace(inputs.labels, fit=np.arange(len(same.x_train)))
+    )
+    key = pretrain_key(inputs.config, same)
+    assert key is not None
+    stage = pretrain_stage(inputs, inputs.config.pretrain, key, 2)  # type: ignore[arg-type]
+    encoder = drive(run_stage(stage, NullStore()))[1]
+    assert values(inputs, encoder, key, drive)["test/knn"] == 1.0

@@ -155,5 +155,5 @@ def test_the_method_may_be_a_parameter() -> None:
     (condition,) = crossed({"parameters": parameters})
     validate([condition])
     assert condition.trial({"pretrain.method": "none"}).pretrain.method == "none"
-    assert condition.active({"pretrain.method": "none"}) == ["pretrain.method"]
-    assert condition.active({"pretrain.method": "simclr"}) == list(parameters)
+    assert list(condition._setting({"pretrain.method": "none"}, 0)) == ["pretrain.method"]
+    assert list(condition._setting({"pretrain.method": "simclr"}, 0)) == list(parameters)

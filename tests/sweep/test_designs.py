@@ -179,7 +179,7 @@ def test_the_method_may_be_a_parameter() -> None:
         for method, design in itertools.product(METHODS, range(4))
     ]
     assert len({each["pretrain.lr"] for each in drawn}) == 8
-    active = condition.active({"pretrain.method": "none"})
+    active = condition._setting({"pretrain.method": "none"}, 0)
     assert set(active) == {"pretrain.method", "finetune.lr"}
 
 

@@ -1,6 +1,7 @@
 """Several goals: Optuna trades them off, nothing wins, the user names what runs again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -101,6 +102,11 @@ def test_patience_counts_from_the_last_trial_that_joined_the_front(open_board: O
     assert len(jobs) == 5
 
 
+def test_a_trial_as_good_as_an_earlier_one_is_no_gain(open_board: OpenBoard) -> None:
+    sweep = {"trials_per_condition": 9, "replicates": 0, "objective": TRADED, "patience": 2}
+    assert len(play_out(open_board(SPACE, **sweep), lambda _: (0.5, 10.0))) == 3
+
+
 @pytest.mark.parametrize("name", ["tpe", "random", "qmc", "nsga2", "nsga3", "gp"])
 def test_samplers_follow_several_goals(open_board: OpenBoard, name: str) -> None:
     sampler = {"name": name} | ({"n_startup_trials": 2} if name in ("tpe", "gp") else {})
@@ -148,6 +154,9 @@ def test_a_real_sweep_trades_accuracy_for_cost(tmp_path: Any, ray_at_hand: None)
     prepared, ledger = open_sweep(home, "traded")
     with pytest.raises(UserError, match="--replicate 'all trial 9': no complete trial of sweep"):
         run_again(prepared, ledger, ["all trial 9"])
+    none = replace(prepared, config=prepared.config.model_copy(update={"replicates": 0}))
+    with pytest.raises(UserError, match=r"has replicates: 0; say how many runs with --set repl"):
+        run_again(none, ledger, ["all trial 1"])
     grown = run_again(prepared, ledger, ["all trial 1"])
     again = Seen()
     assert run(home, grown, [again]).finished
