@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home, same_place
 
 if TYPE_CHECKING:
     from noisetune.analysis.tables import ConditionSummary, GroupBest
@@ -46,7 +46,7 @@ def best(
         console.print(NO_RESULTS)
     files = _export(prepared, ledger, export) if export else {}
     if objective.several:
-        return _show_front(prepared, ledger, files, as_json)
+        return _show_front(prepared, ledger, files, as_json, same_place(open_home(mlruns)))
     summaries = summarise(prepared.records(ledger), objective.maximize)
     resolution = {each.name: _resolution(prepared, each) for each in summaries}
     groups = best_of_groups(summaries, objective.maximize, resolution)
@@ -63,7 +63,9 @@ def _show_files(files: dict[str, Path]) -> None:
         console.print(f"noisetune run {file}", highlight=False, soft_wrap=True)
 
 
-def _show_front(prepared: "Sweep", ledger: "Ledger", files: dict[str, Path], as_json: bool) -> None:
+def _show_front(
+    prepared: "Sweep", ledger: "Ledger", files: dict[str, Path], as_json: bool, same: str
+) -> None:
     """With several goals nothing wins: what no other trial beats, for the user to choose from."""
     from noisetune.cli.chosen import front_of, front_shown
 
@@ -83,7 +85,7 @@ def _show_front(prepared: "Sweep", ledger: "Ledger", files: dict[str, Path], as_
     if front and not any(point.replicates["last"] for point in front):
         console.print(
             f"run one again on fresh seeds: noisetune resume {name} "
-            f"--replicate '{front[0].trial.name}'",
+            f"--replicate '{front[0].trial.name}'{same}",
             highlight=False,
             soft_wrap=True,
         )

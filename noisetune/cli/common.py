@@ -1,5 +1,6 @@
 """Options and words that several commands share."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,11 @@ def open_home(mlruns: Path) -> "Home":
     from noisetune.sweep.home import Home
 
     return Home(mlruns)
+
+
+def same_place(home: "Home") -> str:
+    """What a suggested command needs to look where this one did."""
+    return "" if home.root == DEFAULT_MLRUNS else f" --mlruns {shlex.quote(str(home.root))}"
 
 
 def stages_of(home: "Home", store: str | None, share: bool) -> str | None:

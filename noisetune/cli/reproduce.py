@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, open_home
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
 from noisetune.cli.results import show_table
 
 if TYPE_CHECKING:
     from noisetune.analysis.published_tables import PublishedTable
     from noisetune.analysis.reproduction import Reproduced
+    from noisetune.sweep.ledger import Ledger
+    from noisetune.sweep.prepared import Sweep
 
 
 def register(app: typer.Typer) -> None:
@@ -45,30 +47,33 @@ def reproduce(
     """
     from noisetune.analysis.published_tables import read_published
     from noisetune.analysis.reproduction_tables import as_csv, reproduction_tables
+    from noisetune.sweep.prepared import open_sweep
+    from noisetune.sweep.smoke import NO_RESULTS
 
     published = read_published(table)
-    rows = _rows(published, name, mlruns)
+    prepared, ledger = open_sweep(open_home(mlruns), name)
+    rows = _rows(published, prepared, ledger)
     if csv is not None:
         _write(csv, as_csv(rows))
     if as_json:
         print(json.dumps(_as_json(published, name, rows), indent=1))
         return
+    if prepared.config.smoke:
+        console.print(NO_RESULTS, end="\n\n")
     for each in reproduction_tables(published, rows):
         show_table(each, markdown)
 
 
-def _rows(published: "PublishedTable", name: str, mlruns: Path) -> "list[Reproduced]":
+def _rows(published: "PublishedTable", prepared: "Sweep", ledger: "Ledger") -> "list[Reproduced]":
     from noisetune.analysis.reproduction import reproduce
     from noisetune.analysis.tables import summarise
     from noisetune.errors import UserError
-    from noisetune.sweep.prepared import open_sweep
 
-    prepared, ledger = open_sweep(open_home(mlruns), name)
     objective = prepared.config.objective
     if objective.several:
         raise UserError(
-            f"sweep {name!r} trades several goals off, so no trial of it stands for its condition; "
-            "give a sweep with one objective"
+            f"sweep {prepared.config.name!r} trades several goals off, so no trial of it stands "
+            "for its condition; give a sweep with one objective"
         )
     summaries = summarise(prepared.records(ledger), objective.maximize)
     return reproduce(published, summaries, papers_trial)

@@ -31,7 +31,7 @@ def show_results(prepared: "Sweep", ledger: "Ledger", wanted: Wanted = Wanted())
 
     records = prepared.records(ledger)
     if prepared.config.smoke:
-        console.print(NO_RESULTS)
+        console.print(NO_RESULTS, end="\n\n")
     if not records:
         console.print("no trial has started yet")
         return

@@ -23,7 +23,7 @@ STAGES = ("pretrain", "finetune", "detect", "fold")
 
 def register(app: typer.Typer) -> None:
     app.command(
-        epilog="Examples: `noisetune run best/quickstart/simclr.yaml`, "
+        epilog="Examples: `noisetune run mine.yaml`, "
         "`noisetune run mine.yaml --out result.json --no-share`"
     )(run)
 
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def run(
     config: Annotated[Path, typer.Argument(help="A trial's configuration (YAML).")],
     out: Annotated[
-        Path | None, typer.Option(help="Where to write the result; default <config>.result.json.")
+        Path | None, typer.Option(help="Where to write the result; by default beside CONFIG.")
     ] = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     store: StoreOption = None,

@@ -1,6 +1,8 @@
 """`noisetune sweep`, `resume` and `status`."""
 
+import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +21,7 @@ from noisetune.cli.common import (
     console,
     known_store,
     open_home,
+    same_place,
     stages_of,
 )
 from noisetune.cli.results import Epoch, Wanted, show_results
@@ -139,6 +142,26 @@ def status(
     show_results(prepared, ledger, Wanted(epoch, groups, markdown))
 
 
+@dataclass(frozen=True)
+class _Same:
+    """The options that a suggested command repeats: where sweeps are, and how this one runs."""
+
+    home: str
+    run: str
+
+    @classmethod
+    def options(
+        cls, home: "Home", tracking_uri: str | None, address: str | None, stages: str | None
+    ) -> "_Same":
+        given = {
+            "--tracking-uri": tracking_uri,
+            "--address": address,
+            "--store": None if stages == stages_of(home, None, True) else stages,
+        }
+        words = [f" {name} {shlex.quote(value)}" for name, value in given.items() if value]
+        return cls(same_place(home), "".join(words) + ("" if stages else " --no-share"))
+
+
 def _in_small(home: "Home") -> "Callable[[Sweep], Sweep]":
     """Makes a smoke run of a sweep, and says what is made up for it."""
     from noisetune.sweep.stand_ins import in_small
@@ -182,7 +205,8 @@ def _go(
             raise UserError(f"sweep {config.name!r}: {board.stopped}; this one has ended")
         _close(prepared, ledger, board, tracker)
     show_results(prepared, ledger)
-    _next_commands(config.name, board)
+    same = _Same.options(home, tracking_uri, address, stages)
+    _next_commands(config.name, board, same)
     if not board.finished and board.stopped is None:
         raise typer.Exit(INTERRUPTED)
 
@@ -262,17 +286,21 @@ def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: "Tracker") -> No
         tracker.artifact(f"best/{file}.yaml", yaml.safe_dump(trial.config, sort_keys=False))
 
 
-def _next_commands(name: str, board: "Board") -> None:
+def _next_commands(name: str, board: "Board", same: _Same) -> None:
     """What to type next."""
     if board.finished:
-        export = f"noisetune best {name} --export best/{name}"
-        lines = {export: "what was chosen, as files to run", "noisetune ui": "compare the runs"}
+        export = f"noisetune best {name} --export best/{name}{same.home}"
+        look = f"noisetune ui{same.home}"
+        lines = {export: "what was chosen, as files to run", look: "compare the runs"}
         console.print("next:")
     else:
         why = f" ({board.stopped})" if board.stopped else ""
-        console.print(f"stopped{why}; {len(board.left)} trials had not ended. Go on with:")
-        lines = {f"noisetune resume {name}": "with --set for a larger budget"}
-        if board.stopped is None:
-            lines = {f"noisetune resume {name}": ""}
+        begun, asker = len(board.left), board.asker
+        ended = sum(map(sum, asker.ended.values()))
+        rest = max(0, sum(map(asker.size, board.conditions)) - ended - begun)
+        console.print(f"stopped{why}: {begun} trials were interrupted, {rest} had not begun.")
+        console.print("Go on with:")
+        meaning = "with --set for a larger budget" if board.stopped else ""
+        lines = {f"noisetune resume {name}{same.home}{same.run}": meaning}
     for command, meaning in lines.items():
-        console.print(f"  {command:<60} {meaning}", highlight=False, soft_wrap=True)
+        console.print(f"  {command:<60}  {meaning}".rstrip(), highlight=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """What Optuna optimises: one metric of the fine-tuning epochs, or several that are traded off."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
@@ -80,6 +80,13 @@ class Objective(Goal):
 
     allow_uninformative: bool = False
     also: tuple[OtherGoal, ...] = ()
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        metrics = [goal.metric for goal in self.goals]
+        if len(set(metrics)) < len(metrics):
+            raise ValueError(f"also: {', '.join(metrics)}: each goal must be another metric")
+        return self
 
     @property
     def goals(self) -> tuple[Goal, ...]:
