@@ -236,9 +236,11 @@ def conditions_table(summaries: Sequence[ConditionSummary], objective: str, orac
     table.caption = captioned(notes, summaries)
     for heading in short_names(summaries[0].factors).values() or ("condition",):
         table.add_column(heading, overflow="fold")
-    for heading in ("trials", "chosen", objective.replace("/", "/\n")):
-        table.add_column(heading, overflow="fold")
-    for heading in ("n", "last", "noisy best", "oracle"):
+    table.add_column("trials", overflow="fold")
+    # Numbers in one piece: half of a rate reads as another rate.
+    for heading in ("chosen", objective.replace("/", "/\n")):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("n", "last", "noisy\nbest", "oracle"):
         table.add_column(heading, justify="right", no_wrap=True)
     for summary in summaries:
         factors = [shown(value) for value in summary.factors.values()] or ["all"]
@@ -274,7 +276,7 @@ def _result_cells(summary: ConditionSummary, oracle: bool) -> list[str]:
         objective += f"\ntau {summary.tau:+.2f}"
     return [
         trials,
-        chosen or "fixed recipe",
+        chosen or "fixed",
         objective,
         str(len(summary.replicates["last"])),
         *(accuracy_cell(summary, choice) for choice in CHOICES),
