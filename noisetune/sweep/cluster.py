@@ -37,6 +37,27 @@ def connect(address: str, **quiet: Any) -> None:
             "`ray start --head`, see that both have the same ~/.ray/auth_token, or leave --address "
             "out to run on this machine"
         ) from None
+    try:
+        _be_called_back()
+    except ray.exceptions.RayError as error:
+        ray.shutdown()
+        raise UserError(
+            f"--address {address}: the cluster cannot call this driver ({type(error).__name__}); "
+            "where there is a ~/.ray/auth_token, start every node with RAY_AUTH_MODE=token as "
+            "infra/ray-node does, or set RAY_AUTH_MODE=disabled for a cluster without tokens"
+        ) from None
+
+
+def _be_called_back() -> None:
+    """RayError where the cluster's head is turned away here, as it is if it shows no token: each
+    actor would then end before it began."""
+    caller: Any = ray.remote(num_cpus=0)(_Caller).remote()
+    ray.get(caller.ready.remote(), timeout=LOOK_SECONDS)
+
+
+class _Caller:
+    def ready(self) -> bool:
+        return True
 
 
 def _knock(address: str) -> None:

@@ -1,12 +1,13 @@
 """A sweep on a Ray cluster that others started: a head and two nodes, on this machine."""
 
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from noisetune.sweep.prepared import open_sweep
 MAIN = [sys.executable, "-c", "from noisetune.cli import main; main()"]
 CLUSTER = """
 import sys
+from noisetune.sweep import show_token
+show_token()
 from noisetune.sweep.launch import ray
 from ray.cluster_utils import Cluster
 
@@ -36,6 +39,8 @@ cluster.shutdown()
 """
 WHERE = """
 import sys
+from noisetune.sweep import show_token
+show_token()
 from noisetune.sweep.cluster import connect, ray
 
 @ray.remote(num_cpus=0)
@@ -82,12 +87,19 @@ class Running:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Running]:
+    with running_cluster() as running:
+        yield running
+
+
+@contextmanager
+def running_cluster(**env: str) -> Iterator[Running]:
     """A head without a CPU and two nodes of one each, in another process."""
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | env,
     ) as running:
         assert running.stdin
         assert running.stdout
@@ -103,7 +115,7 @@ def write_sweep(folder: Path) -> Path:
     return file
 
 
-def start(folder: Path, *words: object) -> subprocess.Popen[str]:
+def start(folder: Path, *words: object, **env: str) -> subprocess.Popen[str]:
     """`noisetune ...` in a process of its own, in `folder`."""
     return subprocess.Popen(
         [*MAIN, *map(str, words)],
@@ -111,6 +123,7 @@ def start(folder: Path, *words: object) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | env,
     )
 
 
@@ -165,3 +178,17 @@ def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         with pytest.raises(UserError, match=f"--address {address}: no Ray cluster answers there"):
             connect(address)
+
+
+@pytest.mark.long
+def test_a_cluster_that_shows_no_token_is_told(tmp_path: Path) -> None:
+    """Its hosts would be turned away here, and every trial end before it began."""
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    with running_cluster(RAY_AUTH_MODE="disabled") as cluster:
+        words = ("sweep", write_sweep(tmp_path), "--address", cluster.address)
+        with start(tmp_path, *words, HOME=str(tmp_path), RAY_AUTH_MODE="token") as running:
+            _, said = running.communicate(timeout=200)
+    assert running.returncode == 2
+    assert "the cluster cannot call this driver" in said
+    assert "Traceback" not in said

@@ -49,6 +49,8 @@ SPACE = {
 }
 CLUSTER = """
 import sys
+from noisetune.sweep import show_token
+show_token()
 from noisetune.sweep.launch import ray
 from ray.cluster_utils import Cluster
 
