@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from made_up import Play
 from optuna.storages import InMemoryStorage
+from real_sweep import Seen, prepare, run
 
 from noisetune.errors import UserError
 from noisetune.records import MetricPoint, TrialResult
@@ -13,8 +15,6 @@ from noisetune.sweep.asking import Job
 from noisetune.sweep.config import parse_sweep
 from noisetune.sweep.home import Home
 from noisetune.sweep.prepared import open_sweep, run_again
-from tests.sweep.made_up import Play
-from tests.sweep.real_sweep import Seen, prepare, run
 
 OpenBoard = Callable[..., Play]
 COST = {"metric": "cost/passes"}
