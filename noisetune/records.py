@@ -127,3 +127,14 @@ class TrialRecord:
         given = "epochs" not in pretrain
         shared = self.config.get("pretrain_seed") == "shared"
         return pretrain.get("method", "none") != "none" and (given or shared)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `a.b.c: value`."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

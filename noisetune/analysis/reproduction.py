@@ -14,6 +14,7 @@ from noisetune.analysis.metric_tables import metric_interval
 from noisetune.analysis.published_tables import FIGURES, PublishedCell, PublishedTable
 from noisetune.analysis.statistics import ROUNDING, Interval
 from noisetune.analysis.tables import ConditionSummary
+from noisetune.records import flatten
 
 Config = Mapping[str, Any]
 Recipe = Callable[[Mapping[str, Any]], Config]
@@ -113,7 +114,7 @@ def nearest(
 
 
 def _meets(config: Config, where: Mapping[str, Any]) -> bool:
-    facts = flat(config)
+    facts = flatten(config)
     if facts.get("noise.model") == "none":
         facts["noise.rate"] = 0.0
     return all(field in facts and facts[field] == value for field, value in where.items())
@@ -124,7 +125,7 @@ def differences(config: Config, paper: Config) -> list[str]:
 
     Fields that one of the two does not have are the other method's own, and left out.
     """
-    ours, theirs = flat(config), flat(paper)
+    ours, theirs = flatten(config), flatten(paper)
     unread = _UNREAD if theirs.get("noise.rate", 1) else (*_UNREAD, "noise")
     fields = [
         field
@@ -145,17 +146,6 @@ def _difference(field: str, ours: Config, theirs: Config) -> str | None:
         if section in theirs:
             return f"{section} given (not in the paper)"
     return None
-
-
-def flat(config: Config, path: str = "") -> dict[str, Any]:
-    """A configuration as one dictionary of dotted paths."""
-    found: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{path}{name}.")
-        else:
-            found[path + name] = value
-    return found
 
 
 def _sections(field: str) -> list[str]:

@@ -13,7 +13,6 @@ from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_hom
 if TYPE_CHECKING:
     from noisetune.analysis.tables import ConditionSummary, GroupBest
     from noisetune.records import TrialRecord
-    from noisetune.sweep.ledger import Ledger
     from noisetune.sweep.prepared import Sweep
 
 
@@ -41,13 +40,13 @@ def best(
     from noisetune.sweep.smoke import NO_RESULTS
 
     prepared, ledger = open_sweep(open_home(mlruns), name)
-    objective = prepared.config.objective
+    objective, records = prepared.config.objective, prepared.records(ledger)
     if prepared.config.smoke and not as_json:
         console.print(NO_RESULTS)
-    files = _export(prepared, ledger, export) if export else {}
+    files = _export(prepared, records, export) if export else {}
     if objective.several:
-        return _show_front(prepared, ledger, files, as_json, same_place(open_home(mlruns)))
-    summaries = summarise(prepared.records(ledger), objective.maximize)
+        return _show_front(prepared, records, files, as_json, same_place(open_home(mlruns)))
+    summaries = summarise(records, objective.maximize)
     resolution = {each.name: _resolution(prepared, each) for each in summaries}
     groups = best_of_groups(summaries, objective.maximize, resolution)
     if as_json:
@@ -64,13 +63,16 @@ def _show_files(files: dict[str, Path]) -> None:
 
 
 def _show_front(
-    prepared: "Sweep", ledger: "Ledger", files: dict[str, Path], as_json: bool, same: str
+    prepared: "Sweep",
+    records: "list[TrialRecord]",
+    files: dict[str, Path],
+    as_json: bool,
+    same: str,
 ) -> None:
     """With several goals nothing wins: what no other trial beats, for the user to choose from."""
     from noisetune.cli.chosen import front_of, front_shown
 
-    records, name = prepared.records(ledger), prepared.config.name
-    front = front_of(prepared, records)
+    name, front = prepared.config.name, front_of(prepared, records)
     if as_json:
         shown = [
             asdict(point.trial)
@@ -80,7 +82,7 @@ def _show_front(
         objective = prepared.config.objective.model_dump()
         print(json.dumps({"sweep": name, "objective": objective, "front": shown}, indent=1))
         return
-    console.print(front_shown(prepared, records))
+    console.print(front_shown(prepared, front))
     _show_files(files)
     if front and not any(point.replicates["last"] for point in front):
         console.print(
@@ -102,14 +104,14 @@ def _resolution(prepared: "Sweep", summary: "ConditionSummary") -> float:
     return noisy_resolution(summary, len(draw_labels(config, config.data.load()).selected.rows))
 
 
-def _export(prepared: "Sweep", ledger: "Ledger", folder: Path) -> dict[str, Path]:
+def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
     """Write what was chosen as files, by the names of their trials."""
     from noisetune.cli.chosen import chosen_trials
     from noisetune.yaml_files import write_yaml
 
     folder.mkdir(parents=True, exist_ok=True)
     objective, files = prepared.config.objective, {}
-    for stem, trial in chosen_trials(prepared, ledger).items():
+    for stem, trial in chosen_trials(prepared, records).items():
         file = folder / f"{stem}.yaml"
         values = ", ".join(f"{value:g}" for value in trial.objectives)
         header = (

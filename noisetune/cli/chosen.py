@@ -7,7 +7,6 @@ if TYPE_CHECKING:
 
     from noisetune.analysis.front import FrontPoint
     from noisetune.records import TrialRecord
-    from noisetune.sweep.ledger import Ledger
     from noisetune.sweep.prepared import Sweep
 
 
@@ -18,11 +17,11 @@ def front_of(prepared: "Sweep", records: "list[TrialRecord]") -> "list[FrontPoin
     return pareto_front(records, [goal.maximize for goal in prepared.config.objective.goals])
 
 
-def chosen_trials(prepared: "Sweep", ledger: "Ledger") -> "dict[str, TrialRecord]":
+def chosen_trials(prepared: "Sweep", records: "list[TrialRecord]") -> "dict[str, TrialRecord]":
     """The trials to export, by a name for their file that cannot leave its folder."""
     from noisetune.analysis.tables import summarise
 
-    records, objective = prepared.records(ledger), prepared.config.objective
+    objective = prepared.config.objective
     files = {condition.name: condition.file_name for condition in prepared.conditions}
     if objective.several:
         front = [point.trial for point in front_of(prepared, records)]
@@ -31,9 +30,9 @@ def chosen_trials(prepared: "Sweep", ledger: "Ledger") -> "dict[str, TrialRecord
     return {files[each.name]: each.winner for each in summaries if each.winner is not None}
 
 
-def front_shown(prepared: "Sweep", records: "list[TrialRecord]") -> "Table":
+def front_shown(prepared: "Sweep", front: "list[FrontPoint]") -> "Table":
     from noisetune.analysis.front import front_table
 
     goals = prepared.config.objective.goals
     oracle = any(goal.oracle for goal in goals)
-    return front_table(front_of(prepared, records), [goal.metric for goal in goals], oracle)
+    return front_table(front, [goal.metric for goal in goals], oracle)

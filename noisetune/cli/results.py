@@ -55,12 +55,12 @@ def _tables(prepared: "Sweep", records: "list[TrialRecord]", wanted: Wanted) -> 
     from noisetune.analysis.comparisons import comparisons_table
     from noisetune.analysis.metric_tables import metric_tables
     from noisetune.analysis.tables import CHOICES, compare, conditions_table, summarise
-    from noisetune.cli.chosen import front_shown
+    from noisetune.cli.chosen import front_of, front_shown
 
     objective = prepared.config.objective
     if objective.several:
         _refuse_groups(prepared, wanted)
-        yield front_shown(prepared, records)
+        yield front_shown(prepared, front_of(prepared, records))
         return
     summaries = summarise(records, objective.maximize)
     yield conditions_table(summaries, objective.metric, objective.oracle)

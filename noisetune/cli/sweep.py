@@ -231,7 +231,8 @@ def _tracker(
     lease: "Lease",
 ) -> "Tracker":
     """A tracker that has caught up with the ledger."""
-    from noisetune.tracking.tracker import flatten, open_tracker
+    from noisetune.records import flatten
+    from noisetune.tracking.tracker import open_tracker
 
     name = prepared.config.name
     outbox = home.sweep(name) / "outbox.jsonl"
@@ -281,7 +282,7 @@ def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: "Tracker") -> No
 
     from noisetune.cli.chosen import chosen_trials
 
-    for file, trial in chosen_trials(prepared, ledger).items():
+    for file, trial in chosen_trials(prepared, prepared.records(ledger)).items():
         tracker.tags(trial.name, {"noisetune.best": trial.condition})
         tracker.artifact(f"best/{file}.yaml", yaml.safe_dump(trial.config, sort_keys=False))
 

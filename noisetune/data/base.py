@@ -4,7 +4,6 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from operator import add
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -202,9 +201,3 @@ def as_labels(array: np.ndarray, count: int, classes: int | None, what: str) -> 
         bound = "0 or more" if classes is None else f"0..{classes - 1}"
         raise UserError(f"{what}: labels span {array.min()}..{array.max()}; they must be {bound}")
     return torch.from_numpy(array.astype(np.int64))
-
-
-def existing_file(path: Path, field: str) -> Path:
-    if not path.is_file():
-        raise UserError(f"{field}: {path} does not exist or is no file; give the path of the file")
-    return path

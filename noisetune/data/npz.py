@@ -14,10 +14,9 @@ from noisetune.data.base import (
     as_images,
     as_labels,
     channel_statistics,
-    existing_file,
 )
 from noisetune.data.cifar10 import FINETUNE_AUGMENT, SSL_AUGMENT
-from noisetune.errors import UserError
+from noisetune.errors import UserError, existing_file
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # What NumPy, zipfile and zlib raise for a file that is none, or a damaged one.

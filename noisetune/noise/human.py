@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from noisetune.data.base import existing_file
-from noisetune.errors import UserError
+from noisetune.errors import UserError, existing_file
 from noisetune.noise.base import CleanPart, Labels, Matrix, NoiseConfig, Part, realised_matrix
 
 NAMES = {

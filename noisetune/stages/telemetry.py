@@ -18,9 +18,9 @@ from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
 from noisetune.stages.gate import FEATURES
 from noisetune.store import Artifact, StageKey
-from noisetune.training.augment import Augment, normalise
+from noisetune.training.augment import Augment, Draws, normalise
+from noisetune.training.feeding import Feed
 from noisetune.training.loop import DivergedError, unpack_module
-from noisetune.training.runtime import Runtime
 from noisetune.training.telemetry import (
     TelemetryConfig,
     alignment,
@@ -34,7 +34,6 @@ from noisetune.training.telemetry import (
 
 VERSION = 2
 NAME = "telemetry"
-EVALUATION_BATCH = 1024
 Views = tuple[Tensor, Tensor]
 Sides = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -129,22 +128,21 @@ def _extract(inputs: Inputs, encoder: Artifact) -> tuple[Views, Tensor]:
     random = generator(NAME, data.train_images_hash)
     rows = torch.randperm(len(data.x_train), generator=random)[: _settings(inputs).samples]
     draws = [augment.sample(len(rows), random) for _ in range(2)]
-    chosen = list(_batches(data.x_train[rows], config.runtime))
-    first, second = (
-        _features((augment(images, each[part]) for part, images in chosen), backbone, config)
-        for each in draws
-    )
-    batches = _batches(data.x_test, config.runtime)
-    # As pre-training saw them, which under some recipes is without mean and deviation.
-    plain = (normalise(images, augment.mean, augment.std) for _, images in batches)
-    return (first, second), _features(plain, backbone, config)
+    chosen = Feed(data.x_train[rows], config.runtime)
+    first, second = (_features(_views(chosen, augment, each), backbone, config) for each in draws)
+    with Feed(data.x_test, config.runtime).passing() as batches:
+        # As pre-training saw them, which under some recipes is without mean and deviation.
+        plain = (normalise(images, augment.mean, augment.std) for images in batches)
+        return (first, second), _features(plain, backbone, config)
 
 
-def _batches(images: Tensor, runtime: Runtime) -> Iterator[tuple[slice, Tensor]]:
-    """Batches of `images` on the device, and where each stands."""
-    for first in range(0, len(images), EVALUATION_BATCH):
-        part = slice(first, first + EVALUATION_BATCH)
-        yield part, images[part].to(runtime.torch_device)
+def _views(images: Feed, augment: Augment, draws: Draws) -> Iterator[Tensor]:
+    """One view of all `images`, batch by batch."""
+    first = 0
+    with images.passing() as batches:
+        for batch in batches:
+            yield augment(batch, draws[first : first + len(batch)])
+            first += len(batch)
 
 
 @torch.no_grad()

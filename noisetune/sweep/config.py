@@ -36,6 +36,11 @@ class Resources(_Section):
     def _auto(cls, raw: Any) -> Any:
         return {"auto": True} if raw == "auto" else raw
 
+    @property
+    def known_gpu(self) -> float | None:
+        """The share of a GPU; None while it is still to be measured."""
+        return None if self.auto else self.gpu
+
     @field_validator("gpu")
     @classmethod
     def _whole_above_one(cls, gpu: float) -> float:

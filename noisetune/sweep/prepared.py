@@ -202,7 +202,7 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
     checked: set[tuple[PretrainConfig, ModelConfig, int]] = set()
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
-        trial.runtime.resolve(resources.cpu, None if resources.auto else resources.gpu)
+        trial.runtime.resolve(resources.cpu, resources.known_gpu)
         if trial.data not in loaded:
             loaded[trial.data] = trial.data.load()
         noise = trial.data, trial.noise

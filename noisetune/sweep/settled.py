@@ -42,15 +42,13 @@ def _suiting(sweep: Sweep) -> Runtime:
         images = trial.steps(len(data.x_train)) * trial.finetune.batch_size
         work.append((forward_flops(trial.model, data.shape) * images, trial))
     _, largest = max(work, key=lambda each: each[0])
-    resources = sweep.config.resources
-    if resources.auto:  # not measured yet, as when it is planned: what this machine has
-        return largest.resolve(resources.cpu, None, loaded[largest.data]).runtime
-    if resources.gpu and not torch.cuda.is_available() and ray.is_initialized():
+    cpu, gpu = sweep.config.resources.cpu, sweep.config.resources.known_gpu
+    if gpu and not torch.cuda.is_available() and ray.is_initialized():
         # A driver without a GPU cannot know what the hosts of its trials have.
-        look = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu)(_there)
-        found = ray.get(look.remote(largest.to_json(), resources.cpu, resources.gpu))
+        look = ray.remote(num_cpus=cpu, num_gpus=gpu)(_there)
+        found = ray.get(look.remote(largest.to_json(), cpu, gpu))
         return Runtime.model_validate(found)
-    return largest.resolve(resources.cpu, resources.gpu, loaded[largest.data]).runtime
+    return largest.resolve(cpu, gpu, loaded[largest.data]).runtime
 
 
 def _there(trial: dict[str, Any], cpu: float, gpu: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from noisetune.errors import UserError
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import MetricPoint, TrialRecord, TrialResult, flatten
 from noisetune.tracking.outbox import Message, Outbox
 
 if TYPE_CHECKING:
@@ -169,17 +169,6 @@ class Tracker:
             log.warning("MLflow was told what had waited")
         self._away = False
         return True
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `a.b.c: value`."""
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def open_tracker(

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from noisetune.errors import UserError
+from noisetune.errors import UserError, existing_file
 
 COUNTER = "num_batches_tracked"
 SHOWN = 3
@@ -21,8 +21,7 @@ def read_weights(path: Path, field: str) -> dict[str, Tensor]:
     A `.safetensors` file, or what torch.save wrote of a state dict, also of one under the key
     `state_dict`; of the latter torch reads plain tensors alone. UserError, naming `field`.
     """
-    if not path.is_file():
-        raise UserError(f"{field}: {path} does not exist or is no file; give the path of the file")
+    existing_file(path, field)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)

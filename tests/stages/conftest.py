@@ -8,12 +8,26 @@ import pytest
 from noisetune.config import TrialConfig
 from noisetune.stages.base import Inputs
 from noisetune.stages.labels import draw_labels
-from noisetune.store import Artifact, Store
+from noisetune.store import Artifact, Lease, StageKey, Store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "stages")
+
+
+@pytest.fixture
+def computed(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stages that took a lease on the store, as only those that compute do."""
+    taken: list[str] = []
+    lease = store.lease
+
+    def counting(key: StageKey) -> Lease | None:
+        taken.append(key.stage)
+        return lease(key)
+
+    monkeypatch.setattr(store, "lease", counting)
+    return taken
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from noisetune.config import TrialConfig
 from noisetune.errors import UserError
 from noisetune.pipeline import run_trial
 from noisetune.records import MetricPoint, TrialResult
-from noisetune.store import Lease, NullStore, StageKey, Store, StoreLike
+from noisetune.store import NullStore, Store, StoreLike
 
 EPOCHS, EVERY = 7, 2
 Run = Callable[..., tuple[list[MetricPoint], TrialResult]]
@@ -39,20 +39,6 @@ def run(
         return pulled
 
     return run
-
-
-@pytest.fixture
-def computed(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that took a lease on the store, as only those that compute do."""
-    taken: list[str] = []
-    lease = store.lease
-
-    def counting(key: StageKey) -> Lease | None:
-        taken.append(key.stage)
-        return lease(key)
-
-    monkeypatch.setattr(store, "lease", counting)
-    return taken
 
 
 def epochs(points: list[MetricPoint], stage: str = "pretrain") -> list[int]:

@@ -15,7 +15,7 @@ from noisetune.stages.base import Inputs
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage
 from noisetune.stages.telemetry import telemetry_key, telemetry_stage
-from noisetune.store import Artifact, Lease, NullStore, StageKey, Store
+from noisetune.store import Artifact, NullStore, StageKey, Store
 from noisetune.training.loop import DivergedError
 
 Drive = Callable[..., Any]
@@ -43,20 +43,6 @@ def run(tiny_trial: Callable[..., TrialConfig], drive: Drive) -> Run:
         return drive(run_trial(config, store or NullStore()))
 
     return run
-
-
-@pytest.fixture
-def computed(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that took a lease on the store, as only those that compute do."""
-    taken: list[str] = []
-    lease = store.lease
-
-    def counting(key: StageKey) -> Lease | None:
-        taken.append(key.stage)
-        return lease(key)
-
-    monkeypatch.setattr(store, "lease", counting)
-    return taken
 
 
 def told(points: list[MetricPoint], *, telemetry: bool) -> list[tuple[str, int, Any]]:

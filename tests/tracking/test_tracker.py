@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from fake_server import LONG, TRIAL, Server, say
 
-from noisetune.records import TrialResult
+from noisetune.records import TrialResult, flatten
 from noisetune.tracking import tracker as module
 from noisetune.tracking.outbox import Message, Outbox
-from noisetune.tracking.tracker import Tracker, flatten
+from noisetune.tracking.tracker import Tracker
 
 
 @pytest.fixture(autouse=True)
