@@ -30,11 +30,11 @@ from noisetune.protocols import merged, recipe_of
 from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.ssl.simclr import Config as SimCLR
 from noisetune.stages.scores import FILTERS
-from noisetune.training import measured
+from noisetune.training import speed
 from noisetune.training.augment import AugmentConfig
 from noisetune.training.optimisation import Optimisation
+from noisetune.training.representation import TelemetryConfig
 from noisetune.training.runtime import Runtime
-from noisetune.training.telemetry import TelemetryConfig
 from noisetune.yaml_files import explain, read_yaml
 
 SELECTORS = {"data": "name", "noise": "model", "model": "name", "pretrain": "method"}
@@ -195,7 +195,7 @@ class TrialConfig(BaseModel):
 
         What depends on the images is settled by `data`, which is loaded only where it is needed.
         """
-        choose = None if not measured.measuring() else lambda known: self._choose(known, data)
+        choose = None if not speed.measuring() else lambda known: self._choose(known, data)
         return self.model_copy(update={"runtime": self.runtime.resolve(cpus, gpus, choose)})
 
     def _choose(self, runtime: Runtime, data: ImageData | None) -> Runtime:
@@ -208,7 +208,7 @@ class TrialConfig(BaseModel):
         runtime = runtime.model_copy(update={"compile": compiled})
         if not runtime.depends_on_trial:
             return runtime
-        return measured.fastest(self.model, (data or self.data.load()).shape, runtime)
+        return speed.fastest(self.model, (data or self.data.load()).shape, runtime)
 
     def steps(self, images: int) -> int:
         """Training steps of both stages on so many training images."""

@@ -136,7 +136,7 @@ def noisetune() -> Callable[..., Said]:
 def ray_at_hand() -> Iterator[None]:
     """The Ray that all tests share: two CPUs, and one GPU that need not exist."""
     # By way of our own module: it says first that everything listens on 127.0.0.1 alone.
-    from noisetune.sweep.launch import ray
+    from noisetune.sweep.execution.launch import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, **quiet)

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from noisetune import cli
 from noisetune.config import PLUGINS, TrialConfig
-from noisetune.sweep.config import SweepConfig
-from noisetune.sweep.pruners import PRUNERS
-from noisetune.sweep.samplers import SAMPLERS
+from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.spec.pruners import PRUNERS
+from noisetune.sweep.spec.samplers import SAMPLERS
 from noisetune.training.augment import AugmentConfig
 
 ROOT = Path(__file__).resolve().parents[1]

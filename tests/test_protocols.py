@@ -12,8 +12,8 @@ from noisetune.errors import UserError
 from noisetune.protocols import PAPER, PROTOCOLS
 from noisetune.stages.finetune import finetune_key
 from noisetune.stages.pretrain import pretrain_key
-from noisetune.sweep.conditions import cross, validate
-from noisetune.sweep.space import SearchSpace
+from noisetune.sweep.spec.conditions import cross, validate
+from noisetune.sweep.spec.space import SearchSpace
 
 sections = st.fixed_dictionaries(
     {},

@@ -6,7 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from noisetune.analysis.statistics import Comparison
-from noisetune.analysis.tables import CONDITIONAL, ConditionSummary, captioned, plain_table, shown
+from noisetune.analysis.summaries import ConditionSummary
+from noisetune.analysis.tables import CONDITIONAL, captioned, plain_table, shown
 
 ALPHA = 0.05
 EPOCHS = {

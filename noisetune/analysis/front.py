@@ -5,15 +5,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from noisetune.analysis.tables import (
-    CHOICES,
-    accuracies,
-    accuracy_text,
-    captioned,
-    plain_table,
-    short_names,
-    shown,
-)
+from noisetune.analysis.summaries import CHOICES, accuracies
+from noisetune.analysis.tables import accuracy_text, captioned, plain_table, short_names, shown
 from noisetune.records import TrialRecord
 
 

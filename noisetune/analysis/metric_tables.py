@@ -6,14 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from rich.table import Table
 
 from noisetune.analysis.statistics import Interval, mean_interval
-from noisetune.analysis.tables import (
-    CONDITIONAL,
-    ConditionSummary,
-    captioned,
-    plain_table,
-    short_names,
-    shown,
-)
+from noisetune.analysis.summaries import ConditionSummary
+from noisetune.analysis.tables import CONDITIONAL, captioned, plain_table, short_names, shown
 
 _FLAGGED = {
     "f1": "F1",

@@ -13,7 +13,7 @@ from typing import Any
 from noisetune.analysis.metric_tables import metric_interval
 from noisetune.analysis.published_tables import FIGURES, PublishedCell, PublishedTable
 from noisetune.analysis.statistics import ROUNDING, Interval
-from noisetune.analysis.tables import ConditionSummary
+from noisetune.analysis.summaries import ConditionSummary
 from noisetune.records import flatten
 
 Config = Mapping[str, Any]

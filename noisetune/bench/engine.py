@@ -14,12 +14,13 @@ from noisetune.config import TrialConfig
 from noisetune.pipeline import Options
 from noisetune.records import Event, MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.store import StoreLike
-from noisetune.sweep.config import Resources, parse_sweep
-from noisetune.sweep.driver import claim_sweep
+from noisetune.sweep.execution.launch import ray_session, run_trials
 from noisetune.sweep.home import Home
-from noisetune.sweep.launch import ray_session, run_board
-from noisetune.sweep.prepared import Sweep, drive_ledger
-from noisetune.sweep.space import SearchSpace
+from noisetune.sweep.spec.config import Resources, parse_sweep
+from noisetune.sweep.spec.space import SearchSpace
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.lease import claim_sweep
+from noisetune.sweep.study.storage import drive_ledger
 from noisetune.tracking.tracker import open_tracker
 
 POINTS = 10
@@ -118,10 +119,10 @@ def _run(trials: int, home: Home, purpose: str) -> dict[str, float]:
         tracker = open_tracker(home.tracking_uri, name, outbox, home.artifacts)
         tracker.sweep("running", {})
         cpu = sum(process.cpu_times()[:2])
-        board = run_board(sweep, ledger, home, [tracker, clock], pipeline=instant_pipeline)
+        scheduler = run_trials(sweep, ledger, home, [tracker, clock], pipeline=instant_pipeline)
         cpu = sum(process.cpu_times()[:2]) - cpu
         over = time.monotonic()
-        if not tracker.close() or not board.finished:
+        if not tracker.close() or not scheduler.finished:
             raise RuntimeError("the sweep or its tracking did not come to its end")
     points = sum(json.loads(line)["kind"] == "point" for line in outbox.read_text().splitlines())
     return {
@@ -130,7 +131,7 @@ def _run(trials: int, home: Home, purpose: str) -> dict[str, float]:
         "per_point": cpu / points,
         "gap": _gap(clock),
         "kb_per_trial": _growth(clock.memory) / 1000,
-        "pruned": sum(record.state == "pruned" for record in sweep.records(ledger)),
+        "pruned": sum(record.state == "pruned" for record in ledger.records(sweep.cells)),
         "behind": time.monotonic() - over,
     }
 

@@ -13,13 +13,14 @@ from typing import Any
 import ray
 
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
-from noisetune.sweep.capacity import fitting_trials
-from noisetune.sweep.config import Resources, parse_sweep
-from noisetune.sweep.driver import claim_sweep
+from noisetune.sweep.execution.launch import ray_session, run_trials
 from noisetune.sweep.home import Home
-from noisetune.sweep.launch import ray_session, run_board
-from noisetune.sweep.prepared import Sweep, drive_ledger
-from noisetune.sweep.space import SearchSpace
+from noisetune.sweep.resources.capacity import fitting_trials
+from noisetune.sweep.spec.config import Resources, parse_sweep
+from noisetune.sweep.spec.space import SearchSpace
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.lease import claim_sweep
+from noisetune.sweep.study.storage import drive_ledger
 
 RATES = (0.2, 0.4, 0.6, 0.8)
 METHODS = ("none", "simclr", "barlow_twins")
@@ -157,7 +158,7 @@ def _run(sweep: Sweep, home: Home, share: bool) -> tuple[Stopwatch, float]:
     began = time.monotonic()
     store = str(home.stages) if share else None
     with claim_sweep(home, sweep.config.name) as lease:
-        run_board(sweep, drive_ledger(home, sweep, lease), home, [watch], store=store)
+        run_trials(sweep, drive_ledger(home, sweep, lease), home, [watch], store=store)
     return watch, time.monotonic() - began
 
 

@@ -26,8 +26,8 @@ from noisetune.stages.base import Inputs, Stage
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.labels import draw_labels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
-from noisetune.training.measured import forward_flops, processor
 from noisetune.training.runtime import Runtime
+from noisetune.training.speed import forward_flops, processor
 
 Part = Callable[[], None]
 CLASSES = 10

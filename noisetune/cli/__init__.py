@@ -19,9 +19,27 @@ app = typer.Typer(
 
 def register() -> None:
     """Give `app` its commands."""
-    from noisetune.cli import bench, best, plan, reproduce, run, store, sweep, ui
+    from noisetune.cli import (
+        bench_commands,
+        best_command,
+        plan_command,
+        reproduce_command,
+        run_command,
+        store_commands,
+        sweep_commands,
+        ui_command,
+    )
 
-    for commands in (plan, sweep, run, best, reproduce, store, bench, ui):
+    for commands in (
+        plan_command,
+        sweep_commands,
+        run_command,
+        best_command,
+        reproduce_command,
+        store_commands,
+        bench_commands,
+        ui_command,
+    ):
         commands.register(app)
 
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from noisetune.records import TrialRecord
-    from noisetune.sweep.ledger import Ledger
-    from noisetune.sweep.prepared import Sweep
+    from noisetune.sweep.spec.sweep import Sweep
+    from noisetune.sweep.study.ledger import Ledger
 
 Epoch = Literal["last", "noisy_best", "oracle", "all"]
 
@@ -27,9 +27,9 @@ class Wanted:
 
 def show_results(prepared: "Sweep", ledger: "Ledger", wanted: Wanted = Wanted()) -> None:
     """Print the tables of a sweep; UserError where it has none such as `wanted`."""
-    from noisetune.sweep.smoke import NO_RESULTS
+    from noisetune.sweep.spec.smoke import NO_RESULTS
 
-    records = prepared.records(ledger)
+    records = ledger.records(prepared.cells)
     if prepared.config.smoke:
         console.print(NO_RESULTS, end="\n\n")
     if not records:
@@ -54,8 +54,9 @@ def _tables(prepared: "Sweep", records: "list[TrialRecord]", wanted: Wanted) -> 
     with several goals the Pareto fronts."""
     from noisetune.analysis.comparisons import comparisons_table
     from noisetune.analysis.metric_tables import metric_tables
-    from noisetune.analysis.tables import CHOICES, compare, conditions_table, summarise
-    from noisetune.cli.chosen import front_of, front_shown
+    from noisetune.analysis.summaries import CHOICES, compare, summarise
+    from noisetune.analysis.tables import conditions_table
+    from noisetune.cli.winners import front_of, front_shown
 
     objective = prepared.config.objective
     if objective.several:

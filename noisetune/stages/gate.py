@@ -5,7 +5,7 @@ import torch
 from noisetune.records import MetricPoint, Metrics
 from noisetune.stages.base import Inputs
 from noisetune.store import Artifact
-from noisetune.training.telemetry import feature_deviation, knn_accuracy, rankme
+from noisetune.training.representation import feature_deviation, knn_accuracy, rankme
 
 NAME = "gate"
 FEATURES = "features"

@@ -21,7 +21,7 @@ from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, Draws, normalise
 from noisetune.training.feeding import Feed
 from noisetune.training.loop import DivergedError, unpack_module
-from noisetune.training.telemetry import (
+from noisetune.training.representation import (
     TelemetryConfig,
     alignment,
     class_separation,

@@ -18,14 +18,14 @@ from noisetune.stages.finetune import finetune_key
 from noisetune.stages.given import given_encoder
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import StageKey, StoreLike
-from noisetune.sweep.board import Board
-from noisetune.sweep.calibration import Speed, calibrate, stage_bytes
-from noisetune.sweep.capacity import fitting_trials
-from noisetune.sweep.config import PretrainGate
-from noisetune.sweep.ledger import Ledger
-from noisetune.sweep.prepared import Sweep
-from noisetune.sweep.samplers import LEARNS_NOTHING
-from noisetune.sweep.settled import settle_runtime
+from noisetune.sweep.resources.auto_runtime import settle_runtime
+from noisetune.sweep.resources.calibration import Speed, calibrate, stage_bytes
+from noisetune.sweep.resources.capacity import fitting_trials
+from noisetune.sweep.spec.config import PretrainGate
+from noisetune.sweep.spec.samplers import LEARNS_NOTHING
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.scheduler import Scheduler
 
 # Trials side by side share caches and memory; a calibration runs alone.
 SLOWER, FASTER = 1.6, 0.9
@@ -137,20 +137,20 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
 
 
 def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
-    """Every trial that the board hands out when each ends as well as the other."""
+    """Every trial that the scheduler hands out when each ends as well as the other."""
     learns = sweep.config.sampler.get("name", "tpe") not in LEARNS_NOTHING
     sampler = {"name": "random", "seed": sweep.config.seed} if learns else sweep.config.sampler
     alone = {"sampler": sampler, "pruner": {"name": "none"}, "patience": None, "warm_start": ()}
     config = sweep.config.model_copy(update=alone)
     ledger = Ledger.create(InMemoryStorage(), config.name, {})
-    board = Board(config, sweep.conditions, ledger)
+    scheduler = Scheduler(config, sweep.conditions, ledger)
     kinds, trials = {"search": 0, "replicate": 0}, []
-    while (job := board.next()) is not None:
+    while (job := scheduler.next()) is not None:
         kinds[job.kind] += 1
         trials.append(job.config)
         same: Metrics = {goal.metric: 0.5 for goal in config.objective.goals}
-        board.report(job, [MetricPoint("finetune", job.config.finetune.epochs, same)])
-        board.complete(job, TrialResult({}, {}, {}, {}, {}))
+        scheduler.report(job, [MetricPoint("finetune", job.config.finetune.epochs, same)])
+        scheduler.complete(job, TrialResult({}, {}, {}, {}, {}))
     return kinds, trials
 
 

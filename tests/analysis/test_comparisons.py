@@ -10,7 +10,8 @@ from rich.table import Table
 from test_tables import replicates
 
 from noisetune.analysis.comparisons import comparisons_table, verdict
-from noisetune.analysis.tables import compare, conditions_table, summarise
+from noisetune.analysis.summaries import compare, summarise
+from noisetune.analysis.tables import conditions_table
 from noisetune.records import TrialRecord
 
 LOW, HIGH = [0.50, 0.51, 0.52, 0.53], [0.70, 0.712, 0.72, 0.735]

@@ -17,7 +17,8 @@ from noisetune.analysis.metric_tables import (
     metric_tables,
     metrics_of,
 )
-from noisetune.analysis.tables import conditions_table, plain_table, summarise
+from noisetune.analysis.summaries import summarise
+from noisetune.analysis.tables import conditions_table, plain_table
 from noisetune.records import TrialRecord
 
 

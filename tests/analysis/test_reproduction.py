@@ -30,8 +30,8 @@ from noisetune.analysis.reproduction import (
 )
 from noisetune.analysis.reproduction_tables import as_csv, reproduction_tables
 from noisetune.analysis.statistics import Interval
-from noisetune.analysis.tables import summarise
-from noisetune.cli.reproduce import papers_trial
+from noisetune.analysis.summaries import summarise
+from noisetune.cli.reproduce_command import papers_trial
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
 from noisetune.records import TrialRecord

@@ -5,20 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisetune.analysis.tables import (
+from noisetune.analysis.summaries import (
     CHOICES,
     ConditionSummary,
-    accuracy_cell,
     best_of_groups,
     comparable_pairs,
     compare,
     group_of,
     noisy_resolution,
-    short_names,
-    shown,
     summarise,
     winner_of,
 )
+from noisetune.analysis.tables import accuracy_cell, short_names, shown
 from noisetune.records import TrialRecord
 
 

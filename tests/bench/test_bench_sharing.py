@@ -12,7 +12,7 @@ from noisetune.bench.sharing import Stopwatch, measure_sharing, paper_shaped
 from noisetune.records import MetricPoint, TrialRecord
 from noisetune.store import NullStore
 from noisetune.sweep.plan import make_plan
-from noisetune.sweep.prepared import Sweep
+from noisetune.sweep.spec.sweep import Sweep
 
 KEYS = {
     "slots",

@@ -9,11 +9,11 @@ from typing import Any
 import optuna
 import pytest
 
-from noisetune.sweep.config import parse_sweep
 from noisetune.sweep.home import Home
-from noisetune.sweep.ledger import Ledger, journal
-from noisetune.sweep.prepared import Sweep
-from noisetune.sweep.space import SearchSpace
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.space import SearchSpace
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.ledger import Ledger, journal
 
 CHOICES = ("last", "noisy_best", "oracle")
 METHODS = ["none", "simclr"]

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from noisetune.records import TrialRecord, TrialResult
 from noisetune.sweep.home import Home
-from noisetune.sweep.prepared import open_sweep, read_ledger
+from noisetune.sweep.study.storage import open_sweep, read_ledger
 from noisetune.yaml_files import read_yaml
 
 TRIAL = {
@@ -55,7 +55,7 @@ class Project:
 
     def records(self, name: str) -> dict[str, TrialRecord]:
         sweep, ledger = open_sweep(self.home, name)
-        return {record.name: record for record in sweep.records(ledger)}
+        return {record.name: record for record in ledger.records(sweep.cells)}
 
     def runs(self, name: str) -> list[Run]:
         client = MlflowClient(self.home.tracking_uri)

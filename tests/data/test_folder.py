@@ -112,9 +112,9 @@ def test_the_shorter_side_is_resized_and_the_centre_cropped(tmp_path: Path) -> N
     expected = functional.center_crop(functional.resize(wide, [8]), [8, 8])
     made = decode(str(tmp_path / "wide.png"), Form(8, 8, 3))
     assert np.array_equal(made, np.asarray(expected).transpose(2, 0, 1))
-    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    Image.fromarray(board).save(tmp_path / "board.png")
-    inner = decode(str(tmp_path / "board.png"), Form(8, 8, 1))
+    scheduler = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(scheduler).save(tmp_path / "scheduler.png")
+    inner = decode(str(tmp_path / "scheduler.png"), Form(8, 8, 1))
     assert np.all(np.abs(inner.astype(int) - 127) <= 2)
 
 

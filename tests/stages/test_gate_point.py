@@ -11,7 +11,7 @@ from noisetune.config import TrialConfig
 from noisetune.stages.base import Inputs
 from noisetune.stages.gate import gate_point, noisy_knn
 from noisetune.store import Artifact
-from noisetune.training.telemetry import feature_deviation, rankme
+from noisetune.training.representation import feature_deviation, rankme
 
 
 @pytest.fixture

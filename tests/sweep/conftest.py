@@ -5,19 +5,19 @@ import pytest
 from made_up import Heard, Play
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from noisetune.sweep.board import Board
-from noisetune.sweep.conditions import cross
-from noisetune.sweep.config import parse_sweep
-from noisetune.sweep.ledger import Ledger
-from noisetune.sweep.space import SearchSpace
+from noisetune.sweep.spec.conditions import cross
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.space import SearchSpace
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.scheduler import Scheduler
 
 SPACE = {"parameters": {"finetune.lr": {"low": 1e-4, "high": 1e-2, "log": True}}}
 NAME = "made-up"
 
 
 @pytest.fixture
-def open_board() -> Callable[..., Play]:
-    """A board for a search space; over the `storage` of an earlier one it goes on there."""
+def open_scheduler() -> Callable[..., Play]:
+    """A scheduler for a search space; over the `storage` of an earlier one it goes on there."""
 
     def build(
         space: dict[str, Any] | None = None, storage: BaseStorage | None = None, **sweep: Any
@@ -31,6 +31,6 @@ def open_board() -> Callable[..., Play]:
             Ledger.create(storage, NAME, {})
         ledger = Ledger.open(storage, NAME)
         heard = Heard()
-        return Play(Board(config, conditions, ledger, [heard]), ledger, heard)
+        return Play(Scheduler(config, conditions, ledger, [heard]), ledger, heard)
 
     return build

@@ -13,9 +13,9 @@ from pathlib import Path
 from real_sweep import Seen, prepare, run
 
 from noisetune.records import TrialRecord, TrialResult
-from noisetune.sweep.config import Resources
+from noisetune.sweep.execution.launch import ray_session
 from noisetune.sweep.home import Home
-from noisetune.sweep.launch import ray_session
+from noisetune.sweep.spec.config import Resources
 
 
 class Noting(Seen):
@@ -38,10 +38,10 @@ def main(folder: Path) -> None:
         (folder / "ready").touch()
         while not (folder / "go").exists():
             time.sleep(0.05)
-        board = run(Home(Path(told["home"])), sweep, [seen])
+        scheduler = run(Home(Path(told["home"])), sweep, [seen])
     points = [(name, point.stage, point.step, point.made) for name, point in seen.points]
     states = {name: trial.state for name, trial in seen.ends.items()}
-    result = {"finished": board.finished, "states": states, "points": points}
+    result = {"finished": scheduler.finished, "states": states, "points": points}
     (folder / "result.json").write_text(json.dumps(result))
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
-from noisetune.sweep.asking import Job
-from noisetune.sweep.board import Board
-from noisetune.sweep.conditions import Condition
-from noisetune.sweep.ledger import Ledger
+from noisetune.sweep.spec.conditions import Condition
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.scheduler import Scheduler
+from noisetune.sweep.study.searcher import Job
 
 
 @dataclass
@@ -30,40 +30,40 @@ class Heard:
 
 @dataclass
 class Play:
-    """A board over a ledger, and what a trial on it does."""
+    """A scheduler over a ledger, and what a trial on it does."""
 
-    board: Board
+    scheduler: Scheduler
     ledger: Ledger
     heard: Heard
 
     @property
     def conditions(self) -> list[Condition]:
-        return self.board.conditions
+        return self.scheduler.conditions
 
     def next(self) -> Job:
-        job = self.board.next()
+        job = self.scheduler.next()
         assert job is not None
         return job
 
     def run(self, job: Job, values: Sequence[float | None]) -> int:
         """Report one epoch after the other, then the result; the epochs that were wanted."""
         for epoch, value in enumerate(values, start=1):
-            if not self.board.report(job, [point(epoch, value, self.metric)]):
+            if not self.scheduler.report(job, [point(epoch, value, self.metric)]):
                 return epoch
-        self.board.complete(job, result_of(job))
+        self.scheduler.complete(job, result_of(job))
         return len(values)
 
     def run_all(self, values: Callable[[Job], Sequence[float | None]]) -> list[Job]:
         """Run one trial after the other until there is none; the trials."""
         jobs = []
-        while (job := self.board.next()) is not None:
+        while (job := self.scheduler.next()) is not None:
             self.run(job, values(job))
             jobs.append(job)
         return jobs
 
     @property
     def metric(self) -> str:
-        return self.board.config.objective.metric
+        return self.scheduler.config.objective.metric
 
     def records(self) -> list[TrialRecord]:
         return self.ledger.records([(each.name, each.factors) for each in self.conditions])

@@ -12,16 +12,17 @@ from ray.tune.search import Searcher
 
 from noisetune.pipeline import run_trial
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
-from noisetune.sweep import launch
-from noisetune.sweep.board import Board, Watcher
-from noisetune.sweep.bridge import BoardScheduler, BoardSearcher
-from noisetune.sweep.config import parse_sweep
-from noisetune.sweep.driver import claim_sweep
+from noisetune.sweep.execution import launch
+from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
+from noisetune.sweep.execution.launch import run_trials
+from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
-from noisetune.sweep.launch import run_board
-from noisetune.sweep.prepared import Sweep, drive_ledger
-from noisetune.sweep.space import SearchSpace
-from noisetune.sweep.trainable import Pipeline, make_trainable
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.space import SearchSpace
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.lease import claim_sweep
+from noisetune.sweep.study.scheduler import Scheduler, Watcher
+from noisetune.sweep.study.storage import drive_ledger
 
 TRIAL: dict[str, Any] = {
     "data": {"name": "digits", "train_samples": 60, "test_samples": 30},
@@ -74,18 +75,18 @@ def run(
     watchers: Sequence[Watcher] = (),
     pipeline: Pipeline = run_trial,
     share: bool = True,
-) -> Board:
+) -> Scheduler:
     """Run a sweep to its end, as `noisetune sweep` does."""
     store = str(home.stages) if share else None
     with claim_sweep(home, sweep.config.name) as lease:
         ledger = drive_ledger(home, sweep, lease)
-        return run_board(sweep, ledger, home, watchers, pipeline, store)
+        return run_trials(sweep, ledger, home, watchers, pipeline, store)
 
 
-def run_here(*arguments: Any, **options: Any) -> Board:
+def run_here(*arguments: Any, **options: Any) -> Scheduler:
     """`run` without Ray: one trial after the other, in this process."""
 
-    def tuner(sweep: Sweep, home: Home, searcher: BoardSearcher, pipeline: Pipeline) -> Any:
+    def tuner(sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> Any:
         return SimpleNamespace(fit=lambda: _fit(searcher, pipeline))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -94,8 +95,8 @@ def run_here(*arguments: Any, **options: Any) -> Board:
         return run(*arguments, **options)
 
 
-def _fit(searcher: BoardSearcher, pipeline: Pipeline) -> None:
-    scheduler, trainable = BoardScheduler(searcher), make_trainable(pipeline)
+def _fit(searcher: TuneSearcher, pipeline: Pipeline) -> None:
+    scheduler, trainable = TuneScheduler(searcher), make_trainable(pipeline)
     for number in map(str, itertools.count()):
         given = searcher.suggest(number)
         assert given is not None

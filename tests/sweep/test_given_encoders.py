@@ -15,10 +15,11 @@ from noisetune.errors import UserError
 from noisetune.models.resnet18 import Config as ResNet18
 from noisetune.pipeline import run_trial
 from noisetune.store import NullStore, Store
-from noisetune.sweep.calibration import calibrate
 from noisetune.sweep.home import Home
 from noisetune.sweep.plan import make_plan
-from noisetune.sweep.prepared import Sweep, preflight
+from noisetune.sweep.preflight import preflight
+from noisetune.sweep.resources.calibration import calibrate
+from noisetune.sweep.spec.sweep import Sweep
 
 METHODS = ["none", "simclr", "barlow_twins", "imagenet"]
 HERE = {"CPU": 2.0, "GPU": 0.0}

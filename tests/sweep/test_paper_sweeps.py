@@ -16,10 +16,11 @@ from noisetune.noise.human import NAMES
 from noisetune.ssl.base import SSLConfig
 from noisetune.ssl.imagenet import Config as ImageNet
 from noisetune.store import NullStore
-from noisetune.sweep.config import find_search_space, read_sweep
 from noisetune.sweep.plan import make_plan
-from noisetune.sweep.prepared import Sweep, load_sweep
-from noisetune.sweep.space import read_space
+from noisetune.sweep.preflight import prepare_file
+from noisetune.sweep.spec.config import find_search_space, read_sweep
+from noisetune.sweep.spec.space import read_space
+from noisetune.sweep.spec.sweep import Sweep
 
 SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"
 FILES = sorted(SWEEPS.glob("*.yaml"))
@@ -68,7 +69,7 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
 def test_a_sweep_costs_what_its_comment_says(file: Path, everything_there: None) -> None:
     said = COSTS.search(file.read_text())
     assert said is not None
-    plan = make_plan(load_sweep(file), {"CPU": 4}, NullStore(), measure=False)
+    plan = make_plan(prepare_file(file), {"CPU": 4}, NullStore(), measure=False)
     assert [int(number.replace(",", "")) for number in said.groups()] == [
         plan.search_trials + plan.replicates,
         plan.stages["pretrain"].epochs,

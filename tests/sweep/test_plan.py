@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_sweep import TRIAL, Seen, prepare, run, run_here
 
-from noisetune.analysis.tables import ConditionSummary, summarise
+from noisetune.analysis.summaries import ConditionSummary, summarise
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import Artifact, NullStore, Store
-from noisetune.sweep import calibration
 from noisetune.sweep.home import Home
 from noisetune.sweep.plan import Plan, StageCount, make_plan
-from noisetune.sweep.prepared import Sweep, open_sweep
+from noisetune.sweep.resources import calibration
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.storage import open_sweep
 
 HERE = {"CPU": 2.0, "GPU": 0.0}
 STAGES = ("pretrain", "finetune", "detect")
@@ -208,7 +209,7 @@ class Swept:
 
     def table(self, name: str) -> list[ConditionSummary]:
         sweep, ledger = open_sweep(self.home, name)
-        return summarise(sweep.records(ledger), maximize=True)
+        return summarise(ledger.records(sweep.cells), maximize=True)
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,18 @@ import psutil
 import pytest
 
 import noisetune as package
-from noisetune.cli import ui
+from noisetune.cli import ui_command as ui
 from noisetune.errors import UserError
-from noisetune.sweep.config import parse_sweep
 from noisetune.sweep.home import Home
-from noisetune.sweep.prepared import read_ledger
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.study.storage import read_ledger
 from noisetune.yaml_files import read_yaml
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 ROOT = Path(package.__file__).resolve().parent
 QUIET = ("RAY_USAGE_STATS_ENABLED", "MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 LOADS = """
-import noisetune.sweep.launch, noisetune.tracking.mlflow_runs
+import noisetune.sweep.execution.launch, noisetune.tracking.mlflow_runs
 from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
 from ray._common.usage.usage_lib import usage_stats_enabled
 print(MLFLOW_DISABLE_TELEMETRY.get(), usage_stats_enabled())

@@ -17,13 +17,14 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from noisetune.records import MetricPoint, Tick, TrialRecord, TrialResult
-from noisetune.sweep.config import parse_sweep
-from noisetune.sweep.driver import claim_sweep
+from noisetune.sweep.execution.launch import run_trials
 from noisetune.sweep.home import Home
-from noisetune.sweep.launch import run_board
-from noisetune.sweep.ledger import Ledger, journal
-from noisetune.sweep.prepared import Sweep, drive_ledger, open_sweep
-from noisetune.sweep.space import SearchSpace
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.space import SearchSpace
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.lease import claim_sweep
+from noisetune.sweep.study.ledger import Ledger, journal
+from noisetune.sweep.study.storage import drive_ledger, open_sweep
 from noisetune.tracking.tracker import open_tracker
 
 pytestmark = pytest.mark.usefixtures("ray_at_hand")
@@ -137,8 +138,8 @@ def swept(home: Home, ray_at_hand: None) -> Swept:
     outbox = home.sweep("mishaps") / "outbox.jsonl"
     tracker = open_tracker(home.tracking_uri, "mishaps", outbox, home.artifacts)
     tracker.sweep("running", {})
-    board = run_board(sweep, ledger, home, [tracker], scripted(notes))
-    assert board.finished
+    scheduler = run_trials(sweep, ledger, home, [tracker], scripted(notes))
+    assert scheduler.finished
     tracker.sweep("complete", {})
     assert tracker.close()
     return read_back(home, sweep, notes)
@@ -160,7 +161,7 @@ def read_back(home: Home, sweep: Sweep, notes: Path) -> Swept:
         for each in sweep.conditions
         for trial in ledger.study(each.name, "search", ["maximize"], None).get_trials()
     }
-    return Swept(sweep.records(ledger), parents[0], runs, client, notes, intermediate)
+    return Swept(ledger.records(sweep.cells), parents[0], runs, client, notes, intermediate)
 
 
 def test_a_local_ray_listens_on_this_machine_alone() -> None:
@@ -280,8 +281,8 @@ def test_winners_are_repeated_on_a_seed_of_their_own(swept: Swept) -> None:
 
 def test_a_finished_sweep_has_nothing_left_to_run(home: Home, swept: Swept) -> None:
     again, ledger = open_sweep(home, "mishaps")
-    assert run_board(again, ledger, home, [], scripted(swept.notes)).finished
-    assert again.records(ledger) == swept.records
+    assert run_trials(again, ledger, home, [], scripted(swept.notes)).finished
+    assert ledger.records(again.cells) == swept.records
 
 
 def test_a_quarter_of_a_gpu_lets_four_run_at_once(home: Home, tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ def test_a_quarter_of_a_gpu_lets_four_run_at_once(home: Home, tmp_path: Path) ->
     share = {"cpu": 0.25, "gpu": 0.25}
     sweep = prepare({"parameters": {}}, name="shares", replicates=6, resources=share)
     ledger = drive_ledger(home, sweep, claim_sweep(home, sweep.config.name))
-    assert run_board(sweep, ledger, home, [], pipeline).finished
-    at_once = [record.metrics["at_once_at_last"] for record in sweep.records(ledger)]
+    assert run_trials(sweep, ledger, home, [], pipeline).finished
+    at_once = [record.metrics["at_once_at_last"] for record in ledger.records(sweep.cells)]
     assert len(at_once) == 6
     assert max(value or 0 for value in at_once) == 4

@@ -26,7 +26,7 @@ from noisetune.stages.base import points_of
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import Lease, NullStore, StageKey, Store
 from noisetune.store import folder as folders
-from noisetune.sweep.bridge import BoardScheduler, BoardSearcher
+from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.home import Home
 from noisetune.sweep.plan import make_plan
 
@@ -84,10 +84,10 @@ def test_a_trial_that_meets_anothers_lease_makes_room_and_goes_on_later(home: Ho
     ("lookahead", "another"), [(True, True), (False, False)], ids=["shares", "so many at once"]
 )
 def test_a_paused_trial_counts_only_where_the_user_said_how_many_may_be_at_work(
-    open_board: Callable[..., Play], lookahead: bool, another: bool
+    open_scheduler: Callable[..., Play], lookahead: bool, another: bool
 ) -> None:
-    searcher = BoardSearcher(open_board().board, None, slots=1, lookahead=lookahead)
-    scheduler, trial = BoardScheduler(searcher), SimpleNamespace(trial_id="a", status="PAUSED")
+    searcher = TuneSearcher(open_scheduler().scheduler, None, slots=1, lookahead=lookahead)
+    scheduler, trial = TuneScheduler(searcher), SimpleNamespace(trial_id="a", status="PAUSED")
     controller = SimpleNamespace(
         pause_trial=lambda *_, **__: None, get_live_trials=lambda: iter([trial])
     )

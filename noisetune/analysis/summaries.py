@@ -1,0 +1,191 @@
+"""What is known of each condition, out of the records of its trials: pure functions."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from noisetune.analysis.statistics import (
+    Comparison,
+    Interval,
+    compare_all,
+    kendall,
+    mean_interval,
+    selection_resolution,
+    tied,
+)
+from noisetune.records import TrialRecord
+
+CHOICES = ("last", "noisy_best", "oracle")
+BASELINES = ("none", "scratch")
+FEWEST_RANKED = 4
+
+
+@dataclass(frozen=True)
+class ConditionSummary:
+    """What is known of one condition.
+
+    `counts` are of its search trials by state. `winner` is the best complete search trial by the
+    objective, or the first replicate of a fixed recipe. `replicates` gives, for each choice of
+    epoch, clean test accuracy by replicate seed, and `runs` are those replicates. `tau` says how
+    well the objective ranks complete search trials by clean test accuracy (Kendall, -1..1); None
+    for fewer than four.
+    """
+
+    name: str
+    factors: dict[str, Any]
+    counts: Counter[str]
+    winner: TrialRecord | None
+    replicates: dict[str, dict[int, float]]
+    replicate_objectives: dict[int, float]
+    runs: tuple[TrialRecord, ...] = ()
+    tau: float | None = None
+
+    @property
+    def one_encoder(self) -> bool:
+        """Whether its intervals are conditional on the encoder that all replicates begin with."""
+        return self.winner is not None and self.winner.one_encoder
+
+    def interval(self, choice: str) -> Interval:
+        return mean_interval(list(self.replicates[choice].values()))
+
+
+def summarise(records: Sequence[TrialRecord], maximize: bool) -> list[ConditionSummary]:
+    """The conditions in their first order."""
+    names = list(dict.fromkeys(record.condition for record in records))
+    return [
+        _summary([record for record in records if record.condition == name], maximize)
+        for name in names
+    ]
+
+
+def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary:
+    complete = [record for record in records if record.state == "complete"]
+    winner = winner_of(complete, maximize)
+    # An extended search may have found another winner than the one that was run again before.
+    again = [
+        record
+        for record in complete
+        if record.kind == "replicate" and winner and record.parameters == winner.parameters
+    ]
+    return ConditionSummary(
+        name=records[0].condition,
+        factors=records[0].factors,
+        counts=Counter(record.state for record in records if record.kind == "search"),
+        winner=winner,
+        replicates={choice: accuracies(again, choice) for choice in CHOICES},
+        replicate_objectives={
+            record.seed: record.objective for record in again if record.objective is not None
+        },
+        runs=tuple(again),
+        tau=ranking(complete, maximize),
+    )
+
+
+def ranking(complete: Sequence[TrialRecord], maximize: bool) -> float | None:
+    """Kendall's tau between the objective, better being higher, and clean test accuracy at the
+    noisy-best epoch, over the search trials; None for fewer than four, or where one is constant.
+    """
+    pairs = [
+        (record.objective if maximize else -record.objective, clean)
+        for record in complete
+        if record.kind == "search"
+        and record.objective is not None
+        and (clean := record.metrics.get("test/accuracy_at_noisy_best")) is not None
+    ]
+    return kendall(*zip(*pairs, strict=True)) if len(pairs) >= FEWEST_RANKED else None
+
+
+def winner_of(complete: Sequence[TrialRecord], maximize: bool) -> TrialRecord | None:
+    """The best search trial by the objective, the earlier of equals; a fixed recipe has none."""
+    sign = -1 if maximize else 1
+    searched = [record for record in complete if record.kind == "search"] or list(complete)[:1]
+    return min(
+        searched, key=lambda record: (sign * (record.objective or 0.0), record.number), default=None
+    )
+
+
+def accuracies(records: Iterable[TrialRecord], choice: str) -> dict[int, float]:
+    values = {record.seed: record.metrics.get(f"test/accuracy_at_{choice}") for record in records}
+    return {seed: value for seed, value in values.items() if value is not None}
+
+
+def group_of(factors: Mapping[str, Any]) -> dict[str, Any]:
+    """The factors that make conditions comparable: equal data, equal noise."""
+    return {
+        field: value for field, value in factors.items() if field.split(".")[0] in ("data", "noise")
+    }
+
+
+def comparable_pairs(summaries: Sequence[ConditionSummary]) -> list[tuple[str, str]]:
+    """Pairs of conditions of one group that differ in a single factor; the baseline second."""
+    pairs = []
+    for index, first in enumerate(summaries):
+        for second in summaries[index + 1 :]:
+            differing = [
+                field
+                for field in first.factors
+                if first.factors[field] != second.factors.get(field)
+            ]
+            if len(differing) == 1 and group_of(first.factors) == group_of(second.factors):
+                swap = first.factors[differing[0]] in BASELINES
+                pairs.append((second.name, first.name) if swap else (first.name, second.name))
+    return pairs
+
+
+def compare(summaries: Sequence[ConditionSummary], choice: str = "noisy_best") -> list[Comparison]:
+    """Clean test accuracy of comparable conditions, paired by replicate seed, Holm-adjusted.
+
+    Replicates that share an encoder do not tell how another one would do: such an arm has no p.
+    """
+    groups = {summary.name: summary.replicates[choice] for summary in summaries}
+    conditional = {summary.name for summary in summaries if summary.one_encoder}
+    return compare_all(groups, comparable_pairs(summaries), untested=conditional)
+
+
+@dataclass(frozen=True)
+class GroupBest:
+    """The best method of a group, by the noisy objective alone, and what ties with it."""
+
+    group: dict[str, Any]
+    best: ConditionSummary
+    score: float
+    ties: list[str]
+
+
+def best_of_groups(
+    summaries: Sequence[ConditionSummary], maximize: bool, resolution: Mapping[str, float]
+) -> list[GroupBest]:
+    """The best condition of each group; never one across noise rates.
+
+    The score is the mean objective of the replicates, or the winner's where there are none;
+    `resolution` is by condition, in units of the objective.
+    """
+    groups: dict[str, list[ConditionSummary]] = {}
+    for summary in summaries:
+        if summary.winner is not None:
+            groups.setdefault(repr(group_of(summary.factors)), []).append(summary)
+    found = []
+    for members in groups.values():
+        scores = {member.name: _score(member) for member in members}
+        sign = 1 if maximize else -1
+        best = max(members, key=lambda member: sign * scores[member.name])
+        equal = tied(scores, resolution[best.name], "maximize" if maximize else "minimize")
+        found.append(
+            GroupBest(group_of(best.factors), best, scores[best.name], sorted(equal - {best.name}))
+        )
+    return found
+
+
+def _score(summary: ConditionSummary) -> float:
+    values = list(summary.replicate_objectives.values())
+    if values:
+        return sum(values) / len(values)
+    assert summary.winner is not None
+    return summary.winner.objective or 0.0
+
+
+def noisy_resolution(summary: ConditionSummary, n_validation: int) -> float:
+    """Standard error of the noisy accuracy that the condition was chosen by."""
+    n = n_validation * max(1, len(summary.replicate_objectives))
+    return selection_resolution(_score(summary), n, slope=1.0)

@@ -1,0 +1,208 @@
+"""`noisetune best`: the winners of a sweep, to look at, to run again, to read by a program."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home, same_place
+
+if TYPE_CHECKING:
+    from noisetune.analysis.summaries import ConditionSummary, GroupBest
+    from noisetune.records import TrialRecord
+    from noisetune.sweep.spec.sweep import Sweep
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog="Examples: `noisetune best quickstart`, `noisetune best quickstart --export best`, "
+        "`noisetune best quickstart --json`"
+    )(best)
+
+
+def best(
+    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    export: Annotated[
+        Path | None, typer.Option(help="Write each winner as a YAML that `noisetune run` repeats.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+) -> None:
+    """List the winner of every condition, and the best method for each data set and noise.
+
+    There is no winner across noise rates: it would be the lowest rate.
+    """
+    from noisetune.analysis.summaries import best_of_groups, summarise
+    from noisetune.analysis.tables import conditions_table
+    from noisetune.sweep.spec.smoke import NO_RESULTS
+    from noisetune.sweep.study.storage import open_sweep
+
+    prepared, ledger = open_sweep(open_home(mlruns), name)
+    objective, records = prepared.config.objective, ledger.records(prepared.cells)
+    if prepared.config.smoke and not as_json:
+        console.print(NO_RESULTS)
+    files = _export(prepared, records, export) if export else {}
+    if objective.several:
+        return _show_front(prepared, records, files, as_json, same_place(open_home(mlruns)))
+    summaries = summarise(records, objective.maximize)
+    resolution = {each.name: _resolution(prepared, each) for each in summaries}
+    groups = best_of_groups(summaries, objective.maximize, resolution)
+    if as_json:
+        print(json.dumps(_as_json(prepared, summaries, groups, files), indent=1))
+        return
+    console.print(conditions_table(summaries, objective.metric, objective.oracle))
+    console.print(_groups_table(summaries, groups, objective.metric))
+    _show_files(files)
+
+
+def _show_files(files: dict[str, Path]) -> None:
+    for file in files.values():
+        console.print(f"noisetune run {file}", highlight=False, soft_wrap=True)
+
+
+def _show_front(
+    prepared: "Sweep",
+    records: "list[TrialRecord]",
+    files: dict[str, Path],
+    as_json: bool,
+    same: str,
+) -> None:
+    """With several goals nothing wins: what no other trial beats, for the user to choose from."""
+    from noisetune.cli.winners import front_of, front_shown
+
+    name, front = prepared.config.name, front_of(prepared, records)
+    if as_json:
+        shown = [
+            asdict(point.trial)
+            | {"replicates": point.replicates, "file": _file(files, point.trial)}
+            for point in front
+        ]
+        objective = prepared.config.objective.model_dump()
+        print(json.dumps({"sweep": name, "objective": objective, "front": shown}, indent=1))
+        return
+    console.print(front_shown(prepared, front))
+    _show_files(files)
+    if front and not any(point.replicates["last"] for point in front):
+        console.print(
+            f"run one again on fresh seeds: noisetune resume {name} "
+            f"--replicate '{front[0].trial.name}'{same}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _resolution(prepared: "Sweep", summary: "ConditionSummary") -> float:
+    from noisetune.analysis.summaries import noisy_resolution
+    from noisetune.config import TrialConfig
+    from noisetune.stages.labels import draw_labels
+
+    if summary.winner is None or prepared.config.objective.metric != "val/accuracy":
+        return 0.0
+    config = TrialConfig.parse(summary.winner.config, "ledger")
+    return noisy_resolution(summary, len(draw_labels(config, config.data.load()).selected.rows))
+
+
+def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
+    """Write what was chosen as files, by the names of their trials."""
+    from noisetune.cli.winners import chosen_trials
+    from noisetune.yaml_files import write_yaml
+
+    folder.mkdir(parents=True, exist_ok=True)
+    objective, files = prepared.config.objective, {}
+    for stem, trial in chosen_trials(prepared, records).items():
+        file = folder / f"{stem}.yaml"
+        values = ", ".join(f"{value:g}" for value in trial.objectives)
+        header = (
+            f"Sweep {prepared.config.name}, chosen in condition {trial.condition}:\n"
+            f"{trial.name}, {objective.metrics} {values}.\n"
+            f"Repeat it with: noisetune run {file}"
+        )
+        write_yaml(file, trial.config, header)
+        files[trial.name] = file
+    return files
+
+
+def _file(files: dict[str, Path], trial: "TrialRecord") -> str | None:
+    return str(files[trial.name]) if trial.name in files else None
+
+
+def _groups_table(
+    summaries: list["ConditionSummary"], groups: list["GroupBest"], metric: str
+) -> Table:
+    from noisetune.analysis.tables import accuracy_cell, captioned, plain_table
+
+    table = plain_table(f"best of each data set and noise, by {metric} (mean over replicates)")
+    table.caption = captioned(
+        ["tied: within one standard error of the noisy score"], [group.best for group in groups]
+    )
+    for heading in ("data and noise", "best", "tied with"):
+        table.add_column(heading, overflow="fold")
+    table.add_column(metric, justify="right")
+    table.add_column("clean test %", justify="right", no_wrap=True)
+    factors = {summary.name: summary.factors for summary in summaries}
+    for group in groups:
+        where = _words(group.group) or "all"
+        clean = accuracy_cell(group.best, "noisy_best")
+        ties = "\n".join(_rest(factors[name], group.group) for name in group.ties)
+        best = _rest(group.best.factors, group.group)
+        table.add_row(where, best, ties or "-", f"{group.score:.4f}", clean)
+    return table
+
+
+def _words(factors: dict[str, Any]) -> str:
+    return " ".join(f"{field}={value}" for field, value in factors.items())
+
+
+def _rest(factors: dict[str, Any], group: dict[str, Any]) -> str:
+    """What tells a condition from the others of its group."""
+    return _words({key: value for key, value in factors.items() if key not in group}) or "all"
+
+
+def _as_json(
+    prepared: "Sweep",
+    summaries: list["ConditionSummary"],
+    groups: list["GroupBest"],
+    files: dict[str, Path],
+) -> dict[str, Any]:
+    objective = prepared.config.objective
+    from noisetune.analysis.metric_tables import metric_intervals, metrics_of
+
+    winners = [
+        {
+            "condition": each.name,
+            "factors": each.factors,
+            "trial": each.winner.name,
+            "objective": each.winner.objective,
+            "parameters": each.winner.parameters,
+            "metrics": each.winner.metrics,
+            "replicates": each.replicates,
+            "detection": {
+                metric: asdict(interval)
+                for metric, interval in metric_intervals(each, metrics_of("detection")).items()
+            },
+            "conditional_on_one_encoder": each.one_encoder,
+            "kendall_tau": each.tau,
+            "config": each.winner.config,
+            "file": _file(files, each.winner),
+        }
+        for each in summaries
+        if each.winner is not None
+    ]
+    best_conditions = [
+        {
+            "group": group.group,
+            "best": group.best.name,
+            "objective": group.score,
+            "tied": group.ties,
+        }
+        for group in groups
+    ]
+    return {
+        "sweep": prepared.config.name,
+        "objective": objective.model_dump(),
+        "winners": winners,
+        "groups": best_conditions,
+    }

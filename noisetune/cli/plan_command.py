@@ -1,0 +1,92 @@
+"""`noisetune plan`: what a sweep will do, before it does."""
+
+import json
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from noisetune.cli.common import (
+    DEFAULT_MLRUNS,
+    MlrunsOption,
+    SetOption,
+    SmokeOption,
+    StoreOption,
+    console,
+    known_store,
+    open_home,
+    stages_of,
+)
+
+if TYPE_CHECKING:
+    from noisetune.sweep.plan import Plan
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog="Examples: `noisetune plan sweeps/quickstart.yaml`, "
+        "`noisetune plan sweeps/quickstart.yaml --set replicates=20 --json`"
+    )(plan)
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
+    settings: SetOption = None,
+    smoke: SmokeOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    measure: Annotated[
+        bool, typer.Option(help="Time a few batches of each stage on this machine.")
+    ] = True,
+    store: StoreOption = None,
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+) -> None:
+    """Count trials and stage runs, with and without sharing, and estimate hours. Starts nothing."""
+    from noisetune.sweep.plan import make_plan
+    from noisetune.sweep.preflight import prepare_file
+    from noisetune.sweep.resources.capacity import local_resources
+    from noisetune.sweep.spec.stand_ins import in_small
+
+    known = known_store(stages_of(open_home(mlruns), store, share=True))
+    with TemporaryDirectory() as folder:
+        say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
+        small = partial(in_small, folder=Path(folder), say=say) if smoke else None
+        prepared = prepare_file(file, None, settings or (), known, small)
+        made = make_plan(prepared, local_resources(), known, measure)
+    if as_json:
+        print(json.dumps(made.to_json(), indent=1))
+        return
+    _show(made)
+
+
+def _show(plan: "Plan") -> None:
+    from noisetune.analysis.tables import plain_table
+
+    trials = f"{plan.search_trials} search trials and {plan.replicates} replicates"
+    console.print(
+        f"{plan.sweep}: {plan.conditions} conditions, {trials}, {plan.slots} at once",
+        soft_wrap=True,
+    )
+    assumed = "" if plan.exact else " (where nothing is pruned and first trials win)"
+    table = plain_table(f"stage runs{assumed}")
+    for heading in ("stage", "runs, each trial for itself", "runs, shared", "in the store"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for heading in ("epochs, each for itself", "epochs, shared"):
+        table.add_column(heading, justify="right")
+    for stage, count in plan.stages.items():
+        numbers = (count.runs_unshared, count.runs, count.stored)
+        table.add_row(stage, *map(str, numbers), str(count.epochs_unshared), str(count.epochs))
+    console.print(table)
+    if plan.hours is not None:
+        console.print(f"time: {_span(plan.hours)} (measured on a few batches, on this machine)")
+    if plan.gpu_hours is not None and plan.gpu_hours[1] > 0:
+        console.print(f"GPU time: {_span(plan.gpu_hours)}")
+    console.print(f"disk: {plan.disk_bytes / 1e6:,.0f} MB in the store")
+
+
+def _span(hours: tuple[float, float]) -> str:
+    low, high = hours
+    if high < 1:
+        return f"{60 * low:.1f} to {60 * high:.1f} minutes"
+    return f"{low:.1f} to {high:.1f} hours"

@@ -1,0 +1,112 @@
+"""`noisetune reproduce`: the figures of a sweep beside those that the paper published."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
+from noisetune.cli.results import show_table
+
+if TYPE_CHECKING:
+    from noisetune.analysis.published_tables import PublishedTable
+    from noisetune.analysis.reproduction import Reproduced
+    from noisetune.sweep.spec.sweep import Sweep
+    from noisetune.sweep.study.ledger import Ledger
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog="Examples: `noisetune reproduce cifar10 paper-cifar10`, "
+        "`noisetune reproduce epochs plateau --markdown`, "
+        "`noisetune reproduce cifar10 paper-cifar10 --csv table.csv`"
+    )(reproduce)
+
+
+def reproduce(
+    table: Annotated[
+        str,
+        typer.Argument(help="cifar10, cifar100, cifar_n, epochs or long_finetune, of the paper."),
+    ],
+    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the tables as GitHub markdown.")
+    ] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write one line for each figure to this file, too.")
+    ] = None,
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+) -> None:
+    """Show a sweep's figures beside those published in arXiv 2511.20844.
+
+    A figure is `not comparable` where its trials differ from the paper's recipe.
+    """
+    from noisetune.analysis.published_tables import read_published
+    from noisetune.analysis.reproduction_tables import as_csv, reproduction_tables
+    from noisetune.sweep.spec.smoke import NO_RESULTS
+    from noisetune.sweep.study.storage import open_sweep
+
+    published = read_published(table)
+    prepared, ledger = open_sweep(open_home(mlruns), name)
+    rows = _rows(published, prepared, ledger)
+    if csv is not None:
+        _write(csv, as_csv(rows))
+    if as_json:
+        print(json.dumps(_as_json(published, name, rows), indent=1))
+        return
+    if prepared.config.smoke:
+        console.print(NO_RESULTS, end="\n\n")
+    for each in reproduction_tables(published, rows):
+        show_table(each, markdown)
+
+
+def _rows(published: "PublishedTable", prepared: "Sweep", ledger: "Ledger") -> "list[Reproduced]":
+    from noisetune.analysis.reproduction import reproduce
+    from noisetune.analysis.summaries import summarise
+    from noisetune.errors import UserError
+
+    objective = prepared.config.objective
+    if objective.several:
+        raise UserError(
+            f"sweep {prepared.config.name!r} trades several goals off, so no trial of it stands "
+            "for its condition; give a sweep with one objective"
+        )
+    summaries = summarise(ledger.records(prepared.cells), objective.maximize)
+    return reproduce(published, summaries, papers_trial)
+
+
+def _write(file: Path, text: str) -> None:
+    from noisetune.errors import UserError
+
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise UserError(
+            f"--csv {file}: cannot be written ({error.strerror}); give a file in a folder that is "
+            "there"
+        ) from None
+
+
+def papers_trial(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The paper's whole configuration, as JSON, of the trial with these fields (path -> value)."""
+    from noisetune.config import TrialConfig
+    from noisetune.sweep.spec.config import override
+
+    raw: dict[str, Any] = {"protocol": "paper"}
+    for field, value in fields.items():
+        raw = override(raw, field, value)
+    return TrialConfig.parse(raw, "the paper's trial").to_json()
+
+
+def _as_json(published: "PublishedTable", name: str, rows: "list[Reproduced]") -> dict[str, Any]:
+    about = {key: getattr(published, key) for key in ("title", "source", "seeds")}
+    return {
+        "table": published.name,
+        "sweep": name,
+        "paper": {"arxiv": "2511.20844", **about},
+        "figures": [asdict(row) for row in rows],
+    }

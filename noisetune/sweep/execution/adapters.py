@@ -1,0 +1,175 @@
+"""The bridge between Ray and Optuna: a searcher and a scheduler that share one scheduler.
+
+Ray's own OptunaSearch never prunes and tells Optuna COMPLETE for what a scheduler stopped; here
+Optuna's pruner decides in the scheduler, and is told PRUNED at once.
+"""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from noisetune.records import MetricPoint, TrialResult
+from noisetune.sweep.spec.conditions import milestones
+from noisetune.sweep.study.scheduler import Scheduler
+from noisetune.sweep.study.searcher import Job
+
+log = logging.getLogger(__name__)
+TOLD = "noisetune"
+LOOK_SECONDS = 0.5
+IDLE_SECONDS = 0.1
+LONGEST_CAUSE = 300
+NOT_STARTED = "creation task"  # of an actor, in Ray's words
+
+
+class TuneSearcher(Searcher):
+    """Suggests the scheduler's next trial, and with `lookahead` one more than `slots` can run."""
+
+    def __init__(
+        self, scheduler: Scheduler, store: str | None, slots: int, lookahead: bool
+    ) -> None:
+        super().__init__(metric=None, mode=None)
+        self.scheduler = scheduler
+        self.shared = {
+            "store": store,
+            "milestones": milestones(scheduler.conditions),
+            "knn": scheduler.config.pretrain_gate.knn_percentile is not None,
+        }
+        # One trial waiting in the wings keeps an actor alive for it. With a single slot the next
+        # one is asked for only when the last has ended, so that the sampler knows its result.
+        self.limit = slots + 1 if lookahead and slots > 1 else slots
+        self.lookahead = lookahead
+        self.jobs: dict[str, Job] = {}
+        self.paused: set[str] = set()
+        self.causes: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.scheduler.over:
+            return Searcher.FINISHED
+        # The share of a paused trial is another's, unless the user said how many may be at work.
+        away = len(self.paused) if self.lookahead else 0
+        if len(self.scheduler.running) - away >= self.limit:
+            return None
+        job = self.scheduler.next()
+        if job is None:
+            return Searcher.FINISHED if self.scheduler.over else None
+        self.jobs[trial_id] = job
+        work = {"name": job.name, "config": job.config.to_json()}
+        return {"job": json.dumps(work | self.shared), "gpu": job.gpu}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        self.paused.discard(trial_id)
+        job = self.jobs.pop(trial_id, None)
+        if job is None or not job.open:
+            return
+        told = json.loads((result or {}).get(TOLD, "{}"))
+        self.scheduler.report(job, points_in(told))
+        if told.get("out_of_memory"):
+            self.scheduler.out_of_memory(job, told["error"])
+        elif told.get("finished"):
+            self.scheduler.complete(job, TrialResult.from_json(told["finished"]))
+        elif told.get("error"):
+            if told.get("trace"):
+                log.error("%s failed\n%s", job.name, told["trace"])
+            self.scheduler.fail(job, told["error"])
+        elif error:
+            cause = self.causes.pop(trial_id, "")
+            if cause:
+                log.error("%s: its process ended\n%s", job.name, cause)
+            why = f": {last_line(cause)}" if NOT_STARTED in cause else ""
+            self.scheduler.lost(job, f"the trial's process ended unexpectedly{why}")
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        pass
+
+    # Ray's snapshots are not relied on: the ledger is the truth, and a study is never pickled.
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        pass
+
+
+class TuneScheduler(FIFOScheduler):
+    """Stops a trial when the scheduler says so.
+
+    A trial that finds its encoder being computed by another sweep is paused, so that no share of
+    the machine sits waiting, and goes on when that is there.
+    """
+
+    def __init__(self, searcher: TuneSearcher) -> None:
+        super().__init__()
+        self.searcher = searcher
+        self._next_look: dict[str, float] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        job = self.searcher.jobs.get(trial.trial_id)
+        if job is None:
+            return TrialScheduler.CONTINUE
+        told = json.loads(result[TOLD])
+        if not self.searcher.scheduler.report(job, points_in(told)):
+            return TrialScheduler.STOP
+        if told["waiting"]:
+            self._next_look[trial.trial_id] = time.monotonic() + LOOK_SECONDS
+            self.searcher.paused.add(trial.trial_id)
+            # Without a checkpoint: the trial is rebuilt from its configuration and the store.
+            tune_controller.pause_trial(trial, should_checkpoint=False)
+            return TrialScheduler.NOOP
+        return TrialScheduler.CONTINUE
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Keep Ray's own words: why an actor could not start stands nowhere else."""
+        if trial.error_file and Path(trial.error_file).is_file():
+            self.searcher.causes[trial.trial_id] = Path(trial.error_file).read_text()
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        live = list(tune_controller.get_live_trials())
+        for trial in live:
+            if trial.status == "PENDING" or (trial.status == "PAUSED" and self._over(trial)):
+                self.searcher.paused.discard(trial.trial_id)
+                return trial
+        if live and all(trial.status == "PAUSED" for trial in live):
+            # Ray would ask again at once: it waits for the events of running trials alone.
+            time.sleep(IDLE_SECONDS)
+        return None
+
+    def _over(self, trial: Any) -> bool:
+        """Whether a paused trial can go on; looked at once in a while, since it asks the store."""
+        now = time.monotonic()
+        if now < self._next_look.get(trial.trial_id, 0.0):
+            return False
+        self._next_look[trial.trial_id] = now + LOOK_SECONDS
+        job = self.searcher.jobs.get(trial.trial_id)
+        return job is None or self.searcher.scheduler.can_go_on(job)
+
+    def debug_string(self) -> str:
+        return ""
+
+
+def last_line(text: str) -> str:
+    """The end of an error's text, which says what it was."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:LONGEST_CAUSE] if lines else ""
+
+
+def points_in(told: dict[str, Any]) -> list[MetricPoint]:
+    """The metric points in what a trainable told."""
+    return [MetricPoint.from_json(point) for point in told.get("points", [])]

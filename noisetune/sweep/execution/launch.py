@@ -1,0 +1,114 @@
+"""A sweep in Ray: the session, the tuner, and the scheduler that both serve."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import tune
+
+from noisetune.pipeline import run_trial
+from noisetune.store import Store, parse_size
+from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
+from noisetune.sweep.execution.cluster import check_shared, connect
+from noisetune.sweep.execution.store_limit import StoreLimit
+from noisetune.sweep.execution.trainable import Pipeline, make_trainable
+from noisetune.sweep.home import Home
+from noisetune.sweep.resources.auto_runtime import settle_runtime
+from noisetune.sweep.resources.capacity import check_fits, fitting_trials, local_resources
+from noisetune.sweep.spec.config import Resources
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.order import Order
+from noisetune.sweep.study.scheduler import Scheduler, Watcher
+
+TRIALS_WITHOUT_END = 10**9
+
+
+@contextmanager
+def ray_session(
+    resources: Resources, address: str | None = None, store: str | None = None
+) -> Iterator[None]:
+    """A local Ray with this machine's CPUs and GPUs, the cluster at `address`, or the session
+    that is open already. UserError where the cluster does not answer, a host of it does not see
+    the `store`, or trials do not fit."""
+    if ray.is_initialized():
+        check_fits(resources, ray.cluster_resources(), "the cluster")
+        yield
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is not None:
+        connect(address, **quiet)
+    else:
+        here = local_resources()
+        check_fits(resources, here, "this machine")
+        # Said so, because Ray would join a cluster that happens to run on this machine.
+        quiet |= {"address": "local", "include_dashboard": False}
+        ray.init(num_cpus=here["CPU"], num_gpus=here["GPU"], **quiet)
+    try:
+        check_fits(resources, ray.cluster_resources(), "the cluster")
+        if address is not None and store is not None:
+            check_shared(store)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_trials(
+    sweep: Sweep,
+    ledger: Ledger,
+    home: Home,
+    watchers: Sequence[Watcher] = (),
+    pipeline: Pipeline = run_trial,
+    store: str | None = None,
+) -> Scheduler:
+    """Run what is left of a sweep in the Ray session at hand; returns when it ends or is stopped.
+
+    Ctrl-C stops it: trials that ran stay `running` in the ledger, for a resume. `store` is the
+    folder or URL of the stages; without it every trial computes every stage itself.
+    """
+    sweep = settle_runtime(sweep, ledger.records(sweep.cells))
+    shared = None if store is None else Store.open(store)
+    if shared is not None and sweep.config.store_limit is not None:
+        watchers = [*watchers, StoreLimit(shared, parse_size(sweep.config.store_limit))]
+    config = sweep.config
+    slots = fitting_trials(config.resources, ray.cluster_resources(), config.max_concurrent)
+    scheduler = Scheduler(config, sweep.conditions, ledger, watchers, Order(shared), slots)
+    if scheduler.finished:
+        return scheduler
+    searcher = TuneSearcher(scheduler, store, slots, lookahead=config.max_concurrent is None)
+    # With one pending trial, short trials never fill the slots: each hands its actor to the
+    # pending one, whose own, still starting, is thrown away.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    _tuner(sweep, home, searcher, pipeline).fit()
+    scheduler.close()
+    return scheduler
+
+
+def _tuner(sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> tune.Tuner:
+    cpu = sweep.config.resources.cpu
+    trainable = tune.with_resources(
+        make_trainable(pipeline),
+        lambda job: tune.PlacementGroupFactory([{"CPU": cpu, "GPU": job["gpu"]}]),
+    )
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=TuneScheduler(searcher),
+            num_samples=TRIALS_WITHOUT_END,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: f"trial-{trial.trial_id}",
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=str(home.sweep(sweep.config.name).resolve()),
+            verbose=0,
+            # The scheduler says what becomes of a trial whose process or node died: Ray would not
+            # begin again one that died while its process was starting.
+            failure_config=tune.FailureConfig(max_failures=0),
+        ),
+    )

@@ -1,0 +1,1 @@
+"""What a trial takes: capacity, calibration, and what of it is `auto`."""

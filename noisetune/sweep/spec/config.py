@@ -1,0 +1,224 @@
+"""SweepConfig: what to run, as a person writes it, and where its search space is."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from noisetune.errors import UserError
+from noisetune.store import parse_size
+from noisetune.sweep.spec.objective import Objective
+from noisetune.sweep.spec.pruners import check_pruner
+from noisetune.sweep.spec.samplers import check_sampler, check_several
+from noisetune.yaml_files import explain, parse_yaml, read_yaml
+
+NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Resources(_Section):
+    """The share of the machine that each trial holds; fractions of a GPU are of one GPU.
+
+    Written `auto`, the share of a GPU is measured when the sweep starts.
+    """
+
+    cpu: float = Field(default=1.0, gt=0.0)
+    gpu: float = Field(default=0.0, ge=0.0)
+    auto: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, raw: Any) -> Any:
+        return {"auto": True} if raw == "auto" else raw
+
+    @property
+    def known_gpu(self) -> float | None:
+        """The share of a GPU; None while it is still to be measured."""
+        return None if self.auto else self.gpu
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float) -> float:
+        if gpu > 1 and gpu != int(gpu):
+            raise ValueError("a share above one GPU must be a whole number of GPUs")
+        return gpu
+
+
+class PretrainGate(_Section):
+    """Stops a trial between pre-training and fine-tuning. Nothing in it looks at the truth.
+
+    An encoder has collapsed where its features' deviation (0..1) or effective rank (RankMe) is
+    under the bound. `knn_percentile` also stops a trial whose kNN accuracy, under its own noisy
+    labels, is under that percentile of the condition's trials at the same pre-training epoch,
+    once `n_startup_trials` of them passed.
+    """
+
+    feature_deviation: float | None = Field(default=None, gt=0.0, le=1.0)
+    rankme: float | None = Field(default=None, gt=1.0)
+    knn_percentile: float | None = Field(default=None, gt=0.0, lt=100.0)
+    n_startup_trials: int = Field(default=3, ge=1)
+
+
+class Budget(_Section):
+    """Where a sweep stops, over all its resumes: GPU hours (share times time held), hours, trials.
+
+    The replicates of every condition are reserved first.
+    """
+
+    gpu_hours: float | None = Field(default=None, gt=0.0)
+    hours: float | None = Field(default=None, gt=0.0)
+    trials: int | None = Field(default=None, ge=1)
+
+
+class SweepConfig(_Section):
+    """A sweep. `search_space` is a name in search_spaces/ or a path; `trial` the fixed part.
+
+    `replicate` names trials of a Pareto front to run again: with several goals nothing wins.
+    `smoke` marks a sweep in small, whose figures are no results.
+    """
+
+    name: str
+    search_space: str
+    trial: dict[str, Any] = Field(default_factory=dict)
+    objective: Objective = Field(default_factory=Objective)
+    sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
+    pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
+    trials_per_condition: int = Field(default=8, ge=1)
+    pretraining_designs: int | None = Field(default=None, ge=1)
+    pretrain_gate: PretrainGate = Field(default_factory=PretrainGate)
+    replicates: int = Field(default=3, ge=0)
+    resources: Resources = Field(default_factory=Resources)
+    max_concurrent: int | None = Field(default=None, ge=1)
+    store_limit: str | None = None
+    budget: Budget = Field(default_factory=Budget)
+    patience: int | None = Field(default=None, ge=1)
+    enqueue: tuple[dict[str, Any], ...] = ()
+    warm_start: tuple[str, ...] = ()
+    replicate: tuple[str, ...] = ()
+    smoke: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_goals_prune_nothing(cls, raw: Any) -> Any:
+        goals = raw.get("objective") if isinstance(raw, dict) else None
+        if isinstance(goals, dict) and goals.get("also") and "pruner" not in raw:
+            return raw | {"pruner": {"name": "none"}}
+        return raw
+
+    @model_validator(mode="after")
+    def _goals_and_their_engine(self) -> Self:
+        if not self.objective.several:
+            if self.replicate:
+                raise ValueError(
+                    "replicate: with one goal each winner is run again by itself; take it out"
+                )
+            return self
+        if self.pruner.get("name") != "none":
+            raise ValueError(
+                f"pruner: {self.pruner.get('name')!r}: Optuna prunes by one goal, and "
+                f"objective.also gives {len(self.objective.goals)}; set pruner: {{name: none}}"
+            )
+        check_several(self.sampler)
+        return self
+
+    @property
+    def seed(self) -> int:
+        """The sweep's seed: every ask derives its own from it, the condition and the number."""
+        return int(self.sampler.get("seed", 0))
+
+    @field_validator("name")
+    @classmethod
+    def _stays_in_its_folder(cls, name: str) -> str:
+        if not NAME_RULE.match(name):
+            raise ValueError(
+                "a sweep's name is letters, digits, '.', '_' and '-', begins with a letter or "
+                "digit, and has at most 100 of them"
+            )
+        return name
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        check_sampler(settings)
+        return settings
+
+    @field_validator("store_limit")
+    @classmethod
+    def _size(cls, limit: str | None) -> str | None:
+        if limit is not None:
+            parse_size(limit)
+        return limit
+
+    @field_validator("pruner")
+    @classmethod
+    def _pruner(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        check_pruner(settings)
+        return settings
+
+
+def parse_sweep(raw: Any, source: str) -> SweepConfig:
+    """A validated sweep; UserError, naming `source`, for anything wrong in it."""
+    try:
+        return SweepConfig.model_validate(raw)
+    except ValidationError as error:
+        raise explain(error, source, SweepConfig) from None
+
+
+def read_sweep(path: Path, name: str | None = None, settings: Sequence[str] = ()) -> SweepConfig:
+    """The sweep in a YAML file, under another `name`, with `settings` (field=value) put over it."""
+    raw = read_yaml(path)
+    if isinstance(raw, dict):
+        raw = override_all(raw, settings)
+        raw = raw if name is None else raw | {"name": name}
+    return parse_sweep(raw, str(path))
+
+
+def override_all(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """`raw` with every setting, written as field=value, put over it."""
+    for setting in settings:
+        raw = override(raw, *_field_and_value(setting))
+    return dict(raw)
+
+
+def override(raw: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:
+    """`raw` with the value at a dotted path replaced; what is no section there stays, wrong."""
+    head, _, rest = field.partition(".")
+    if not rest:
+        return {**raw, head: value}
+    inner = raw.get(head)
+    if inner is not None and not isinstance(inner, dict):
+        return dict(raw)
+    return {**raw, head: override(inner or {}, rest, value)}
+
+
+def _field_and_value(setting: str) -> tuple[str, Any]:
+    field, equals, value = setting.partition("=")
+    if not equals or not field:
+        raise UserError(f"--set {setting}: write it as field=value, for example resources.gpu=0.25")
+    return field, parse_yaml(value, f"--set {setting}")
+
+
+def find_search_space(reference: str, sweep_file: Path) -> Path:
+    """The file that a sweep's `search_space` names.
+
+    A name is looked up in search_spaces/ beside the folder of the sweep's file, then in that of
+    the working folder; a path is relative to the sweep's file. Raises UserError.
+    """
+    folders = [sweep_file.parent.parent / "search_spaces", Path("search_spaces")]
+    if NAME_RULE.match(reference) and not reference.endswith((".yaml", ".yml")):
+        candidates = [folder / f"{reference}.yaml" for folder in folders]
+    else:
+        candidates = [sweep_file.parent / reference]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    there = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    raise UserError(
+        f"{sweep_file}: search_space: {reference!r} is not found; give one of "
+        f"{', '.join(there) or '(none there)'} or the path of a file"
+    )

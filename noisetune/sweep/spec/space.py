@@ -1,0 +1,195 @@
+"""A search space file: the conditions to cross and the parameters that Optuna samples in each."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from noisetune.errors import UserError
+from noisetune.sweep.spec.factors import (
+    Factor,
+    Scalar,
+    Settings,
+    check_apart,
+    check_factor,
+    check_field,
+    check_shape,
+    fields_of,
+    settings_of,
+)
+from noisetune.yaml_files import explain, read_yaml
+
+Values = Mapping[str, Scalar]
+
+
+class Parameter(BaseModel):
+    """One parameter in Optuna's own words: `choices`, or `low` and `high` with `log` or `step`.
+
+    It is an integer where `low`, `high` and `step` are written as integers. It is sampled where
+    every field under `when` has the value, or one of the values, given there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    choices: tuple[Scalar, ...] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
+    when: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Parameter":
+        ranged = self.low is not None and self.high is not None
+        if (self.choices is not None) == ranged or (self.low is None) != (self.high is None):
+            raise ValueError("give either choices, or both low and high")
+        self.distribution()
+        return self
+
+    def distribution(self) -> BaseDistribution:
+        """Optuna's distribution; ValueError for bounds that it does not take."""
+        if self.choices is not None:
+            return CategoricalDistribution(self.choices)
+        assert self.low is not None
+        assert self.high is not None
+        if self._whole:
+            return IntDistribution(int(self.low), int(self.high), self.log, int(self.step or 1))
+        return FloatDistribution(self.low, self.high, self.log, self.step)
+
+    @property
+    def _whole(self) -> bool:
+        return not any(isinstance(each, float) for each in (self.low, self.high, self.step))
+
+    def takes(self, value: Scalar) -> bool:
+        """Whether it could be drawn."""
+        distribution = self.distribution()
+        try:
+            return distribution._contains(distribution.to_internal_repr(value))
+        except (TypeError, ValueError):
+            return False
+
+    def holds(self, values: Values) -> bool:
+        """Whether it is sampled in a trial that has these values."""
+        return all(
+            field in values and values[field] in allowed(wanted)
+            for field, wanted in self.when.items()
+        )
+
+    def grid_values(self) -> tuple[Scalar, ...]:
+        """What a grid crosses: the choices, or the range in its steps; ValueError without any."""
+        if self.choices is not None:
+            return self.choices
+        assert self.low is not None
+        assert self.high is not None
+        step = self.step or (1 if self._whole else 0)
+        if not step:
+            raise ValueError("a sampler of every value needs choices, or a range with a step")
+        count = int((self.high - self.low) / step + 1e-9) + 1
+        return tuple(min(self.low + index * step, self.high) for index in range(count))
+
+    def few_values(self) -> tuple[Scalar, ...]:
+        """Every value it can take; none where they are a continuum."""
+        try:
+            return self.grid_values()
+        except ValueError:
+            return ()
+
+    def corners(self) -> tuple[Scalar, ...]:
+        """The values that stand for all of them when a space is checked."""
+        return self.choices if self.choices is not None else (self.low, self.high)
+
+
+class SearchSpace(BaseModel):
+    """`conditions` are crossed and compared; `parameters` are sampled inside each condition.
+
+    A condition is a field with its values, or a word with named bundles of settings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    conditions: dict[str, Factor] = Field(default_factory=dict)
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _values_or_bundles(cls, conditions: Any) -> Any:
+        if isinstance(conditions, Mapping):
+            for name, written in conditions.items():
+                check_shape(name, written)
+        return conditions
+
+    @field_validator("conditions")
+    @classmethod
+    def _each_set_once(cls, conditions: dict[str, Factor]) -> Any:
+        for name, factor in conditions.items():
+            check_factor(name, factor)
+        check_apart(conditions)
+        return conditions
+
+    @field_validator("parameters")
+    @classmethod
+    def _nothing_that_makes_it_easier(cls, parameters: dict[str, Parameter]) -> Any:
+        for field, parameter in parameters.items():
+            for name in (field, *parameter.when):
+                check_field(name)
+            if field.split(".")[0] in ("noise", "data"):
+                raise ValueError(
+                    f"{field}: a sampler free to choose it would choose the easiest data, and "
+                    "trials on different data cannot be compared; put it under conditions"
+                )
+        return parameters
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> "SearchSpace":
+        fixed = {field for each in self.conditions.items() for field in fields_of(*each)}
+        twice = fixed & set(self.parameters)
+        if twice:
+            raise ValueError(
+                f"{', '.join(sorted(twice))}: is both a condition and a parameter; take one out"
+            )
+        return self
+
+    def cells(self) -> Iterator[tuple[Settings, Settings]]:
+        """Every condition: the value of each factor, and all that these set in its trials."""
+        for values in itertools.product(*self.conditions.values()):
+            factors = dict(zip(self.conditions, values, strict=True))
+            fixed: Settings = {}
+            for name, value in factors.items():
+                fixed |= settings_of(name, self.conditions[name], value)
+            yield factors, fixed
+
+    def ordered(self) -> dict[str, Parameter]:
+        """The parameters, each after those that its `when` speaks of; UserError for a circle."""
+        waiting, done = dict(self.parameters), dict[str, Parameter]()
+        while waiting:
+            ready = [
+                field
+                for field, parameter in waiting.items()
+                if not any(other in waiting for other in parameter.when)
+            ]
+            if not ready:
+                names = ", ".join(waiting)
+                raise UserError(f"parameters: {names}: their `when` form a circle; break it")
+            done |= {field: waiting.pop(field) for field in ready}
+        return done
+
+
+def allowed(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    """What a `when` allows: a value stands for a list of one."""
+    return wanted if isinstance(wanted, tuple) else (wanted,)
+
+
+def read_space(path: Path) -> SearchSpace:
+    """The search space in a YAML file; UserError for anything wrong in it."""
+    try:
+        return SearchSpace.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise explain(error, str(path), SearchSpace) from None

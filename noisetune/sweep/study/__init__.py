@@ -1,0 +1,1 @@
+"""What Optuna knows: searcher, scheduler, ledger, the driver's lease, budget, pre-training gate."""

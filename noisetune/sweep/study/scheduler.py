@@ -1,0 +1,302 @@
+"""The scheduler: which trial is next, what became of each; ledger first, watchers second."""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+from optuna.trial import TrialState
+
+from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
+from noisetune.store import LeaseLost
+from noisetune.sweep.spec.conditions import Condition
+from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.spec.objective import COSTS
+from noisetune.sweep.spec.samplers import LEARNS_NOTHING, split
+from noisetune.sweep.study.budget import SECONDS_BETWEEN_NOTES, Spending
+from noisetune.sweep.study.ledger import STATES, Ledger
+from noisetune.sweep.study.order import Order
+from noisetune.sweep.study.pretrain_gate import KNN, Gate
+from noisetune.sweep.study.pretrain_gate import STAGE as GATE
+from noisetune.sweep.study.searcher import GPU_SHARE, Job, Searcher
+
+FINETUNE = "finetune"
+MOST_HELD = 64
+RESTARTS = 2
+
+
+class Watcher(Protocol):
+    """Who is told what happens to trials, after the ledger has it."""
+
+    def started(self, trial: TrialRecord) -> None: ...
+
+    def point(self, trial: TrialRecord, point: MetricPoint) -> None: ...
+
+    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None: ...
+
+
+class Scheduler:
+    """Hands out search trials, then each winner's replicates, and writes down how they end.
+
+    Everything it knows comes from the ledger, so a new scheduler over an old ledger goes on where
+    the last one stopped. Trials whose encoder another one is about to compute are held back.
+    `stopped` says why the scheduler hands out nothing any more: a budget, or another driver.
+    """
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        conditions: Sequence[Condition],
+        ledger: Ledger,
+        watchers: Sequence[Watcher] = (),
+        order: Order | None = None,
+        slots: int = 1,
+    ) -> None:
+        self.config, self.watchers, self.slots = config, watchers, slots
+        self.searcher = Searcher(config, conditions, ledger)
+        self.order = order or Order(None)
+        self.gate = Gate(config.pretrain_gate)
+        for condition, trial, passed in self.searcher.marked(GATE):
+            self.gate.remember(condition.name, trial, *passed)
+        self.spending = Spending(config.budget, ledger)
+        self.interrupted = deque(self.searcher.interrupted())
+        self.held: list[Job] = []
+        # What is asked ahead is drawn without the results of what runs.
+        learns = split(config.sampler)[0] not in LEARNS_NOTHING
+        self._most_held = slots if learns else max(slots, MOST_HELD)
+        self.running: dict[str, Job] = {}
+        self.left: list[Job] = []
+        self.stopped: str | None = None
+        self._cut: str | None = None
+        self.superseded = False
+
+    @property
+    def conditions(self) -> list[Condition]:
+        return self.searcher.conditions
+
+    @property
+    def finished(self) -> bool:
+        """Whether every trial and replicate has been handed out and has ended."""
+        busy = self.running or self.held or self.interrupted or self.left
+        cut_short = self.stopped is not None or self._cut is not None
+        return not busy and not cut_short and self.searcher.everything_asked()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to hand out or to wait for."""
+        return self.finished or (self.stopped is not None and not self.running)
+
+    def next(self) -> Job | None:
+        """The next trial to run; None where nothing can start until another trial ends."""
+        with self._fenced():
+            self._look_at_budget()
+            job = None if self.stopped else self._first_that_can_start()
+            if job is not None:
+                job.begun = True
+                key = self.order.key(job.config)
+                job.pretraining = None if key is None else key.digest
+                self.running[job.name] = job
+                self.spending.begin(job.name, job.gpu)
+                for watcher in self.watchers:
+                    watcher.started(job.record())
+            return job
+        return None
+
+    def report(self, job: Job, points: Sequence[MetricPoint]) -> bool:
+        """Take a trial's new points; says whether it is to go on. A repeated point is left out."""
+        if self.superseded:
+            return False
+        with self._fenced():
+            new = [point for point in points if (point.stage, point.step) not in job.seen]
+            for point in new:
+                if job.open:
+                    job.seen.add((point.stage, point.step))
+                    self._take(job, point)
+            if job.open and job.kind == "search" and self._to_be_pruned(job, new):
+                self._tell(job, TrialState.PRUNED, f"pruned by {self.config.pruner['name']}")
+            self._look_at_budget()
+        if self.stopped and job.open:
+            self._leave(job)
+        return job.open and job not in self.left
+
+    def complete(self, job: Job, result: TrialResult) -> None:
+        """The trial went through the whole pipeline."""
+        with self._fenced():
+            if job.open:
+                self._tell(job, TrialState.COMPLETE, None, result)
+
+    def fail(self, job: Job, reason: str) -> None:
+        """The trial ended without a result."""
+        with self._fenced():
+            if job.open:
+                self._tell(job, TrialState.FAIL, reason)
+
+    def out_of_memory(self, job: Job, reason: str) -> None:
+        """The trial comes back with twice its share of a GPU; on a whole one it fails."""
+        if not 0 < job.gpu < 1:
+            more = "; a whole GPU is not enough" if job.gpu else ""
+            return self.fail(job, reason + more)
+        with self._fenced():
+            job.gpu = min(1.0, 2 * job.gpu)
+            job.trial.set_user_attr(GPU_SHARE, job.gpu)
+            self._again(job)
+
+    def lost(self, job: Job, reason: str) -> None:
+        """The trial's process or node died: it begins again, from its stages in the store."""
+        if job.restarts >= RESTARTS:
+            return self.fail(job, reason)
+        job.restarts += 1
+        self._again(job)
+
+    def close(self) -> None:
+        """Note what was spent; the trials that run now are left for a resume."""
+        with self._fenced():
+            for job in list(self.running.values()):
+                self._leave(job)
+            self.left += [job for job in self.held if job.begun]
+            self.spending.note()
+
+    def can_go_on(self, job: Job) -> bool:
+        """Whether a trial that found its encoder being computed elsewhere need wait no more."""
+        others = [other for other in self.running.values() if other is not job]
+        return self.order.can_start(job.config, others)
+
+    @contextmanager
+    def _fenced(self) -> Iterator[None]:
+        """Once another driver has taken the sweep over, nothing is written and all stops."""
+        try:
+            yield
+        except LeaseLost:
+            self.superseded = True
+            self.stopped = "another process has taken this sweep over"
+            for job in list(self.running.values()):
+                self._leave(job)
+
+    def _look_at_budget(self) -> None:
+        self.spending.note(SECONDS_BETWEEN_NOTES)
+        if self.stopped is None:
+            self.stopped = self.spending.exhausted()
+
+    def _leave(self, job: Job) -> None:
+        """Stop a trial that a resume takes up again: in the ledger it stays as running."""
+        self.running.pop(job.name, None)
+        self.spending.end(job.name, over=False)
+        if job not in self.left:
+            self.left.append(job)
+
+    def _again(self, job: Job) -> None:
+        """Run a trial once more, before any other; after the end that is left to a resume."""
+        if self.stopped:
+            return self._leave(job)
+        self.running.pop(job.name, None)
+        self.spending.end(job.name, over=False)
+        self.held.insert(0, job)
+
+    def _first_that_can_start(self) -> Job | None:
+        while self.interrupted:
+            self.held.append(self.searcher.take_up(*self.interrupted.popleft()))
+        for job in self.held:
+            if self.order.can_start(job.config, self.running.values()):
+                self.held.remove(job)
+                return job
+        while len(self.held) < self._most_held:
+            asked = self._ask()
+            if asked is None or self.order.can_start(asked.config, self.running.values()):
+                return asked
+            self.held.append(asked)
+        return None
+
+    def _ask(self) -> Job | None:
+        """A new trial, where the budget allows one."""
+        if self._cut is None:
+            self._cut = self._search_is_cut()
+        if self._cut is None:
+            job = self.searcher.search()
+            if job is not None:
+                return job
+        else:
+            self.searcher.end_search()
+        trials = self.config.budget.trials
+        room = trials is None or self.searcher.asked_in_all() < trials
+        job = self.searcher.replicate() if room else None
+        if job is None and self._cut is not None and not self.running and not self.held:
+            self.stopped = self._cut
+        return job
+
+    def _search_is_cut(self) -> str | None:
+        """Why no search trial may follow: what is left of the budget is for the replicates."""
+        if self.searcher.all_searched():
+            return None
+        reserved, asked = self.searcher.replicates_to_come(), self.searcher.asked_in_all()
+        trials = self.config.budget.trials
+        if trials is not None and asked + reserved >= trials:
+            return f"budget.trials: {asked} of {trials} are used, and {reserved} are for replicates"
+        return self.spending.exhausted(reserved, self.config.resources.gpu, self.slots)
+
+    def _take(self, job: Job, point: MetricPoint) -> None:
+        if point.stage in (GATE, FINETUNE):
+            job.pretraining = None
+        if point.stage == FINETUNE:
+            self._report_objective(job, point)
+        if point.stage == GATE and (knn := point.values.get(KNN)) is not None:
+            job.trial.set_user_attr(GATE, (point.step, knn))
+        for watcher in self.watchers:
+            watcher.point(job.record(), point)
+        if point.stage == GATE and job.kind == "search" and job.open:
+            objection = self.gate.objection(job.condition.name, job.name, point)
+            if objection is not None:
+                self._tell(job, TrialState.PRUNED, objection)
+
+    def _report_objective(self, job: Job, point: MetricPoint) -> None:
+        objective = self.config.objective
+        for goal in objective.goals:
+            value = point.values.get(goal.metric)
+            if goal.metric not in COSTS and (value is None or not math.isfinite(value)):
+                self.fail(job, f"{goal.metric} is {value} in epoch {point.step}")
+                return
+        # Optuna takes no intermediate values of several goals.
+        if not objective.several and point.step not in job.reported:
+            job.trial.report(point.values[objective.metric] or 0.0, point.step)
+        job.best = point if job.best is None else objective.better(job.best, point)
+
+    def _to_be_pruned(self, job: Job, points: Sequence[MetricPoint]) -> bool:
+        last_epoch = job.config.finetune.epochs
+        new = [point.step for point in points if point.stage == FINETUNE]
+        if self.config.objective.several or not new or max(new) >= last_epoch:
+            return False
+        return job.trial.should_prune()
+
+    def _values(self, job: Job, result: TrialResult | None) -> list[float]:
+        """What a complete trial is worth: the value of each goal."""
+        assert job.best is not None
+        metrics = {} if result is None else result.metrics()
+        return self.config.objective.values(job.best, metrics)
+
+    def _tell(
+        self, job: Job, state: TrialState, reason: str | None, result: TrialResult | None = None
+    ) -> None:
+        metrics: Metrics = {} if result is None else result.metrics()
+        if result is not None:
+            job.trial.set_user_attr("metrics", metrics)
+        if reason is not None:
+            job.trial.set_user_attr("reason", reason)
+        values = self._values(job, result) if state == TrialState.COMPLETE else None
+        job.study.tell(job.trial, values, state)
+        job.open = False
+        self.searcher.ended[job.kind][job.condition.index] += 1
+        self.running.pop(job.name, None)
+        self.spending.end(job.name)
+        # It may have come to its end in the moment in which the sweep was stopped.
+        self.left = [other for other in self.left if other is not job]
+        ended = replace(
+            job.record(),
+            state=STATES[state],
+            objective=None if values is None else values[0],
+            objectives=tuple(values or ()),
+            metrics=metrics,
+            reason=reason,
+        )
+        for watcher in self.watchers:
+            watcher.ended(ended, result)

@@ -1,0 +1,72 @@
+"""The ledgers in a home folder: looked up, read, and opened for the driver of a sweep."""
+
+from collections.abc import Sequence
+
+from noisetune.errors import UserError
+from noisetune.store import Lease
+from noisetune.sweep.home import Home
+from noisetune.sweep.spec.config import NAME_RULE, SweepConfig, override_all
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.lease import own_journal
+from noisetune.sweep.study.ledger import Ledger, journal, name_taken
+from noisetune.sweep.study.resume_rules import check_extension
+
+
+def open_sweep(home: Home, name: str, settings: Sequence[str] = ()) -> tuple[Sweep, Ledger]:
+    """A sweep that was started before, to be read; with `settings` (field=value) put over it.
+
+    UserError, with those there are, where there is none of this name.
+    """
+    ledger = read_ledger(home, name)
+    if ledger is None:
+        there = ", ".join(home.names()) or "none yet"
+        raise UserError(f"no sweep {name!r} in {home.root / 'sweeps'}; there are: {there}")
+    definition = ledger.definition
+    raw = override_all(definition["sweep"], settings)
+    return Sweep.from_definition({**definition, "sweep": raw}), ledger
+
+
+def read_ledger(home: Home, name: str) -> Ledger | None:
+    """The ledger of a sweep, for reading; None where no sweep of this name was begun."""
+    file = home.ledger_file(name)
+    if not NAME_RULE.match(name) or not file.is_file():
+        return None
+    ledger = Ledger(journal(file), name)
+    return ledger if ledger.begun else None
+
+
+def refuse_taken(home: Home, name: str) -> None:
+    """UserError where a sweep of this name was begun."""
+    if read_ledger(home, name) is not None:
+        raise name_taken(name)
+
+
+def drive_ledger(home: Home, sweep: Sweep, lease: Lease) -> Ledger:
+    """The sweep's ledger for the driver that holds `lease`: a new one, or the one that is there.
+
+    UserError where that was begun with other trials in mind.
+    """
+    name, definition = sweep.config.name, sweep.definition()
+    storage = own_journal(home.ledger_file(name), lease)
+    if not Ledger(storage, name).begun:
+        Ledger.create(storage, name, definition)
+    ledger = Ledger(storage, name, lambda other: journal(home.ledger_file(other)))
+    if ledger.definition != definition:
+        check_extension(ledger.definition, definition)
+        ledger.redefine(definition)
+    return ledger
+
+
+def check_warm_start(home: Home, config: SweepConfig) -> None:
+    """UserError for an earlier sweep that is not there, or that sought something else."""
+    for name in config.warm_start:
+        ledger = None if name == config.name else read_ledger(home, name)
+        if ledger is None:
+            there = ", ".join(each for each in home.names() if each != config.name) or "none yet"
+            raise UserError(f"warm_start: no earlier sweep {name!r}; there are: {there}")
+        wanted = config.objective.model_dump(mode="json")
+        if (sought := ledger.definition["sweep"]["objective"]) != wanted:
+            raise UserError(
+                f"warm_start: {name!r} sought {sought['metric']} ({sought['direction']}): its "
+                "values tell nothing of this objective; take it out, or give the same objective"
+            )

@@ -1,0 +1,47 @@
+"""What a sweep refuses of its noise before anything starts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from noisetune.errors import UserError
+from noisetune.sweep.preflight import preflight
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.space import SearchSpace
+from noisetune.sweep.spec.sweep import Sweep
+
+
+def looked_at(noise: dict[str, Any], **trial: Any) -> None:
+    raw = {"name": "x", "search_space": "x", "trial": {"noise": noise, **trial}}
+    preflight(Sweep.prepare(parse_sweep(raw, "x.yaml"), SearchSpace()))
+
+
+def confusing(own: float) -> list[list[float]]:
+    """Every class keeps its own label with chance `own`, or is the next one."""
+    return (own * np.eye(10) + (1 - own) * np.roll(np.eye(10), 1, axis=1)).tolist()
+
+
+@pytest.mark.parametrize("protocol", ["standard", "paper"])
+def test_confusions_that_the_classes_say_nothing_of_are_refused(protocol: str) -> None:
+    with pytest.raises(UserError, match=r"asymmetric knows .*0, 1, 2"):
+        looked_at({"model": "asymmetric"}, protocol=protocol)
+
+
+def test_a_matrix_that_hides_the_right_class_tells_nothing() -> None:
+    looked_at({"model": "transition", "matrix": confusing(0.55)})
+    with pytest.raises(UserError, match="a wrong label is as frequent as the right one"):
+        looked_at({"model": "transition", "matrix": confusing(0.5)})
+
+
+def test_human_labels_of_other_images_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "human.npz", clean=np.zeros(1437, int), worse=np.zeros(1437, int))
+    with pytest.raises(UserError, match="the order differs"):
+        looked_at({"model": "human", "labels": "worse", "path": str(tmp_path / "human.npz")})
+
+
+def test_the_papers_noise_at_a_high_rate_tells_something_still() -> None:
+    looked_at({"rate": 0.8}, protocol="paper")
+    with pytest.raises(UserError, match="as frequent"):
+        looked_at({"rate": 0.85}, protocol="paper")

@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from noisetune.config import TrialConfig
+from noisetune.models.resnet18 import Config as ResNet18
+from noisetune.training import speed as measured
+from noisetune.training.runtime import Runtime
+from noisetune.training.speed import fastest, forward_flops, settle
+
+CPU = Runtime(device="cpu", threads=1, compile=False)
+SHAPE = (1, 8, 8)
+SECONDS = {
+    "fp32 contiguous": 1.0,
+    "fp32 channels_last": 1.0,
+    "bf16 contiguous": 1.0,
+    "bf16 channels_last": 1.0,
+}
+
+
+@pytest.fixture
+def measuring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
+    """Measuring is on, in a folder of its own, of every network; grows by one with each."""
+    counted: list[int] = []
+    real = measured.measure
+
+    def count(*given: Any) -> dict[str, float]:
+        counted.append(1)
+        return real(*given)
+
+    monkeypatch.setenv("NOISETUNE_MEASURE", "1")
+    monkeypatch.setenv("NOISETUNE_CACHE", str(tmp_path))
+    monkeypatch.setattr(measured, "SMALL_FLOPS", 0)
+    monkeypatch.setattr(measured, "measure", count)
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("faster", "precision", "channels_last"),
+    [
+        ({}, "fp32", False),
+        ({"bf16 contiguous": 0.9}, "fp32", False),
+        ({"bf16 contiguous": 0.8}, "bf16", False),
+        ({"bf16 channels_last": 0.5}, "bf16", True),
+        ({"fp32 channels_last": 0.5, "bf16 contiguous": 0.45}, "fp32", True),
+        ({"bf16 contiguous": 0.5, "bf16 channels_last": 0.48}, "bf16", False),
+    ],
+)
+def test_only_a_clear_gain_leaves_fp32_and_the_plain_format(
+    faster: dict[str, float], precision: str, channels_last: bool
+) -> None:
+    chosen = settle(CPU, SECONDS | faster)
+    assert (chosen.precision, chosen.channels_last) == (precision, channels_last)
+
+
+def test_what_was_asked_for_is_kept() -> None:
+    fast = SECONDS | {"bf16 channels_last": 0.1}
+    assert settle(CPU.model_copy(update={"precision": "fp32"}), fast).precision == "fp32"
+    plain = settle(CPU.model_copy(update={"channels_last": False}), fast)
+    assert (plain.precision, plain.channels_last) == ("fp32", False)
+
+
+def test_a_second_trial_on_the_machine_remembers(measuring: list[int], tmp_path: Path) -> None:
+    first = fastest(ResNet18(width=4), SHAPE, CPU)
+    assert fastest(ResNet18(width=4), SHAPE, CPU.model_copy(update={"threads": 3})).key() == (
+        first.key()
+    )
+    assert len(measuring) == 1
+    (file,) = (tmp_path / "speed").iterdir()
+    kept = json.loads(file.read_text())
+    assert kept["seconds"].keys() == SECONDS.keys()
+    assert kept["what"]["torch"] == torch.__version__
+    kept["seconds"] = SECONDS | {"bf16 channels_last": 0.1}
+    file.write_text(json.dumps(kept))
+    assert fastest(ResNet18(width=4), SHAPE, CPU).precision == "bf16"
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"seconds": {"fp32 contiguous": "x"}}'])
+def test_a_damaged_file_is_measured_again(
+    measuring: list[int], tmp_path: Path, content: str
+) -> None:
+    fastest(ResNet18(width=4), SHAPE, CPU)
+    (file,) = (tmp_path / "speed").iterdir()
+    file.write_text(content)
+    fastest(ResNet18(width=4), SHAPE, CPU)
+    assert len(measuring) == 2
+    assert json.loads(file.read_text())["seconds"].keys() == SECONDS.keys()
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(
+    measuring: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NOISETUNE_CACHE", str(tmp_path / "file"))
+    assert not fastest(ResNet18(width=4), SHAPE, CPU).depends_on_trial
+
+
+def test_measuring_leaves_the_process_as_it_was(measuring: list[int]) -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    fastest(ResNet18(width=4), SHAPE, CPU)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_small_networks_are_fp32_unmeasured(
+    measuring: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "SMALL_FLOPS", 4e7)
+    config = TrialConfig.parse({"model": {"width": 16}}, "x").resolve(cpus=1, gpus=0)
+    assert (config.runtime.precision, config.runtime.channels_last) == ("fp32", False)
+    assert measuring == []
+
+
+def test_what_is_written_down_is_not_measured(measuring: list[int]) -> None:
+    raw = {"runtime": {"device": "cpu", "precision": "bf16", "channels_last": True}}
+    assert TrialConfig.parse(raw, "x").resolve(cpus=1).runtime.precision == "bf16"
+    assert measuring == []
+
+
+def test_the_flops_of_a_resnet18_are_those_of_the_literature() -> None:
+    """0.56 billion multiply-adds of a 32x32 image (Kuangliu's and others' CIFAR ResNet18)."""
+    assert forward_flops(ResNet18(width=64), (3, 32, 32)) == pytest.approx(2 * 0.56e9, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("device", "epochs", "compiled"), [("cuda", 900, True), ("cuda", 1, False), ("cpu", 900, False)]
+)
+def test_compilation_is_for_long_runs_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, epochs: int, compiled: bool
+) -> None:
+    monkeypatch.setenv("NOISETUNE_MEASURE", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    raw = {
+        "model": {"width": 4},
+        "pretrain": {"epochs": epochs, "batch_size": 64},
+        "runtime": {"device": device, "precision": "fp32", "channels_last": False},
+    }
+    assert TrialConfig.parse(raw, "x").resolve(cpus=1).runtime.compile is compiled
