@@ -46,7 +46,7 @@ def plan(
     from noisetune.sweep.plan import make_plan
     from noisetune.sweep.preflight import prepare_file
     from noisetune.sweep.resources.capacity import local_resources
-    from noisetune.sweep.spec.stand_ins import in_small
+    from noisetune.sweep.spec.substitutes import in_small
 
     known = known_store(stages_of(open_home(mlruns), store, share=True))
     with TemporaryDirectory() as folder:

@@ -168,7 +168,7 @@ class _Same:
 
 def _in_small(home: "Home") -> "Callable[[Sweep], Sweep]":
     """Makes a smoke run of a sweep, and says what is made up for it."""
-    from noisetune.sweep.spec.stand_ins import in_small
+    from noisetune.sweep.spec.substitutes import in_small
 
     folder = (home.root / "smoke").resolve()
     return partial(in_small, folder=folder, say=partial(console.print, soft_wrap=True))

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from noisetune.errors import UserError
-from noisetune.plugins import PluginConfig
+from noisetune.plugins import PluginConfig, StandIn
 from noisetune.training.augment import AugmentConfig
 
 Statistics = tuple[float, ...]
@@ -102,6 +102,13 @@ class DataConfig(PluginConfig):
     def load(self) -> ImageData:
         """Read the data set; raises UserError where its files are missing or malformed."""
         raise NotImplementedError
+
+    def stand_in(self) -> StandIn | None:
+        """What a smoke run takes for images that would have to be fetched; None where none have.
+
+        Its images are as many, of the same shape and classes.
+        """
+        return None
 
 
 def content_hash(tensor: Tensor) -> str:

@@ -8,7 +8,12 @@ from typing import Annotated, Any, Literal, Self
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from noisetune.data import cifar10
+from noisetune.data._augmentations import (
+    LARGE_FINETUNE,
+    LARGE_SSL,
+    SMALL_FINETUNE,
+    SMALL_SSL,
+)
 from noisetune.data._decoding import Form
 from noisetune.data._image_cache import CachedImages, cached_images, default_cache
 from noisetune.data._listing import (
@@ -27,11 +32,6 @@ from noisetune.training.augment import AugmentConfig
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 SMALL_PIXELS = 64
 """Images up to this shorter side are augmented as CIFAR's are."""
-# What torchvision's reference training and SimCLR (Chen et al. 2020, appendix A) do on ImageNet.
-LARGE_FINETUNE = AugmentConfig(crop_scale=(0.08, 1.0), flip=0.5)
-LARGE_SSL = AugmentConfig(
-    crop_scale=(0.08, 1.0), flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), grayscale=0.2, blur=0.5
-)
 BLUR_SHARE = 0.1
 
 
@@ -141,7 +141,7 @@ class Config(DataConfig):
     def _augmentations(self) -> tuple[AugmentConfig, AugmentConfig]:
         """Of fine-tuning and of pre-training; a blur is a tenth of a large image wide."""
         shorter = min(self.size)
-        finetune, ssl = cifar10.FINETUNE_AUGMENT, cifar10.SSL_AUGMENT
+        finetune, ssl = SMALL_FINETUNE, SMALL_SSL
         if shorter > SMALL_PIXELS:
             kernel = 2 * (round(BLUR_SHARE * shorter) // 2) + 1
             finetune, ssl = LARGE_FINETUNE, LARGE_SSL.model_copy(update={"blur_kernel": kernel})

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data.base import (
     DataConfig,
     ImageData,
@@ -15,7 +16,6 @@ from noisetune.data.base import (
     as_labels,
     channel_statistics,
 )
-from noisetune.data.cifar10 import FINETUNE_AUGMENT, SSL_AUGMENT
 from noisetune.errors import UserError, existing_file
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -60,8 +60,8 @@ class Config(DataConfig):
             class_names=tuple(str(label) for label in range(classes)),
             mean=mean,
             std=std,
-            finetune_augment=FINETUNE_AUGMENT.model_copy(update=flip),
-            ssl_augment=SSL_AUGMENT.model_copy(update=flip),
+            finetune_augment=SMALL_FINETUNE.model_copy(update=flip),
+            ssl_augment=SMALL_SSL.model_copy(update=flip),
         )
 
     def _count_classes(self, labels: np.ndarray) -> int:

@@ -1,14 +1,15 @@
 """What every label-noise model is: a pure function of clean labels and a random generator."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from noisetune.plugins import PluginConfig
+from noisetune.plugins import PluginConfig, StandIn
 
 Labels = NDArray[np.int64]
 Matrix = NDArray[np.float64]
@@ -55,6 +56,16 @@ class NoiseConfig(PluginConfig):
     def identity(self) -> Mapping[str, Any]:
         """What seeds and stage keys know the noise by: its settings, a file by its content."""
         return self.model_dump(mode="json")
+
+    def stand_in(
+        self, clean: Callable[[], CleanPart], made_up: bool, folder: Path
+    ) -> StandIn | None:
+        """What a smoke run takes for a file of labels that is not there, or whose images are not,
+        since they are `made_up`; None where nothing is missing.
+
+        `clean` reads the whole training set; files are made in `folder`.
+        """
+        return None
 
 
 class ClassNoise(NoiseConfig):

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from noisetune.errors import UserError, existing_file
 from noisetune.noise.base import CleanPart, Labels, Matrix, NoiseConfig, Part, realised_matrix
+from noisetune.plugins import StandIn
+from noisetune.seeds import derive_seed
 
 NAMES = {
     "clean": "clean_label",
@@ -23,6 +25,8 @@ NAMES = {
     "noisy": "noisy_label",
 }
 """What the authors' files call each set of labels; an .npz may use either name."""
+MADE_UP_RATE = 0.3
+"""The share of wrong labels among made-up ones."""
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 # All that the authors' files hold. An older NumPy wrote them, and had that function elsewhere.
@@ -61,6 +65,16 @@ class Config(NoiseConfig):
         digest = hashlib.sha256(self._array(self.labels).tobytes()).hexdigest()[:32]
         return {"model": self.model, "labels": digest}
 
+    def stand_in(
+        self, clean: Callable[[], CleanPart], made_up: bool, folder: Path
+    ) -> StandIn | None:
+        """An archive with every set of labels, 30 % of them wrong."""
+        if self.path.is_file() and not made_up:
+            return None
+        file = folder / f"labels-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}.npz"
+        write_made_up(file, clean())
+        return StandIn({"path": str(file)}, f"human labels are made up, in place of {self.path}")
+
     def _noisy(self, clean: CleanPart) -> Labels:
         if clean.part not in self.parts:
             raise UserError("noise.model: human labels exist for training sets alone")
@@ -90,6 +104,18 @@ class Config(NoiseConfig):
         raise UserError(
             f"noise.labels: {self.path} has no {name!r} labels; there are {', '.join(there)}"
         )
+
+
+def write_made_up(file: Path, clean: CleanPart) -> None:
+    """An archive as `read_labels` reads it, the clean labels and noisy ones by each name."""
+    labels = {"clean": clean.labels}
+    for name in sorted(NAMES.keys() - {"clean"}):
+        random = np.random.default_rng(derive_seed("made-up labels", name))
+        wrong = random.random(len(clean.labels)) < MADE_UP_RATE
+        shift = random.integers(1, clean.classes, len(clean.labels))
+        labels[name] = (clean.labels + wrong * shift) % clean.classes
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(file, allow_pickle=False, **labels)
 
 
 def read_labels(path: Path) -> Mapping[str, ArrayLike]:

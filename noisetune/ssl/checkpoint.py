@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from noisetune.errors import UserError
-from noisetune.models.base import ModelConfig
+from noisetune.models.base import ModelConfig, Size
 from noisetune.ssl.base import GivenEncoder
 from noisetune.store import StageKey, StoreLike
 from noisetune.training.loop import strip
@@ -39,7 +39,9 @@ class Config(GivenEncoder):
             raise ValueError("step: it chooses an entry of a stage; leave it out beside path")
         return self
 
-    def encoder(self, model: ModelConfig, channels: int, store: StoreLike) -> dict[str, Tensor]:
+    def encoder(
+        self, model: ModelConfig, channels: int, size: Size, store: StoreLike
+    ) -> dict[str, Tensor]:
         if self.path is not None:
             source, prefix = f"pretrain.path: {self.path}", self.prefix or ""
             tensors = read_weights(self.path, "pretrain.path")
@@ -53,7 +55,7 @@ class Config(GivenEncoder):
                 f"{source}: pretrain.prefix {prefix!r}: no tensor's name begins so; they begin "
                 f"with {there}; give what comes before the backbone's own names"
             )
-        return fit_weights(model.own_names(chosen), model.state(channels), source)
+        return fit_weights(model.own_names(chosen), model.state(channels, size), source)
 
     def _stored(self, store: StoreLike, source: str) -> tuple[dict[str, Tensor], str]:
         """The tensors of the one entry that is meant, and where a backbone is among them."""

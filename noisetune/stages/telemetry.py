@@ -17,6 +17,7 @@ from noisetune.seeds import generator
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
 from noisetune.stages.gate import FEATURES
+from noisetune.stages.pretrain import augmentation
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, Draws, normalise
 from noisetune.training.feeding import Feed
@@ -120,10 +121,10 @@ def _extract(inputs: Inputs, encoder: Artifact) -> tuple[Views, Tensor]:
     """Features of two views of some training images, and of the plain test images, on the CPU."""
     config, data = inputs.config, inputs.data
     assert isinstance(config.pretrain, SSLConfig)
-    backbone = config.model.build(data.channels)
+    backbone = config.model.build(data.channels, data.size)
     unpack_module("network.encoder", encoder.tensors, backbone)
     backbone = config.runtime.place(backbone).eval()
-    augment = Augment(config.pretrain.augment or data.ssl_augment, data.size, data.mean, data.std)
+    augment = Augment(augmentation(config.pretrain, data), data.size, data.mean, data.std)
     # The same images and views at every epoch, in every trial on this data.
     random = generator(NAME, data.train_images_hash)
     rows = torch.randperm(len(data.x_train), generator=random)[: _settings(inputs).samples]

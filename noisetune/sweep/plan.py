@@ -165,7 +165,7 @@ def _given(
     found: dict[_Origin, StageKey] = {}
     for trial in trials:
         if _origin(trial) not in found:
-            encoder = given_encoder(trial, data[trial.data].channels, store)
+            encoder = given_encoder(trial, data[trial.data], store)
             found |= {} if encoder is None else {_origin(trial): encoder[0]}
     return found
 

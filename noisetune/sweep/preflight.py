@@ -57,7 +57,7 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
         )
     loaded: dict[DataConfig, ImageData] = {}
     matrices: dict[tuple[DataConfig, NoiseConfig], Matrix] = {}
-    checked: set[tuple[PretrainConfig, ModelConfig, int]] = set()
+    checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]] = set()
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
         trial.runtime.resolve(resources.cpu, resources.known_gpu)
@@ -73,19 +73,19 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
-        _check_given(condition, loaded[trial.data].channels, store, checked)
+        _check_given(condition, loaded[trial.data], store, checked)
 
 
 def _check_given(
     condition: Condition,
-    channels: int,
+    data: ImageData,
     store: StoreLike,
-    checked: set[tuple[PretrainConfig, ModelConfig, int]],
+    checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]],
 ) -> None:
     """Read every given encoder that trials of a condition may begin with, each once."""
     for values in condition.corners():
         trial = condition.trial(values)
-        what = trial.pretrain, trial.model, channels
+        what = trial.pretrain, trial.model, trial.data
         if what not in checked:
-            given_encoder(trial, channels, store)
+            given_encoder(trial, data, store)
             checked.add(what)

@@ -132,15 +132,22 @@ class Augment:
         size: tuple[int, int],
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        out: tuple[int, int] | None = None,
     ) -> None:
-        """size is (H, W); mean and std are per channel of images in [0, 1], both or neither."""
+        """size is (H, W); mean and std are per channel of images in [0, 1], both or neither.
+
+        `out` is the size of what is made, by default that of the images; another one needs a
+        `crop_scale`. UserError for a blur wider than that.
+        """
         _check_moments(mean, std)
-        if config.blur and config.blur_kernel // 2 >= min(size):
+        self.config, self.size, self.out = config, size, out or size
+        if self.out != size and config.crop_scale is None:
+            raise UserError("crop_scale: views of another size than the image are crops; set it")
+        if config.blur and config.blur_kernel // 2 >= min(self.out):
             raise UserError(
-                f"blur_kernel: {config.blur_kernel} is too wide for images of {size[0]}x{size[1]}; "
-                f"choose an odd number below {2 * min(size)}"
+                f"blur_kernel: {config.blur_kernel} is too wide for images of "
+                f"{self.out[0]}x{self.out[1]}; choose an odd number below {2 * min(self.out)}"
             )
-        self.config, self.size = config, size
         self.mean, self.std = (mean, std) if config.normalise else (None, None)
         jitters = config.jitter_probability > 0 and any(config.jitter or ())
         widths = {  # how many uniform numbers a sample takes
@@ -189,7 +196,7 @@ class Augment:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Augment uint8 (B, C, H, W), C 1 or 3: float32 (B, C, H, W), contiguous.
+        """Augment uint8 (B, C, H, W), C 1 or 3: float32 (B, C, *out), contiguous.
 
         draws are B rows of this object's `sample`, best moved to the device an epoch at once. The
         values lie in [0, 1], or are normalised where mean and std are given. On the CPU the
@@ -213,8 +220,8 @@ class Augment:
         (height, width), (top, left, rows, columns) = self.size, draws.box.unbind(1)
         return ops.separable(
             planes,
-            ops.crop_weights(top, rows, height, height),
-            ops.crop_weights(left, columns, width, width, draws.flip),
+            ops.crop_weights(top, rows, height, self.out[0]),
+            ops.crop_weights(left, columns, width, self.out[1], draws.flip),
         )
 
     def _jitter(self, planes: Tensor, draws: Draws) -> Tensor:
@@ -230,7 +237,7 @@ class Augment:
         if draws.grayscale is not None:
             planes = ops.adjust_saturation(planes, 1 - draws.grayscale.float())
         if draws.sigma is not None:
-            kernel, (height, width) = self.config.blur_kernel, self.size
+            kernel, (height, width) = self.config.blur_kernel, self.out
             rows = ops.blur_weights(draws.sigma, kernel, height)
             columns = rows if width == height else ops.blur_weights(draws.sigma, kernel, width)
             planes = ops.separable(planes, rows, columns)

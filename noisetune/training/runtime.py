@@ -101,7 +101,7 @@ class Runtime(BaseModel):
         """`module` on the device, in the memory format."""
         return module.to(self.torch_device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
-    def compiled(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
+    def compiled(self, module: nn.Module) -> Callable[[Any], Any]:
         """`module` as training steps call it; its weights and their names stay those of `module`.
 
         The stage evaluates with `module` itself: a batch of another size would compile it anew.

@@ -10,13 +10,13 @@ from hypothesis import given as cases
 from hypothesis import strategies as st
 
 from noisetune.config import TrialConfig
+from noisetune.detectors.confident_learning import FILTERS
 from noisetune.errors import UserError
 from noisetune.pipeline import run_trial
 from noisetune.records import MetricPoint, Tick, TrialResult
 from noisetune.stages import crossval
 from noisetune.stages.base import Checkpoint, Inputs, Stage, record_of
 from noisetune.stages.crossval import cross_validate, cut_into_folds, fold_key
-from noisetune.stages.scores import FILTERS
 from noisetune.store import Artifact, NullStore, StageKey, Store
 
 TinyTrial = Callable[..., TrialConfig]

@@ -53,7 +53,7 @@ def test_the_logits_are_those_of_the_held_out_training_images(
     inputs = by_people(finetune={"epochs": 1, "augment": {"normalise": normalised}})
     points, made = tuned(drive, inputs)
     data, labels = inputs.data, inputs.labels
-    network = Classifier(inputs.config.model.build(data.channels), data.classes).eval()
+    network = Classifier(inputs.config.model.build(data.channels, data.size), data.classes).eval()
     network.load_state_dict(strip("selected", made.tensors))
     moments = (data.mean, data.std) if normalised else (None, None)
     with torch.no_grad():

@@ -27,7 +27,7 @@ Trial = Callable[..., TrialConfig]
 
 def own_weights(seed: int = 0) -> dict[str, Tensor]:
     torch.manual_seed(seed)
-    return ResNet18(width=4).build(1).state_dict()
+    return ResNet18(width=4).build(1, (8, 8)).state_dict()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str,
     """The seconds of an epoch of a stage; what is in `known` already is not measured again."""
     part = config.pretrain if stage == "pretrain" else config.finetune
     batch = getattr(part, "batch_size", 1)
-    way = getattr(part, "method", config.finetune.train == "head")
+    way = part.method, config.finetune.train == "head"
     kind = repr((stage, config.data, config.model, config.runtime, batch, way))
     if kind not in known:
         images = min(len(data.x_train), batch * BATCHES)
@@ -101,21 +101,23 @@ def _epoch_seconds(stage: Stage) -> float:
 
 
 def stage_bytes(stage: str, config: TrialConfig, data: ImageData) -> int:
-    """Bytes of a stored result: weights, optimiser state, features or logits."""
+    """Bytes of a stored result: weights, optimiser state, features, logits, predictions."""
     if stage == "detect":
         return 8 * len(data.x_test)
     if stage == DETECT_CV:
         return 8 * len(data.x_train)
-    if stage == FOLD:
-        return 4 * len(data.x_train) * data.classes // (config.detect.folds or 1)
     with torch.device("meta"):
-        backbone = config.model.build(data.channels)
-        if stage == "finetune":
+        backbone = config.model.build(data.channels, data.size)
+        if stage in ("finetune", FOLD):
+            judged = 4 * data.classes + 2 * backbone.feature_dim
+            predicted = 2 * config.finetune.epochs
+            if stage == FOLD:
+                return len(data.x_train) * (judged + predicted) // (config.detect.folds or 1)
             weights = _numbers(Classifier(backbone, data.classes))
-            return 4 * (weights + 2 * len(data.x_test) * data.classes)
+            return 4 * weights + len(data.x_test) * (2 * judged + predicted)
         method = config.pretrain
         assert isinstance(method, SSLConfig)
-        weights = _numbers(backbone) + _numbers(method.build_head(backbone.feature_dim))
+        weights = _numbers(method.learner(backbone))
     copies = 1 + OPTIMIZER_COPIES[method.optimizer]
     return 4 * weights * copies + 2 * len(data.x_train) * backbone.feature_dim
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig, default_choice
 from noisetune.errors import UserError
+from noisetune.ssl.base import SSLConfig
 from noisetune.sweep.spec.config import override
 from noisetune.sweep.spec.designs import FIELD as DESIGN
 from noisetune.sweep.spec.designs import METHOD, Designs, designed, draw_designs
@@ -135,9 +136,7 @@ def with_designs(conditions: Sequence[Condition], count: int, seed: int) -> list
     UserError where no condition has a parameter that a design could fix.
     """
     parameters = {field: value for each in conditions for field, value in each.parameters.items()}
-    prefix = "pretrain.schedule" not in parameters and all(
-        each.known.get("pretrain.schedule", "constant") == "constant" for each in conditions
-    )
+    prefix = all(map(_epochs_are_prefixes, conditions))
     fixed = designed(parameters, prefix)
     if not fixed:
         raise UserError(
@@ -153,6 +152,13 @@ def with_designs(conditions: Sequence[Condition], count: int, seed: int) -> list
             methods.setdefault(str(method), each.known)
     designs = draw_designs(parameters, methods, count, seed, prefix)
     return [_with_designs(each, fixed, designs, count) for each in conditions]
+
+
+def _epochs_are_prefixes(condition: Condition) -> bool:
+    """Whether 10 epochs are the beginning of 50, whatever is sampled."""
+    trials = (condition.trial(values) for values in condition.corners())
+    methods = (trial.pretrain for trial in trials if isinstance(trial.pretrain, SSLConfig))
+    return all(method.horizon_free for method in methods)
 
 
 def _with_designs(

@@ -71,7 +71,7 @@ def check_field(field: str) -> None:
         rest = ""
     first = rest.split(".")[0]
     if first not in known:
-        there = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS, "finetune", "detect"]
+        there = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS]
         raise ValueError(f"{field}: names no field of a trial; there are {', '.join(there)}")
 
 
