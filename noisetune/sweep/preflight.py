@@ -1,4 +1,4 @@
-"""What is looked at before anything starts: the files of a sweep, its data, noise and encoders."""
+"""What is looked at before anything starts: a sweep's files, data, noise, backbones, encoders."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,7 +45,8 @@ def prepare_file(
 
 def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
-    have, labels that tell nothing, and encoders that are given and are not there or do not fit."""
+    have, labels that tell nothing, backbones that cannot take the images, and encoders that are
+    given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -73,19 +74,21 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
-        _check_given(condition, loaded[trial.data], store, checked)
+        _check_encoders(condition, loaded[trial.data], store, checked)
 
 
-def _check_given(
+def _check_encoders(
     condition: Condition,
     data: ImageData,
     store: StoreLike,
     checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]],
 ) -> None:
-    """Read every given encoder that trials of a condition may begin with, each once."""
+    """Build, without content, every backbone that trials of a condition may have, and read every
+    given encoder that they may begin with, each once."""
     for values in condition.corners():
         trial = condition.trial(values)
         what = trial.pretrain, trial.model, trial.data
         if what not in checked:
+            trial.model.state(data.channels, data.size)
             given_encoder(trial, data, store)
             checked.add(what)
