@@ -145,11 +145,11 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
             "noise.matrix: row 1 sums to 0.9; every row must sum to 1",
         ),
         ("data: {train_samples: 1}", "data.train_samples: 1: it should be greater than or equal"),
-        ("model: {name: resnet50}", "model.name: 'resnet50': it should be 'resnet18'"),
+        ("model: {name: resnet}", "model.name: 'resnet' is unknown; choose one of 'resnet18', "),
         ("model: {width: 2}", "model.width: 2: it should be greater than or equal to 4"),
         (
-            "pretrain: {method: byol}",
-            "pretrain.method: 'byol' is unknown; choose one of 'barlow_tw",
+            "pretrain: {method: simclr2}",
+            "pretrain.method: 'simclr2' is unknown; choose one of 'barlow_tw",
         ),
         (
             "pretrain: {temprature: 1}",
