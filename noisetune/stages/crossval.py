@@ -25,7 +25,14 @@ from noisetune.errors import UserError
 from noisetune.records import Event, MetricPoint, Tick
 from noisetune.seeds import derive_seed
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start
-from noisetune.stages.detect import FEATURES, LOGITS, PREDICTIONS, detect, evidence_of
+from noisetune.stages.detect import (
+    FEATURES,
+    LOGITS,
+    PREDICTIONS,
+    detect,
+    evidence_of,
+    judged_part,
+)
 from noisetune.stages.finetune import finetune_stage
 from noisetune.stages.runner import run_stage, unheard
 from noisetune.store import Artifact, StageKey, StoreLike
@@ -80,9 +87,7 @@ def fold_stage(inputs: Inputs, encoder: Artifact | None, origin: StageKey, fold:
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         for event in tuning.compute(start, due):
             if isinstance(event, Checkpoint) and event.step == tuning.total:
-                kept = event.artifact.tensors
-                judged = {name: kept[f"{name}.{choice}"] for name in (LOGITS, FEATURES)}
-                judged[PREDICTIONS] = kept[PREDICTIONS]
+                judged = judged_part(event.artifact.tensors, choice)
                 event = Checkpoint(event.step, replace(event.artifact, tensors=judged))
             yield event
 
@@ -118,10 +123,9 @@ def _in_order(
     """What was kept of each fold, in the order of the training set, and the fold of each image."""
     order = np.argsort(np.concatenate(folds))
     kept = [name for name in (LOGITS, FEATURES, PREDICTIONS) if all(name in part for part in parts)]
-    along = {PREDICTIONS: 1}
     whole = {}
     for name in kept:
-        axis = along.get(name, 0)
+        axis = 1 if name == PREDICTIONS else 0
         joined = torch.cat([part[name] for part in parts], dim=axis)
         whole[name] = joined.index_select(axis, torch.from_numpy(order))
     numbers = np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])
@@ -138,7 +142,7 @@ def _detection(
     true = inputs.data.y_train.numpy() if inputs.data.labels_clean else None
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        evidence = evidence_of(inputs.labels.train, kept, fold=fold_of)
+        evidence = evidence_of(inputs.labels.train, kept, fold_of)
         yield from detect(NAME, PREFIX, evidence, true, detector)
 
     return Stage(crossval_key(inputs.config, origin, detector), 0, compute)

@@ -40,23 +40,27 @@ def detect_stage(
     settings, part = inputs.config.detect, inputs.labels.detected
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        evidence = evidence_of(part.noisy, network.tensors, f".{settings.checkpoint}")
+        evidence = evidence_of(part.noisy, judged_part(network.tensors, settings.checkpoint))
         yield from detect(NAME, "", evidence, part.truth(inputs.data), detector or settings)
 
     return Stage(key, 0, compute)
 
 
+def judged_part(kept: Mapping[str, Tensor], choice: str) -> dict[str, Tensor]:
+    """Logits, features and predictions of the detection part, out of what fine-tuning kept, at a
+    `choice` of epoch; a network that was stored before may lack the last two."""
+    names = {f"{name}.{choice}": name for name in (LOGITS, FEATURES)} | {PREDICTIONS: PREDICTIONS}
+    return {name: kept[stored] for stored, name in names.items() if stored in kept}
+
+
 def evidence_of(
-    given: NDArray[np.int64],
-    kept: Mapping[str, Tensor],
-    choice: str = "",
-    fold: NDArray[np.int64] | None = None,
+    given: NDArray[np.int64], judged: Mapping[str, Tensor], fold: NDArray[np.int64] | None = None
 ) -> Evidence:
-    """What detectors read, out of what fine-tuning kept at a `choice` of epoch."""
-    features, predictions = kept.get(FEATURES + choice), kept.get(PREDICTIONS)
+    """What detectors read of labels (N,), out of the `judged_part` of their images."""
+    features, predictions = judged.get(FEATURES), judged.get(PREDICTIONS)
     return Evidence(
         given,
-        torch.softmax(kept[LOGITS + choice].double(), dim=1).numpy(),
+        torch.softmax(judged[LOGITS].double(), dim=1).numpy(),
         None if features is None else features.float().numpy(),
         None if predictions is None else predictions.long().numpy(),
         fold,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
-from noisetune.models.resnet18 import STEM
+from noisetune.models._resnet import STEM
 from noisetune.models.resnet18 import Config as ResNet18
 from noisetune.pipeline import run_trial
 from noisetune.stages.base import Inputs
@@ -59,7 +59,7 @@ def from_imagenet(tiny_trial: TinyTrial, imagenet_file: Path) -> Trial:
 
 
 def key(config: TrialConfig, store: Any = None) -> StageKey:
-    given = given_encoder(config, 1, store or NullStore())
+    given = given_encoder(config, config.data.load(), store or NullStore())
     assert given is not None
     return given[0]
 
@@ -68,7 +68,8 @@ def key(config: TrialConfig, store: Any = None) -> StageKey:
 def test_who_computes_an_encoder_or_has_none_is_given_none(
     tiny_trial: TinyTrial, method: str
 ) -> None:
-    assert given_encoder(tiny_trial(pretrain={"method": method}), 1, NullStore()) is None
+    config = tiny_trial(pretrain={"method": method})
+    assert given_encoder(config, config.data.load(), NullStore()) is None
 
 
 def test_the_key_is_of_the_content_and_not_of_the_place(
@@ -147,7 +148,7 @@ def test_a_stage_of_the_store_gives_what_its_own_pretraining_does(
     (made,) = (each for each in store.list() if each.stage == "pretrain")
     given = tiny_trial(pretrain={"method": "checkpoint", "stage": made.digest[:8]})
     artifact = store.load(StageKey("pretrain", made.version, made.inputs), made.step)
-    found = given_encoder(given, 1, store)
+    found = given_encoder(given, given.data.load(), store)
     assert artifact is not None
     assert found is not None
     expected = strip("network.encoder", artifact.tensors)
