@@ -78,8 +78,14 @@ class FinetuneConfig(Optimisation):
     """
 
     train: Literal["all", "head", "probe_then_tune"] = "all"
+    """`all` weights; the `head` alone, on a frozen backbone (batch-norm statistics too);
+    `probe_then_tune`: first the head, then all."""
     probe_epochs: int = Field(default=5, ge=1)
+    """With `probe_then_tune`: so many of `epochs` train the head; the schedule and the head's
+    optimiser state go on, the backbone's begins."""
     augment: FinetuneAugment | None = None
+    """Null for the data set's own way; or `ssl`: one view as the data set's pre-training makes
+    them."""
 
     @model_validator(mode="after")
     def _tunes_after_the_probe(self) -> Self:
@@ -108,9 +114,16 @@ class DetectConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     filter_by: Literal[FILTERS] = "prune_by_noise_rate"  # type: ignore[valid-type]
+    """A filter of cleanlab's `find_label_issues`."""
     checkpoint: Literal["selected", "last"] = "selected"
+    """Probabilities of the epoch `selected` by noisy validation, or of the `last`."""
     test_seed: Literal["own", "training"] = "own"
+    """Seed of the noise of the test labels: their `own`, or that of the `training` labels."""
     folds: int | None = Field(default=None, ge=2)
+    """Also judge the labels of the training set, by cross-validation in so many folds: for each,
+    one more fine-tuning from the same encoder, on the other folds. Under `checkpoint: selected` a
+    part of those, `data.validation_fraction` of them, is held out to choose the epoch; under `last`
+    none is. Their scores are `detect/cv_...`."""
 
 
 class TrialConfig(BaseModel):
@@ -125,16 +138,28 @@ class TrialConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     protocol: Literal["standard", "paper"] = "standard"
+    """What the fields are that are left out; it decides nothing by itself."""
     data: AnyData = Field(default_factory=Digits)
+    """The images, and which part of them is held out."""
     noise: AnyNoise = Field(default_factory=Symmetric)
+    """How labels become wrong."""
     model: AnyModel = Field(default_factory=ResNet18)
+    """The backbone."""
     pretrain: AnyPretrain = Field(default_factory=SimCLR)
+    """How the encoder begins, before it sees a label."""
     finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
+    """Training on the noisy labels."""
     detect: DetectConfig = Field(default_factory=DetectConfig)
+    """How label errors are found."""
     telemetry: TelemetryConfig | None = None
+    """Looks at the encoder while it is pre-trained; null for none, `{}` for the usual."""
     runtime: Runtime = Field(default_factory=Runtime)
+    """Where and how the trial computes."""
     replicate: Annotated[int, Field(ge=0)] = 0
+    """The only source of randomness: another one is another split, other wrong labels, other
+    weights."""
     pretrain_seed: Literal["per_replicate", "shared"] = "per_replicate"
+    """`shared`: every replicate uses the encoder of replicate 0."""
 
     @model_validator(mode="before")
     @classmethod

@@ -18,6 +18,7 @@ class ModelConfig(PluginConfig):
     """A backbone's settings."""
 
     name: str
+    """The backbone."""
 
     def build(self, channels: int) -> Backbone:
         """A freshly initialised backbone for images of `channels` channels."""

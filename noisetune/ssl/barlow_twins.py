@@ -18,7 +18,9 @@ class Config(SSLConfig):
 
     method: Literal["barlow_twins"] = "barlow_twins"
     redundancy: float = Field(default=5e-3, gt=0.0)
+    """The weight of the off-diagonal terms (lambda)."""
     unit_projections: bool = False
+    """Bring each projection to length 1 first, as arXiv 2511.20844 does."""
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
         if self.unit_projections:

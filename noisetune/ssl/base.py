@@ -16,6 +16,7 @@ class PretrainConfig(PluginConfig):
     """How the encoder is initialised, before fine-tuning."""
 
     method: str
+    """How the encoder begins."""
 
     def check_model(self, model: ModelConfig) -> None:
         """Raises ValueError, naming the field, for a backbone that cannot begin in this way."""
@@ -39,8 +40,11 @@ class Plateau(PluginConfig):
     """
 
     metric: Literal["knn"] = "knn"
+    """kNN accuracy under the trial's own noisy labels."""
     patience: int = Field(default=3, ge=1)
+    """So many looks in a row may bring no improvement."""
     every: int = Field(default=5, ge=1)
+    """Epochs from one look to the next."""
 
 
 class SSLConfig(PretrainConfig, Optimisation):
@@ -51,11 +55,18 @@ class SSLConfig(PretrainConfig, Optimisation):
     """
 
     epochs: int = Field(default=100, ge=1)
+    """Passes over all training images, labels unread."""
     batch_size: int = Field(default=256, ge=4)
+    """Images in a step, each in two views."""
     hidden: int = Field(default=512, ge=2)
+    """Width of the projection head."""
     projection: int = Field(default=128, ge=2)
+    """Values that the projection head puts out."""
     augment: AugmentConfig | None = None
+    """How views are made; null for the data set's own way."""
     stop: Plateau | None = None
+    """Pre-training ends once kNN accuracy stands still; null for after its epochs. Not with a
+    `cosine` schedule."""
 
     @model_validator(mode="after")
     def _stops_anywhere(self) -> Self:

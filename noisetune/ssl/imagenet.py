@@ -29,8 +29,13 @@ class Config(GivenEncoder):
 
     method: Literal["imagenet"] = "imagenet"
     weights: Literal["IMAGENET1K_V1"] = "IMAGENET1K_V1"
+    """Torchvision's ResNet18, fetched into its cache; needs `model.width: 64`."""
     path: Path | None = None
+    """A file instead of fetching it."""
     stem: Literal["adapted", "random"] = "adapted"
+    """`adapted`: the 3x3 stem is derived from the 7x7 one: the weights that fall on a pixel of an
+    image enlarged 7/3 times are summed. `random`: it begins at random, all else is loaded, as in
+    the paper."""
 
     def check_model(self, model: ModelConfig) -> None:
         if not isinstance(model, ResNet18):

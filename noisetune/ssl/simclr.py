@@ -15,6 +15,7 @@ class Config(SSLConfig):
 
     method: Literal["simclr"] = "simclr"
     temperature: float = Field(default=0.5, gt=0.0)
+    """Divides the cosine similarities of the views."""
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
         return nt_xent(first, second, self.temperature)
