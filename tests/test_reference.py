@@ -111,6 +111,16 @@ def test_what_choices_share_is_their_lowest_class() -> None:
     assert shared([First, Third, Fourth], "kind") == both
 
 
+def test_a_folder_that_is_not_there_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["", str(tmp_path / "none" / "reference.md")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "cannot be written (No such file or directory)" in capsys.readouterr().err
+
+
 def test_check_tells_another_file_and_writes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,12 +17,20 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; 1 for another file")
     given = parser.parse_args()
     text = page()
-    if not given.check:
+    if given.check:
+        return _compare(given.file, text)
+    try:
         given.file.write_text(text, encoding="utf-8")
-    elif not given.file.is_file() or given.file.read_text(encoding="utf-8") != text:
-        print(f"{given.file} is not what the models say; write it with: {COMMAND}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        parser.error(f"{given.file} cannot be written ({error.strerror}); name another file")
     return 0
+
+
+def _compare(file: Path, text: str) -> int:
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{file} is not what the models say; write it with: {COMMAND}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
