@@ -56,7 +56,7 @@ def _detection(detectors: Choices) -> Choices:
     """Each detector with what all of them share, so that both stand in one section."""
     composed = Choices()
     composed.broken = detectors.broken
-    also = GenericAlias(tuple, (AnyDetector, ...)), Field(default=(), description=ALSO)
+    also = GenericAlias(tuple, (AnyDetector, ...)), Field(default=())
     fields: dict[str, Any] = {"also": also}
     for name, detector in detectors.items():
         composed[name] = create_model(
@@ -69,7 +69,6 @@ def _detection(detectors: Choices) -> Choices:
     return composed
 
 
-ALSO = DetectConfig.model_fields["also"].description
 PLUGINS: dict[str, Choices] = {
     "data": choices(data_plugins, SELECTORS["data"]),
     "noise": choices(noise_plugins, SELECTORS["noise"]),
@@ -106,27 +105,33 @@ def _default(name: str) -> Callable[[], Any]:
 
 
 class TrialConfig(BaseModel):
-    """One configuration through the whole pipeline.
-
-    `replicate` is the only source of randomness: another one is another split, other wrong
-    labels, other weights and batches. Under `pretrain_seed: shared` every replicate uses the
-    encoder of replicate 0. The `protocol` says what the fields are that are left out: it decides
-    nothing by itself.
-    """
+    """One configuration through the whole pipeline."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     protocol: Literal["standard", "paper"] = "standard"
+    """What the fields are that are left out; it decides nothing by itself."""
     data: AnyData = Field(default_factory=_default("data"))
+    """The images, and which part of them is held out."""
     noise: AnyNoise = Field(default_factory=_default("noise"))
+    """How labels become wrong."""
     model: AnyModel = Field(default_factory=_default("model"))
+    """The backbone."""
     pretrain: AnyPretrain = Field(default_factory=_default("pretrain"))
+    """How the encoder begins, before it sees a label."""
     finetune: AnyFinetune = Field(default_factory=_default("finetune"))
+    """Training on the noisy labels."""
     detect: AnyDetect = Field(default_factory=_default("detect"))
+    """How label errors are found."""
     telemetry: TelemetryConfig | None = None
+    """Looks at the encoder while it is pre-trained; null for none, `{}` for the usual."""
     runtime: Runtime = Field(default_factory=Runtime)
+    """Where and how the trial computes."""
     replicate: Annotated[int, Field(ge=0)] = 0
+    """The only source of randomness: another one is another split, other wrong labels, other
+    weights."""
     pretrain_seed: Literal["per_replicate", "shared"] = "per_replicate"
+    """`shared`: every replicate uses the encoder of replicate 0."""
 
     @model_validator(mode="before")
     @classmethod

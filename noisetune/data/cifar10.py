@@ -20,15 +20,15 @@ CLASSES = (
 
 
 class CifarConfig(DataConfig):
-    """Either CIFAR. `root` is the folder that holds torchvision's own layout.
-
-    Where it is not found there, it is downloaded to `root` once, unless `download` is false.
-    `made_up` images are drawn at random instead, as many and of the same classes.
-    """
+    """Either CIFAR, by torchvision."""
 
     root: Path = Field(default=Path("data"))
+    """The folder with torchvision's own layout."""
     download: bool = True
+    """Fetch them to `root`, once, where they are not there."""
     made_up: bool = False
+    """Images drawn at random in their place, as many, of the same shape and classes; for smoke
+    runs."""
 
     def stand_in(self) -> StandIn | None:
         """Made-up images where they would have to be downloaded."""

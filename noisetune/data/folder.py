@@ -36,27 +36,41 @@ BLUR_SHARE = 0.1
 
 
 class Config(DataConfig):
-    """Images of any format and size under `root`, brought to `size` (height and width in pixels).
+    """Image files of any format that Pillow reads, in folders of classes or named by lists.
 
-    They lie in `train`/<class>/ and `test`/<class>/, or are named by the lines `path label` of
-    `train_list` and `test_list` (paths under `root`, labels numbers or names). `classes` are the
-    names in the order of their labels. `grey` keeps brightness alone. `labels_are` says whether
-    the training labels are the truth; those of the test part are held to be. `cache` is where
-    decoded images are kept. `flip` false leaves mirrored views out.
+    The test labels are held to be clean.
     """
 
     name: Literal["folder"] = "folder"
     root: Path
+    """The folder with the images."""
     size: tuple[Pixels, Pixels]
+    """Height and width in pixels, or one number for both: the shorter side of an image is resized
+    to it (bilinear, antialiased), and the centre cropped."""
     train: str = "train"
+    """The folder in `root` that has a folder of training images for each class."""
     test: str = "test"
+    """The folder in `root` that has a folder of test images for each class."""
     train_list: Path | None = None
+    """Instead: a file (in `root`) of lines `path label`, apart by a tab or by spaces, as WebVision
+    and Clothing1M come. Paths are relative to `root` and cannot leave it; labels are numbers from
+    0, or names."""
     test_list: Path | None = None
+    """The same for the test images; both lists are given, or neither."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=2)
+    """The names, in the order of their labels; null for the training folders in alphabetical
+    order, or what the training list has."""
     labels_are: Literal["noisy", "clean"] = "noisy"
+    """Of the training set. `noisy`: nobody knows which are wrong, so `noise: {model: none}` takes
+    them as they come, and the realised noise of training labels and the memorisation are null; any
+    other noise model comes on top. `clean`: they are the truth."""
     grey: bool = False
+    """Brightness alone, one channel."""
     flip: bool = True
+    """Whether mirrored images are the same thing; false for images with a handedness."""
     cache: Path | None = None
+    """Where decoded images are kept; null for the folder `images` of `NOISETUNE_CACHE`, or of
+    `~/.cache/noisetune`."""
 
     @field_validator("size", mode="before")
     @classmethod

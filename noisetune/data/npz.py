@@ -26,16 +26,18 @@ UNREADABLE = (
 
 
 class Config(DataConfig):
-    """`path` names the archive: uint8 images (N, H, W) or (N, H, W, C), integer labels (N,).
+    """A NumPy archive of `x_train`, `y_train`, `x_test` and `y_test`.
 
-    `classes` is the number of classes; by default the largest label plus one. `flip` false
-    leaves mirrored views out, for images with a handedness.
+    Images are uint8 (N, H, W) or (N, H, W, C) with C of 1 or 3, labels are integers (N,) from 0.
     """
 
     name: Literal["npz"] = "npz"
     path: Path
+    """The archive."""
     classes: int | None = Field(default=None, ge=2)
+    """The number of classes; null for the largest label plus one."""
     flip: bool = True
+    """Whether mirrored images are the same thing; false for images with a handedness."""
 
     def load(self) -> ImageData:
         arrays = self._read()

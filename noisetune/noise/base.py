@@ -44,6 +44,7 @@ class NoiseConfig(PluginConfig):
     parts: ClassVar[tuple[Part, ...]] = PARTS
 
     model: str
+    """The noise model."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         """Noisy labels, int64 (N,), of the images of `clean`; UserError where it has none."""
@@ -69,14 +70,12 @@ class NoiseConfig(PluginConfig):
 
 
 class ClassNoise(NoiseConfig):
-    """Noise that depends on the clean class alone: all of it is in its transition matrix.
-
-    `draw: iid` decides of each label by itself. `exact` makes the number of wrong labels the
-    expected one, rounded, and splits it over the clean classes by largest remainder; which labels
-    of a class are wrong, and which wrong class they get, stays random.
-    """
+    """Noise that depends on the clean class alone: all of it is in its transition matrix."""
 
     draw: Literal["iid", "exact"] = "iid"
+    """`iid` decides of each label by itself. `exact` makes as many labels wrong as expected,
+    rounded, split over the clean classes by largest remainder; which labels of a class are wrong,
+    and which wrong class they get, stays random."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         matrix = self.transition_matrix(clean)
@@ -99,6 +98,7 @@ class RateNoise(ClassNoise):
     """Class-dependent noise whose matrix hangs on one `rate`."""
 
     rate: float = Field(default=0.4, ge=0.0, le=1.0)
+    """How much noise: each model says what it is the chance of."""
 
 
 def pick(weights: Matrix, uniform: NDArray[np.float64]) -> Labels:

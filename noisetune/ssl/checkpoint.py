@@ -27,9 +27,15 @@ class Config(GivenEncoder):
 
     method: Literal["checkpoint"] = "checkpoint"
     path: Path | None = None
+    """A `.safetensors` file, or a state dict of `torch.save`."""
     prefix: str | None = None
+    """What comes before the encoder's names in the file, such as `network.encoder.`; names are ours
+    or torchvision's. A stage knows its own."""
     stage: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,32}$")
+    """Instead of `path`: a pre-training or fine-tuning of this store, by its key as
+    `noisetune store ls` shows it; quote it."""
     step: int | None = Field(default=None, ge=0)
+    """Which entry of `stage`, by its epochs; null for the only one."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -15,6 +15,7 @@ from noisetune.errors import UserError
 from noisetune.models._resnet import STEM
 from noisetune.models.resnet18 import Config as ResNet18
 from noisetune.pipeline import run_trial
+from noisetune.records import MetricPoint
 from noisetune.stages.base import Inputs
 from noisetune.stages.finetune import finetune_key
 from noisetune.stages.given import given_encoder
@@ -136,7 +137,14 @@ def test_a_run_repeats_bit_for_bit_without_pretraining_and_gate(
 ) -> None:
     config = from_imagenet(stem, finetune={"epochs": 1})
     runs = [drive(run_trial(config, NullStore())) for _ in range(2)]
-    told = [[(point.stage, point.step, point.values) for point in points] for points, _ in runs]
+    told = [
+        [
+            (event.stage, event.step, event.values)
+            for event in events
+            if isinstance(event, MetricPoint)
+        ]
+        for events, _ in runs
+    ]
     assert told[0] == told[1]
     assert [(stage, step) for stage, step, _ in told[0]] == [("finetune", 1), ("detect", 0)]
 

@@ -13,17 +13,20 @@ COSTS = ("cost/passes",)
 
 
 class Goal(BaseModel):
-    """A metric and its direction, by default the one in which it is better.
+    """A metric and its direction.
 
-    Only `train/...` and `val/...` are selectable: they see noisy labels alone. Under `oracle` the
-    metrics that look at the truth are, too.
+    Only `train/...` and `val/...` are selectable: they see noisy labels alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: str = "val/accuracy"
+    """`val/accuracy`, `val/loss` or `train/loss`; under `oracle` also `test/accuracy`,
+    `test/loss` and `detect/memorisation`."""
     direction: Direction = "maximize"
+    """Where it is left out, the one in which the metric is better."""
     oracle: bool = False
+    """Take metrics that look at the truth, too; every figure then says so."""
 
     @classmethod
     def choices(cls) -> tuple[str, ...]:
@@ -72,14 +75,16 @@ class OtherGoal(Goal):
 
 
 class Objective(Goal):
-    """The goal that chooses a trial's epoch; those `also` given are traded off against it.
-
-    `allow_uninformative` lets a noisy metric be optimised where the noise tells nothing about
-    the clean label.
-    """
+    """The goal that chooses a trial's epoch, and those that are traded off against it."""
 
     allow_uninformative: bool = False
+    """Let a noisy metric be optimised where the noise tells nothing about the clean label: where
+    some wrong class is as frequent as the right one."""
     also: tuple[OtherGoal, ...] = ()
+    """Further goals, read at the same epoch: each condition then has a Pareto front in place of a
+    winner, and nothing is pruned. Their metric may also be `cost/passes`: passes through the
+    network for each training image, two for an epoch of pre-training (the encoder is charged in
+    full), one for an epoch of fine-tuning."""
 
     @model_validator(mode="after")
     def _different(self) -> Self:

@@ -33,18 +33,23 @@ Values = Mapping[str, Scalar]
 class Parameter(BaseModel):
     """One parameter in Optuna's own words: `choices`, or `low` and `high` with `log` or `step`.
 
-    It is an integer where `low`, `high` and `step` are written as integers. It is sampled where
-    every field under `when` has the value, or one of the values, given there.
+    It is an integer where `low`, `high` and `step` are written as integers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     choices: tuple[Scalar, ...] | None = None
+    """The values to choose from."""
     low: int | float | None = None
+    """The least value."""
     high: int | float | None = None
+    """The largest value."""
     log: bool = False
+    """Sample it evenly in its logarithm; not with `step`."""
     step: int | float | None = None
+    """Sample only `low` and so many steps above it."""
     when: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+    """It is sampled where every field named here has the value, or one of the values, given."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Parameter":
@@ -108,15 +113,15 @@ class Parameter(BaseModel):
 
 
 class SearchSpace(BaseModel):
-    """`conditions` are crossed and compared; `parameters` are sampled inside each condition.
-
-    A condition is a field with its values, or a word with named bundles of settings.
-    """
+    """What is compared and what is searched. Fields are dotted paths of a trial: `finetune.lr`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     conditions: dict[str, Factor] = Field(default_factory=dict)
+    """Crossed and compared, each cell searched by itself: a field with its values, or a word of
+    one's own, without a dot, with named bundles of settings."""
     parameters: dict[str, Parameter] = Field(default_factory=dict)
+    """Sampled inside each condition, by their fields."""
 
     @field_validator("conditions", mode="before")
     @classmethod
