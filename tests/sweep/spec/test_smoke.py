@@ -23,7 +23,7 @@ from noisetune.sweep.spec.stand_ins import in_small
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.storage import open_sweep
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
 MADE_UP = {"name": "cifar10", "root": "nowhere", "download": False}
 HUMAN = {"noise.labels": ["aggre", "worse"], "pretrain.method": ["none", "simclr"]}
