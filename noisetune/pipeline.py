@@ -10,7 +10,16 @@ from typing import Any
 
 from noisetune.config import TrialConfig
 from noisetune.curves import drop_from_peak, loss_escalation, overfits
-from noisetune.records import Event, Metrics, TrialResult
+from noisetune.records import (
+    DETECT,
+    FINETUNE,
+    FOLD,
+    PRETRAIN,
+    TELEMETRY,
+    Event,
+    Metrics,
+    TrialResult,
+)
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, points_of
 from noisetune.stages.crossval import cross_validate
@@ -58,11 +67,11 @@ def run_trial(
     tuning = finetune_key(config, data, origin, epochs)
     network = yield from run_stage(finetune_stage(inputs, encoder, tuning), store)
     found = yield from _detect(inputs, encoder, network, tuning, store)
-    seconds = {"finetune": network.record["seconds"], **found.seconds}
+    seconds = {FINETUNE: network.record["seconds"], **found.seconds}
     if encoder is not None:
-        seconds["pretrain"] = encoder.record["seconds"]
+        seconds[PRETRAIN] = encoder.record["seconds"]
     if looks:
-        seconds["telemetry"] = sum(look.record["seconds"] for look in looks)
+        seconds[TELEMETRY] = sum(look.record["seconds"] for look in looks)
     return TrialResult(
         config=config.to_json(),
         epochs=chosen_epochs(network),
@@ -94,10 +103,10 @@ def _detect(
     """Label errors of the detection part and, by cross-validation where asked, of training."""
     stage = detect_stage(inputs, network, detect_key(inputs.config, tuning))
     made = (yield from run_stage(stage, store)).record
-    matrices, seconds = {"detection_matrix_estimate": made["matrix"]}, {"detect": made["seconds"]}
+    matrices, seconds = {"detection_matrix_estimate": made["matrix"]}, {DETECT: made["seconds"]}
     if inputs.config.detect.folds is None:
         return _Found(made["scores"], matrices, seconds)
-    crossed, seconds["fold"] = yield from cross_validate(inputs, encoder, tuning, store)
+    crossed, seconds[FOLD] = yield from cross_validate(inputs, encoder, tuning, store)
     matrices["train_matrix_estimate"] = crossed.record["matrix"]
     return _Found(made["scores"] | crossed.record["scores"], matrices, seconds)
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from noisetune.analysis.metric_tables import metric_interval
 from noisetune.analysis.published_tables import FIGURES, PublishedCell, PublishedTable
-from noisetune.analysis.statistics import ROUNDING, Interval
+from noisetune.analysis.statistics import Interval
 from noisetune.analysis.summaries import ConditionSummary
 from noisetune.records import flatten
+from noisetune.selection import ROUNDING
 
 Config = Mapping[str, Any]
 Recipe = Callable[[Mapping[str, Any]], Config]

@@ -11,10 +11,10 @@ from noisetune.analysis.statistics import (
     compare_all,
     kendall,
     mean_interval,
-    selection_resolution,
     tied,
 )
 from noisetune.records import TrialRecord
+from noisetune.selection import best_trial, group_of, selection_resolution
 
 CHOICES = ("last", "noisy_best", "oracle")
 BASELINES = ("none", "scratch")
@@ -97,24 +97,14 @@ def ranking(complete: Sequence[TrialRecord], maximize: bool) -> float | None:
 
 
 def winner_of(complete: Sequence[TrialRecord], maximize: bool) -> TrialRecord | None:
-    """The best search trial by the objective, the earlier of equals; a fixed recipe has none."""
-    sign = -1 if maximize else 1
+    """The winner among search trials; of a fixed recipe, which has none, the first replicate."""
     searched = [record for record in complete if record.kind == "search"] or list(complete)[:1]
-    return min(
-        searched, key=lambda record: (sign * (record.objective or 0.0), record.number), default=None
-    )
+    return best_trial(searched, lambda record: record.objective, maximize)
 
 
 def accuracies(records: Iterable[TrialRecord], choice: str) -> dict[int, float]:
     values = {record.seed: record.metrics.get(f"test/accuracy_at_{choice}") for record in records}
     return {seed: value for seed, value in values.items() if value is not None}
-
-
-def group_of(factors: Mapping[str, Any]) -> dict[str, Any]:
-    """The factors that make conditions comparable: equal data, equal noise."""
-    return {
-        field: value for field, value in factors.items() if field.split(".")[0] in ("data", "noise")
-    }
 
 
 def comparable_pairs(summaries: Sequence[ConditionSummary]) -> list[tuple[str, str]]:
@@ -185,7 +175,10 @@ def _score(summary: ConditionSummary) -> float:
     return summary.winner.objective or 0.0
 
 
-def noisy_resolution(summary: ConditionSummary, n_validation: int) -> float:
-    """Standard error of the noisy accuracy that the condition was chosen by."""
-    n = n_validation * max(1, len(summary.replicate_objectives))
-    return selection_resolution(_score(summary), n, slope=1.0)
+def score_resolution(summary: ConditionSummary, labels: int, slope: float = 1.0) -> float:
+    """Standard error of the noisy accuracy, on so many `labels`, that a condition is judged by.
+
+    In units of that accuracy, or at the `slope` of its noise in units of clean accuracy.
+    """
+    replicates = max(1, len(summary.replicate_objectives))
+    return selection_resolution(_score(summary), labels * replicates, slope)

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import GATE, PRETRAIN, MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.execution.launch import ray_session, run_trials
 from noisetune.sweep.home import Home
 from noisetune.sweep.resources.capacity import fitting_trials
@@ -55,9 +55,9 @@ class Stopwatch:
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         span = self.spans[trial.name]
-        if point.stage == "gate":
+        if point.stage == GATE:
             span.gate = time.time()
-        elif point.stage == "pretrain":
+        elif point.stage == PRETRAIN:
             # A replayed point has its first timestamp: it is no epoch of its own.
             self.computed.add((point.made, point.step))
             self.made.setdefault((span.method, point.step), point.made)
@@ -174,7 +174,7 @@ def _bound(alone: Stopwatch, shared: Stopwatch, slots: int) -> float:
     after = []
     for method, seconds in shared.seconds:
         rest = dict(seconds)
-        spent = rest.pop("pretrain", 0.0)
+        spent = rest.pop(PRETRAIN, 0.0)
         pretraining[method] = max(pretraining.get(method, 0.0), spent)
         after.append(sum(rest.values()))
     work = sum(pretraining.values()) + sum(after)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
-from noisetune.records import Event, MetricPoint, Tick
+from noisetune.records import DETECT_CV, FOLD, Event, MetricPoint, Tick
 from noisetune.seeds import derive_seed
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start
 from noisetune.stages.detect import detect
@@ -30,7 +30,6 @@ from noisetune.stages.runner import run_stage
 from noisetune.store import Artifact, StageKey, StoreLike
 
 VERSION = 1
-FOLD, NAME = "fold", "detect_cv"
 LOGITS = "logits"
 PREFIX = "cv_"
 SMALLEST_FOLD = 2
@@ -47,7 +46,7 @@ def fold_key(config: TrialConfig, origin: StageKey, fold: int) -> StageKey:
 def crossval_key(config: TrialConfig, origin: StageKey) -> StageKey:
     """What detection among the training labels is stored under."""
     settings = config.detect.model_dump(mode="json", exclude={"test_seed"})
-    return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": settings})
+    return StageKey(DETECT_CV, VERSION, {"finetune": origin.digest, "detect": settings})
 
 
 def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]:
@@ -108,7 +107,7 @@ def _detection(inputs: Inputs, logits: Tensor, origin: StageKey) -> Stage:
     filter_by = inputs.config.detect.filter_by
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        yield from detect(NAME, PREFIX, given, true, logits, filter_by)
+        yield from detect(DETECT_CV, PREFIX, given, true, logits, filter_by)
 
     return Stage(crossval_key(inputs.config, origin), 0, compute)
 

@@ -9,20 +9,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noisetune.config import TrialConfig
-from noisetune.records import MetricPoint, Metrics
+from noisetune.records import DETECT, MetricPoint, Metrics
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
 from noisetune.stages.noise_estimate import estimate_noise, noise_scores
 from noisetune.stages.scores import calibration_error, detection_scores, flag_issues
 from noisetune.store import Artifact, StageKey
 
 VERSION = 3
-NAME = "detect"
 
 
 def detect_key(config: TrialConfig, origin: StageKey) -> StageKey:
     """What detection with the network made under the key `origin` is stored under."""
     settings = config.detect.model_dump(mode="json", exclude={"folds"})
-    return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": settings})
+    return StageKey(DETECT, VERSION, {"finetune": origin.digest, "detect": settings})
 
 
 def detect_stage(inputs: Inputs, network: Artifact, key: StageKey) -> Stage:
@@ -33,7 +32,7 @@ def detect_stage(inputs: Inputs, network: Artifact, key: StageKey) -> Stage:
         logits = network.tensors[f"logits.{settings.checkpoint}"]
         part = inputs.labels.detected
         given, true = part.noisy, part.truth(inputs.data)
-        yield from detect(NAME, "", given, true, logits, settings.filter_by)
+        yield from detect(DETECT, "", given, true, logits, settings.filter_by)
 
     return Stage(key, 0, compute)
 

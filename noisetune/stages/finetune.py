@@ -18,7 +18,7 @@ from torch import Tensor
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.models.base import Classifier
-from noisetune.records import MetricPoint, Metrics, Tick
+from noisetune.records import FINETUNE, MetricPoint, Metrics, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
 from noisetune.stages.labels import HeldOut
@@ -36,7 +36,6 @@ from noisetune.training.loop import (
 )
 
 VERSION = 1
-NAME = "finetune"
 PROBED = "probe_then_tune"
 
 
@@ -64,7 +63,7 @@ def finetune_key(
         "runtime": config.runtime.key(),
         "replicate": config.replicate,
     }
-    return StageKey(NAME, VERSION, read)
+    return StageKey(FINETUNE, VERSION, read)
 
 
 def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> Stage:
@@ -123,7 +122,7 @@ class _Finetuning:
             loss = yield from self._epoch(epoch)
             values, logits = self._evaluate(loss)
             _require_finite(values, epoch + 1)
-            point = MetricPoint(NAME, epoch + 1, values)
+            point = MetricPoint(FINETUNE, epoch + 1, values)
             self.points.append(point)
             if best_epoch(self.points, "val/accuracy") == epoch + 1:
                 self.selected = pack_module("selected", self.network) | {"logits.selected": logits}
@@ -160,7 +159,7 @@ class _Finetuning:
         with self.train_images.batches(rows_of) as batches:
             return (
                 yield from run_epoch(
-                    NAME, self.plan, epoch, len(rows_of), self.optimizer, batch_loss
+                    FINETUNE, self.plan, epoch, len(rows_of), self.optimizer, batch_loss
                 )
             )
 

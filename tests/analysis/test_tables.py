@@ -12,7 +12,7 @@ from noisetune.analysis.summaries import (
     comparable_pairs,
     compare,
     group_of,
-    noisy_resolution,
+    score_resolution,
     summarise,
     winner_of,
 )
@@ -260,9 +260,9 @@ def test_replicates_judge_a_winner_not_its_own_lucky_figure() -> None:
 def test_the_resolution_is_the_error_of_the_mean_over_replicates() -> None:
     """sqrt(.8 * .2 / 100) = .04, and half of it over four replicates."""
     search = trial(objective=0.8)
-    assert noisy_resolution(one([search]), 100) == pytest.approx(0.04)
+    assert score_resolution(one([search]), 100) == pytest.approx(0.04)
     again = replicates(0.4, "simclr", [0.5] * 4, [0.7, 0.9, 0.8, 0.8])
-    assert noisy_resolution(one([search, *again]), 100) == pytest.approx(0.02)
+    assert score_resolution(one([search, *again]), 100) == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(

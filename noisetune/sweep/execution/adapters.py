@@ -13,13 +13,12 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from noisetune.records import MetricPoint, TrialResult
+from noisetune.sweep.execution.message import Message
 from noisetune.sweep.spec.conditions import milestones
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.scheduler import Scheduler
-from noisetune.sweep.study.searcher import Job
 
 log = logging.getLogger(__name__)
-TOLD = "noisetune"
 LOOK_SECONDS = 0.5
 IDLE_SECONDS = 0.1
 LONGEST_CAUSE = 300
@@ -68,22 +67,28 @@ class TuneSearcher(Searcher):
         job = self.jobs.pop(trial_id, None)
         if job is None or not job.open:
             return
-        told = json.loads((result or {}).get(TOLD, "{}"))
-        self.scheduler.report(job, points_in(told))
-        if told.get("out_of_memory"):
-            self.scheduler.out_of_memory(job, told["error"])
-        elif told.get("finished"):
-            self.scheduler.complete(job, TrialResult.from_json(told["finished"]))
-        elif told.get("error"):
-            if told.get("trace"):
-                log.error("%s failed\n%s", job.name, told["trace"])
-            self.scheduler.fail(job, told["error"])
+        message = Message.from_result(result)
+        self.scheduler.report(job, message.points)
+        if message.finished is not None:
+            self.scheduler.complete(job, message.finished)
+        elif message.error is not None:
+            self._failed(job, message.error, message)
         elif error:
-            cause = self.causes.pop(trial_id, "")
-            if cause:
-                log.error("%s: its process ended\n%s", job.name, cause)
-            why = f": {last_line(cause)}" if NOT_STARTED in cause else ""
-            self.scheduler.lost(job, f"the trial's process ended unexpectedly{why}")
+            self._lost(job, self.causes.pop(trial_id, ""))
+
+    def _failed(self, job: Job, reason: str, message: Message) -> None:
+        if message.out_of_memory:
+            return self.scheduler.out_of_memory(job, reason)
+        if message.trace is not None:
+            log.error("%s failed\n%s", job.name, message.trace)
+        self.scheduler.fail(job, reason)
+
+    def _lost(self, job: Job, cause: str) -> None:
+        """The trial's process ended without a word; `cause` is what Ray says of that."""
+        if cause:
+            log.error("%s: its process ended\n%s", job.name, cause)
+        why = f": {last_line(cause)}" if NOT_STARTED in cause else ""
+        self.scheduler.lost(job, f"the trial's process ended unexpectedly{why}")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass
@@ -124,10 +129,10 @@ class TuneScheduler(FIFOScheduler):
         job = self.searcher.jobs.get(trial.trial_id)
         if job is None:
             return TrialScheduler.CONTINUE
-        told = json.loads(result[TOLD])
-        if not self.searcher.scheduler.report(job, points_in(told)):
+        message = Message.from_result(result)
+        if not self.searcher.scheduler.report(job, message.points):
             return TrialScheduler.STOP
-        if told["waiting"]:
+        if message.waiting:
             self._next_look[trial.trial_id] = time.monotonic() + LOOK_SECONDS
             self.searcher.paused.add(trial.trial_id)
             # Without a checkpoint: the trial is rebuilt from its configuration and the store.
@@ -168,8 +173,3 @@ def last_line(text: str) -> str:
     """The end of an error's text, which says what it was."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:LONGEST_CAUSE] if lines else ""
-
-
-def points_in(told: dict[str, Any]) -> list[MetricPoint]:
-    """The metric points in what a trainable told."""
-    return [MetricPoint.from_json(point) for point in told.get("points", [])]

@@ -9,7 +9,6 @@ from noisetune.errors import UserError
 from noisetune.sweep.spec.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.spec.config import SweepConfig, parse_sweep
 from noisetune.sweep.spec.factors import Settings
-from noisetune.sweep.spec.samplers import EXHAUSTIVE
 from noisetune.sweep.spec.space import SearchSpace
 
 
@@ -59,7 +58,7 @@ def naming(files: str) -> Iterator[None]:
 
 
 def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
-    if config.sampler.get("name") not in EXHAUSTIVE:
+    if not config.sampler_kind.exhaustive:
         return
     for condition in conditions:
         for field, parameter in condition.parameters.items():

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
@@ -11,10 +11,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.errors import UserError
-from noisetune.records import State, TrialRecord
+from noisetune.records import Kind, State, TrialRecord
 from noisetune.sweep.spec.objective import Direction
 
-Kind = Literal["search", "replicate"]
+KINDS: tuple[Kind, ...] = ("search", "replicate")
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
 IDENTITY = "noisetune:identity"
 WARM = "noisetune:warm_start"
@@ -128,19 +128,19 @@ class Ledger:
 
     def records(self, conditions: Iterable[tuple[str, dict[str, Any]]]) -> list[TrialRecord]:
         """Every trial of these conditions (name, factors) that has its configuration."""
-        there = set(optuna.get_all_study_names(self.storage))
-        found = []
+        studies = set(optuna.get_all_study_names(self.storage))
+        records = []
         for condition, factors in conditions:
-            for kind in ("search", "replicate"):
+            for kind in KINDS:
                 name = self._study_name(condition, kind)
-                if name in there:
+                if name in studies:
                     study = optuna.load_study(study_name=name, storage=self.storage)
-                    found += [
+                    records += [
                         record(trial, condition, factors, kind)
                         for trial in own_trials(study)
                         if "config" in trial.user_attrs
                     ]
-        return found
+        return records
 
     def _study_name(self, condition: str, kind: Kind) -> str:
         return f"{self.sweep} / {condition}" + (" / replicates" if kind == "replicate" else "")
