@@ -1,9 +1,48 @@
 import math
+from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from noisetune.selection import selection_resolution
+from noisetune.selection import best_trial, group_of, is_grouping, selection_resolution
+
+
+@dataclass(frozen=True)
+class Trial:
+    number: int
+    value: float | None
+
+
+values = st.lists(st.none() | st.floats(-1, 1), max_size=8)
+trials = values.map(lambda drawn: list(map(Trial, range(len(drawn)), drawn)))
+
+
+@given(trials, st.booleans(), st.randoms())
+def test_the_best_trial_is_the_earliest_of_the_best(
+    trials: list[Trial], maximize: bool, random: Random
+) -> None:
+    shuffled = random.sample(trials, len(trials))
+    best = best_trial(shuffled, lambda trial: trial.value, maximize)
+    worth = [(trial.value or 0.0) * (1 if maximize else -1) for trial in trials]
+    assert best == (trials[worth.index(max(worth))] if trials else None)
+
+
+@pytest.mark.parametrize(
+    ("field", "grouping"),
+    [
+        ("noise.rate", True),
+        ("data.name", True),
+        ("data", True),
+        ("database", False),
+        ("pretrain.data", False),
+    ],
+)
+def test_data_and_noise_are_what_is_compared_within(field: str, grouping: bool) -> None:
+    assert is_grouping(field) is grouping
+    assert group_of({field: 1}) == ({field: 1} if grouping else {})
 
 
 def test_selection_resolution_by_hand() -> None:

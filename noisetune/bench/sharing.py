@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from noisetune.records import GATE, PRETRAIN, MetricPoint, TrialRecord, TrialResult
-from noisetune.sweep.execution.launch import ray_session, run_trials
+from noisetune.sweep.execution.launch import ray_session, run_trials, slots_of
 from noisetune.sweep.home import Home
-from noisetune.sweep.resources.capacity import fitting_trials
 from noisetune.sweep.spec.config import Resources, parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
@@ -134,7 +131,7 @@ def measure_sharing(epochs: tuple[int, ...] = (10, 25, 50), width: int = 16) -> 
     `idle_share` the part of slot time that was idle while a trial could have run.
     """
     with _temporary_home() as home, ray_session(Resources()):
-        slots = fitting_trials(Resources(), ray.cluster_resources(), None)
+        slots = slots_of(paper_shaped(epochs, width, "shared").config)
         shared, shared_wall = _run(paper_shaped(epochs, width, "shared"), home, share=True)
         alone, alone_wall = _run(paper_shaped(epochs, width, "alone"), home, share=False)
     bound = _bound(alone, shared, slots)

@@ -94,8 +94,10 @@ def _resolution_table(plan: "Plan") -> "Table":
     from noisetune.analysis.tables import factors_text, plain_table, points_text
     from noisetune.sweep.resolution import ASSUMED
 
-    table = plain_table(
-        f"selection resolution: standard error in points of clean accuracy, at {100 * ASSUMED:g} %"
+    table = plain_table("selection resolution, in points of clean accuracy")
+    table.caption = (
+        "one standard error of the noisy accuracy over its slope, at the noisy accuracy\n"
+        f"that a clean one of {100 * ASSUMED:g} % shows; winners within it are called a tie"
     )
     table.add_column("data and noise", overflow="fold")
     for heading in ("noisy labels", "slope", "one trial", "mean of replicates"):
