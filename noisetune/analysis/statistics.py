@@ -93,14 +93,14 @@ def compare_all(
 
     A pair with one of the `untested` groups has an interval and no p.
     """
-    found = []
+    differences = []
     for a, b in pairs:
         interval, p = paired_difference(groups[a], groups[b], level)
-        found.append((interval, None if a in untested or b in untested else p))
-    adjusted = holm([p for _, p in found])
+        differences.append((interval, None if a in untested or b in untested else p))
+    adjusted = holm([p for _, p in differences])
     return [
         Comparison(a, b, interval, p, p_adjusted)
-        for (a, b), (interval, p), p_adjusted in zip(pairs, found, adjusted, strict=True)
+        for (a, b), (interval, p), p_adjusted in zip(pairs, differences, adjusted, strict=True)
     ]
 
 

@@ -7,10 +7,8 @@ from typing import Any
 
 from noisetune.analysis.statistics import (
     Comparison,
-    Interval,
     compare_all,
     kendall,
-    mean_interval,
     tied,
 )
 from noisetune.records import TrialRecord
@@ -45,9 +43,6 @@ class ConditionSummary:
     def one_encoder(self) -> bool:
         """Whether its intervals are conditional on the encoder that all replicates begin with."""
         return self.winner is not None and self.winner.one_encoder
-
-    def interval(self, choice: str) -> Interval:
-        return mean_interval(list(self.replicates[choice].values()))
 
 
 def summarise(records: Sequence[TrialRecord], maximize: bool) -> list[ConditionSummary]:
@@ -155,16 +150,16 @@ def best_of_groups(
     for summary in summaries:
         if summary.winner is not None:
             groups.setdefault(repr(group_of(summary.factors)), []).append(summary)
-    found = []
+    best_groups = []
     for members in groups.values():
         scores = {member.name: _score(member) for member in members}
         sign = 1 if maximize else -1
         best = max(members, key=lambda member: sign * scores[member.name])
         equal = tied(scores, resolution[best.name], "maximize" if maximize else "minimize")
-        found.append(
+        best_groups.append(
             GroupBest(group_of(best.factors), best, scores[best.name], sorted(equal - {best.name}))
         )
-    return found
+    return best_groups
 
 
 def _score(summary: ConditionSummary) -> float:

@@ -96,7 +96,7 @@ def _resolution_table(plan: "Plan") -> "Table":
 
     table = plain_table("selection resolution, in points of clean accuracy")
     table.caption = (
-        "one standard error of the noisy accuracy over its slope, at the noisy accuracy\n"
+        "one standard error of the noisy accuracy over its slope, at the noisy accuracy "
         f"that a clean one of {100 * ASSUMED:g} % shows; winners within it are called a tie"
     )
     table.add_column("data and noise", overflow="fold")

@@ -74,6 +74,7 @@ class Plan:
     resolution: list[Resolution]
 
     def to_json(self) -> dict[str, Any]:
+        """As `noisetune plan --json` prints it."""
         return asdict(self)
 
 

@@ -31,7 +31,7 @@ def open_scheduler() -> Callable[..., Play]:
         storage = storage or InMemoryStorage()
         if not Ledger(storage, NAME).begun:
             Ledger.create(storage, NAME, {})
-        ledger = Ledger.open(storage, NAME)
+        ledger = Ledger(storage, NAME)
         heard = Heard()
         return Play(Scheduler(config, conditions, ledger, [heard]), ledger, heard)
 

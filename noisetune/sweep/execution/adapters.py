@@ -1,4 +1,4 @@
-"""The bridge between Ray and Optuna: a searcher and a scheduler that share one scheduler.
+"""What Ray Tune asks for trials and decisions: a searcher and a scheduler, both of our scheduler.
 
 Ray's own OptunaSearch never prunes and tells Optuna COMPLETE for what a scheduler stopped; here
 Optuna's pruner decides in the scheduler, and is told PRUNED at once.
@@ -47,6 +47,7 @@ class TuneSearcher(Searcher):
         self.causes: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
+        """The configuration of the next trial; None for not now, FINISHED for never again."""
         if self.scheduler.over:
             return Searcher.FINISHED
         # The share of a paused trial is another's, unless the user said how many may be at work.
@@ -63,6 +64,7 @@ class TuneSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        """Tell the scheduler how a trial ended; `error` where its process did, without a word."""
         self.paused.discard(trial_id)
         job = self.jobs.pop(trial_id, None)
         if job is None or not job.open:
@@ -126,6 +128,7 @@ class TuneScheduler(FIFOScheduler):
         return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Pass a step's points on, and say whether the trial goes on, stops, or was paused."""
         job = self.searcher.jobs.get(trial.trial_id)
         if job is None:
             return TrialScheduler.CONTINUE
@@ -146,6 +149,7 @@ class TuneScheduler(FIFOScheduler):
             self.searcher.causes[trial.trial_id] = Path(trial.error_file).read_text()
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The first trial that can start or go on; None where each waits."""
         live = list(tune_controller.get_live_trials())
         for trial in live:
             if trial.status == "PENDING" or (trial.status == "PAUSED" and self._over(trial)):

@@ -89,8 +89,8 @@ def _alive() -> list[dict[str, Any]]:
 
 
 def _sees(node: str, store: str, mark: str) -> bool:
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    look = ray.remote(num_cpus=0)(_is_there).options(scheduling_strategy=there)
+    on_node = NodeAffinitySchedulingStrategy(node, soft=False)
+    look = ray.remote(num_cpus=0)(_is_there).options(scheduling_strategy=on_node)
     try:
         return ray.get(look.remote(store, mark), timeout=LOOK_SECONDS)
     except (ray.exceptions.RayError, TimeoutError) as error:

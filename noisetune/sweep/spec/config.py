@@ -133,14 +133,17 @@ class SweepConfig(_Section):
 
     @property
     def sampler_kind(self) -> SamplerKind:
+        """The sampler, and what it is like."""
         return kind_of(self.sampler)
 
     @property
     def pruner_name(self) -> str:
+        """What the pruner is called in YAML; one without a name is the median pruner."""
         return name_of(self.pruner)
 
     @property
     def prunes(self) -> bool:
+        """Whether a trial may be stopped between its epochs."""
         return self.pruner_name != "none"
 
     @field_validator("name")
@@ -229,8 +232,8 @@ def find_search_space(reference: str, sweep_file: Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    there = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    spaces = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
     raise UserError(
         f"{sweep_file}: search_space: {reference!r} is not found; give one of "
-        f"{', '.join(there) or '(none there)'} or the path of a file"
+        f"{', '.join(spaces) or '(none there)'} or the path of a file"
     )

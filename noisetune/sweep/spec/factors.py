@@ -69,8 +69,8 @@ def check_field(field: str) -> None:
         rest = ""
     first = rest.split(".")[0]
     if first not in known:
-        there = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS, "finetune", "detect"]
-        raise ValueError(f"{field}: names no field of a trial; there are {', '.join(there)}")
+        choices = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS, "finetune", "detect"]
+        raise ValueError(f"{field}: names no field of a trial; there are {', '.join(choices)}")
 
 
 def _check_bundles(name: str, bundles: Mapping[str, Settings]) -> None:

@@ -24,6 +24,7 @@ WRAPPERS = {"patient": "wrapped_pruner"}
 
 
 def name_of(settings: Mapping[str, Any]) -> str:
+    """What the pruner is called; the default's name where `settings` give none."""
     return str(settings.get("name", DEFAULT))
 
 

@@ -16,6 +16,7 @@ class Grid(optuna.samplers.GridSampler):
     """Optuna's grid, without its call to stop an `optimize` that is not running here."""
 
     def after_trial(self, *_: Any) -> None:
+        """Nothing: whether all was tried is seen when the next trial is asked for."""
         pass
 
 
@@ -31,6 +32,7 @@ class BruteForce(optuna.samplers.BruteForceSampler):
     """Optuna's brute force, without that call either."""
 
     def after_trial(self, *_: Any) -> None:
+        """Nothing: whether all was tried is seen when the next trial is asked for."""
         pass
 
 

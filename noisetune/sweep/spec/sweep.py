@@ -32,6 +32,7 @@ class Sweep:
         return cls(config, space, conditions)
 
     def definition(self) -> dict[str, Any]:
+        """The sweep and its space as JSON, as the ledger keeps them."""
         return {
             "sweep": self.config.model_dump(mode="json"),
             "space": self.space.model_dump(mode="json"),
@@ -39,6 +40,7 @@ class Sweep:
 
     @classmethod
     def from_definition(cls, definition: dict[str, Any]) -> "Sweep":
+        """The sweep of a definition; UserError for what is not valid any more."""
         config = parse_sweep(definition["sweep"], "ledger")
         return cls.prepare(config, SearchSpace.model_validate(definition["space"]))
 
@@ -69,7 +71,11 @@ def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
 
 
 def _check_enqueued(config: SweepConfig, conditions: Sequence[Condition]) -> None:
-    parameters = {name: each for there in conditions for name, each in there.parameters.items()}
+    parameters = {
+        name: parameter
+        for condition in conditions
+        for name, parameter in condition.parameters.items()
+    }
     for values in config.enqueue:
         for field, value in values.items():
             if field not in parameters:

@@ -32,6 +32,7 @@ class Asked:
         return cls(study, len(states), sum(state.is_finished() for state in states))
 
     def ask(self) -> optuna.Trial:
+        """A new trial of Optuna's, counted."""
         self.count += 1
         return self.study.ask()
 
@@ -58,6 +59,7 @@ class ConditionState:
         self.search_ended = False
 
     def asked(self, kind: Kind) -> Asked:
+        """What was asked of its search, or of its replicates."""
         return self.search if kind == "search" else self.replicates
 
     @property

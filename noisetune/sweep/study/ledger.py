@@ -65,14 +65,6 @@ class Ledger:
         ledger.redefine(definition)
         return ledger
 
-    @classmethod
-    def open(cls, storage: BaseStorage, sweep: str) -> "Ledger":
-        """A sweep's ledger; UserError where none was begun under this name."""
-        ledger = cls(storage, sweep)
-        if not ledger.begun:
-            raise UserError(f"no sweep {sweep!r} in the ledger; start it with `noisetune sweep`")
-        return ledger
-
     def _index(self) -> optuna.Study:
         return optuna.load_study(study_name=self.sweep, storage=self.storage)
 
@@ -147,6 +139,7 @@ class Ledger:
 
 
 def name_taken(sweep: str) -> UserError:
+    """What is said to who begins a sweep of a name that is taken."""
     return UserError(
         f"name: a sweep {sweep!r} exists already; go on with `noisetune resume {sweep}`, "
         "or give this one another name with --name"

@@ -28,11 +28,14 @@ RESTARTS = 2
 class Watcher(Protocol):
     """Who is told what happens to trials, after the ledger has it."""
 
-    def started(self, trial: TrialRecord) -> None: ...
+    def started(self, trial: TrialRecord) -> None:
+        """It was handed out, for the first time or once more."""
 
-    def point(self, trial: TrialRecord, point: MetricPoint) -> None: ...
+    def point(self, trial: TrialRecord, point: MetricPoint) -> None:
+        """It has a new metric point; one that was taken before comes again after a resume."""
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None: ...
+    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+        """It ended as its record says; `result` where it went through the whole pipeline."""
 
 
 class Scheduler:
@@ -71,6 +74,7 @@ class Scheduler:
 
     @property
     def conditions(self) -> list[Condition]:
+        """The conditions of the sweep, in their order."""
         return [state.condition for state in self.searcher.states]
 
     @property
