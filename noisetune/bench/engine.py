@@ -12,7 +12,7 @@ import psutil
 
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options
-from noisetune.records import Event, MetricPoint, Metrics, TrialRecord, TrialResult
+from noisetune.records import FINETUNE, Event, MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.store import StoreLike
 from noisetune.sweep.execution.launch import ray_session, run_trials
 from noisetune.sweep.home import Home
@@ -38,10 +38,10 @@ def instant_pipeline(
             "test/accuracy": accuracy,
             "train/loss": 1 - accuracy,
         }
-        yield MetricPoint("finetune", step, values)
+        yield MetricPoint(FINETUNE, step, values)
     last: Metrics = {"epoch": float(POINTS), "test/accuracy": quality}
     epochs = dict.fromkeys(("last", "noisy_best", "oracle"), last)
-    return TrialResult(config.to_json(), epochs, {}, {}, {"finetune": 0.0})
+    return TrialResult(config.to_json(), epochs, {}, {}, {FINETUNE: 0.0})
 
 
 class Clock:

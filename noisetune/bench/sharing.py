@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ray
-
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
-from noisetune.sweep.execution.launch import ray_session, run_trials
+from noisetune.records import GATE, PRETRAIN, MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep.execution.launch import ray_session, run_trials, slots_of
 from noisetune.sweep.home import Home
-from noisetune.sweep.resources.capacity import fitting_trials
 from noisetune.sweep.spec.config import Resources, parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
@@ -55,9 +52,9 @@ class Stopwatch:
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         span = self.spans[trial.name]
-        if point.stage == "gate":
+        if point.stage == GATE:
             span.gate = time.time()
-        elif point.stage == "pretrain":
+        elif point.stage == PRETRAIN:
             # A replayed point has its first timestamp: it is no epoch of its own.
             self.computed.add((point.made, point.step))
             self.made.setdefault((span.method, point.step), point.made)
@@ -134,7 +131,7 @@ def measure_sharing(epochs: tuple[int, ...] = (10, 25, 50), width: int = 16) -> 
     `idle_share` the part of slot time that was idle while a trial could have run.
     """
     with _temporary_home() as home, ray_session(Resources()):
-        slots = fitting_trials(Resources(), ray.cluster_resources(), None)
+        slots = slots_of(paper_shaped(epochs, width, "shared").config)
         shared, shared_wall = _run(paper_shaped(epochs, width, "shared"), home, share=True)
         alone, alone_wall = _run(paper_shaped(epochs, width, "alone"), home, share=False)
     bound = _bound(alone, shared, slots)
@@ -174,7 +171,7 @@ def _bound(alone: Stopwatch, shared: Stopwatch, slots: int) -> float:
     after = []
     for method, seconds in shared.seconds:
         rest = dict(seconds)
-        spent = rest.pop("pretrain", 0.0)
+        spent = rest.pop(PRETRAIN, 0.0)
         pretraining[method] = max(pretraining.get(method, 0.0), spent)
         after.append(sum(rest.values()))
     work = sum(pretraining.values()) + sum(after)

@@ -21,6 +21,8 @@ from noisetune.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from noisetune.sweep.plan import Plan
 
 
@@ -83,6 +85,27 @@ def _show(plan: "Plan") -> None:
     if plan.gpu_hours is not None and plan.gpu_hours[1] > 0:
         console.print(f"GPU time: {_span(plan.gpu_hours)}")
     console.print(f"disk: {plan.disk_bytes / 1e6:,.0f} MB in the store")
+    if plan.resolution:
+        console.print(_resolution_table(plan))
+
+
+def _resolution_table(plan: "Plan") -> "Table":
+    """What its noisy labels tell apart, in points of clean accuracy."""
+    from noisetune.analysis.tables import factors_text, plain_table, points_text
+    from noisetune.sweep.resolution import ASSUMED
+
+    table = plain_table("selection resolution, in points of clean accuracy")
+    table.caption = (
+        "one standard error of the noisy accuracy over its slope, at the noisy accuracy "
+        f"that a clean one of {100 * ASSUMED:g} % shows; winners within it are called a tie"
+    )
+    table.add_column("data and noise", overflow="fold")
+    for heading in ("noisy labels", "slope", "one trial", "mean of replicates"):
+        table.add_column(heading, justify="right")
+    for each in plan.resolution:
+        cells = (f"{each.slope:.2f}", points_text(each.one_trial), points_text(each.replicates))
+        table.add_row(factors_text(each.group), str(each.labels), *cells)
+    return table
 
 
 def _span(hours: tuple[float, float]) -> str:

@@ -17,8 +17,7 @@ from noisetune.cli.common import (
     open_home,
     stages_of,
 )
-
-STAGES = ("pretrain", "finetune", "detect", "fold")
+from noisetune.records import DETECT, FINETUNE, FOLD, PRETRAIN
 
 
 def register(app: typer.Typer) -> None:
@@ -64,10 +63,10 @@ def _drive(trial: Any, store: Any) -> Any:
 
     events = run_trial(trial, store)
     totals = {
-        "pretrain": getattr(trial.pretrain, "epochs", 0),
-        "finetune": trial.finetune.epochs,
-        "detect": 0,
-        "fold": trial.detect.folds or 0,
+        PRETRAIN: getattr(trial.pretrain, "epochs", 0),
+        FINETUNE: trial.finetune.epochs,
+        DETECT: 0,
+        FOLD: trial.detect.folds or 0,
     }
     columns = (
         TextColumn("{task.description:<9}"),
@@ -79,8 +78,8 @@ def _drive(trial: Any, store: Any) -> Any:
     with Progress(*columns, console=console) as progress:
         bars = {
             stage: progress.add_task(stage, total=1.0, metrics="", start=False)
-            for stage in STAGES
-            if totals[stage] or stage == "detect"
+            for stage, total in totals.items()
+            if total or stage == DETECT
         }
         while True:
             try:

@@ -271,8 +271,8 @@ def _run(
     from noisetune.sweep.study.searcher import Searcher
 
     config = prepared.config
-    sizes = Searcher(config, prepared.conditions, ledger)
-    totals = {each.name: sizes.size(each) for each in sizes.conditions}
+    states = Searcher(config, prepared.conditions, ledger).states
+    totals = {state.condition.name: state.size for state in states}
     objective = config.objective
     table = LiveTable(console, list(totals), totals, objective.metric, objective.maximize)
     table.count(ledger.records(prepared.cells))
@@ -300,9 +300,8 @@ def _next_commands(name: str, scheduler: "Scheduler", same: _Same) -> None:
         console.print("next:")
     else:
         why = f" ({scheduler.stopped})" if scheduler.stopped else ""
-        begun, searcher = len(scheduler.left), scheduler.searcher
-        ended = sum(map(sum, searcher.ended.values()))
-        rest = max(0, sum(map(searcher.size, scheduler.conditions)) - ended - begun)
+        begun = len(scheduler.left)
+        rest = max(0, scheduler.searcher.unfinished - begun)
         console.print(f"stopped{why}: {begun} trials were interrupted, {rest} had not begun.")
         console.print("Go on with:")
         meaning = "with --set for a larger budget" if scheduler.stopped else ""

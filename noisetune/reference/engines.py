@@ -13,7 +13,7 @@ from noisetune.sweep.spec.samplers import SAMPLERS
 
 def engines() -> Mapping[str, Mapping[str, type[Any]]]:
     """Optuna's classes by the names that a sweep has for them, of each kind."""
-    return {"sampler": SAMPLERS, "pruner": PRUNERS}
+    return {"sampler": {name: kind.sampler for name, kind in SAMPLERS.items()}, "pruner": PRUNERS}
 
 
 def engine_parts() -> Iterator[str]:

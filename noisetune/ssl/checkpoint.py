@@ -8,12 +8,13 @@ from torch import Tensor
 
 from noisetune.errors import UserError
 from noisetune.models.base import ModelConfig, Size
+from noisetune.records import FINETUNE, PRETRAIN
 from noisetune.ssl.base import GivenEncoder
 from noisetune.store import StageKey, StoreLike
 from noisetune.training.loop import strip
 from noisetune.training.weights import fit_weights, read_weights
 
-PREFIXES = {"pretrain": "network.encoder", "finetune": "selected.backbone"}
+PREFIXES = {PRETRAIN: "network.encoder", FINETUNE: "selected.backbone"}
 """Under which names each stage of the store keeps a backbone."""
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from noisetune.config import TrialConfig
 from noisetune.detectors.base import Detector
 from noisetune.errors import UserError
-from noisetune.records import Event, MetricPoint, Tick
+from noisetune.records import DETECT_CV, FOLD, Event, MetricPoint, Tick
 from noisetune.seeds import derive_seed
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start
 from noisetune.stages.detect import (
@@ -38,7 +38,6 @@ from noisetune.stages.runner import run_stage, unheard
 from noisetune.store import Artifact, StageKey, StoreLike
 
 VERSION = 1
-FOLD, NAME = "fold", "detect_cv"
 PREFIX = "cv_"
 SMALLEST_FOLD = 2
 INNER_FRACTION = 0.2  # of the other folds, where the trial itself holds no validation part out
@@ -58,7 +57,7 @@ def crossval_key(
     settings = config.detect
     read = {"checkpoint": settings.checkpoint, "folds": settings.folds}
     judge = (detector or settings).identity()
-    return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": judge | read})
+    return StageKey(DETECT_CV, VERSION, {"finetune": origin.digest, "detect": judge | read})
 
 
 def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]:
@@ -143,7 +142,7 @@ def _detection(
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         evidence = evidence_of(inputs.labels.train, kept, fold_of)
-        yield from detect(NAME, PREFIX, evidence, true, detector)
+        yield from detect(DETECT_CV, PREFIX, evidence, true, detector)
 
     return Stage(crossval_key(inputs.config, origin, detector), 0, compute)
 

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.detectors.base import Detector, Evidence
-from noisetune.records import MetricPoint, Metrics
+from noisetune.records import DETECT, MetricPoint, Metrics
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
 from noisetune.stages.noise_estimate import estimate_noise, noise_scores
 from noisetune.stages.scores import calibration_error, detection_scores, flagged_share
 from noisetune.store import Artifact, StageKey
 
 VERSION = 3
-NAME = "detect"
 LOGITS, FEATURES, PREDICTIONS = "logits", "features", "predictions"
 """What fine-tuning keeps of the detection part; the first two of two choices of epoch."""
 
@@ -30,7 +29,7 @@ def detect_key(config: TrialConfig, origin: StageKey, detector: Detector | None 
     settings = config.detect
     read = {"checkpoint": settings.checkpoint, "test_seed": settings.test_seed}
     judge = (detector or settings).identity()
-    return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": judge | read})
+    return StageKey(DETECT, VERSION, {"finetune": origin.digest, "detect": judge | read})
 
 
 def detect_stage(
@@ -41,7 +40,7 @@ def detect_stage(
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         evidence = evidence_of(part.noisy, judged_part(network.tensors, settings.checkpoint))
-        yield from detect(NAME, "", evidence, part.truth(inputs.data), detector or settings)
+        yield from detect(DETECT, "", evidence, part.truth(inputs.data), detector or settings)
 
     return Stage(key, 0, compute)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
-from noisetune.records import MetricPoint, Tick
+from noisetune.records import PRETRAIN, MetricPoint, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.ssl.base import Progress, SSLConfig, View
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
@@ -26,7 +26,6 @@ from noisetune.training.loop import (
 )
 
 VERSION = 1
-NAME = "pretrain"
 
 
 def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
@@ -45,7 +44,7 @@ def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
         "runtime": config.runtime.key(),
         "replicate": 0 if config.pretrain_seed == "shared" else config.replicate,
     }
-    return StageKey(NAME, VERSION, read)
+    return StageKey(PRETRAIN, VERSION, read)
 
 
 def pretrain_stage(inputs: Inputs, method: SSLConfig, key: StageKey, epochs: int) -> Stage:
@@ -93,7 +92,7 @@ class _Pretraining:
             began = time.monotonic()
             loss = yield from self._epoch(epoch)
             self.seconds += time.monotonic() - began
-            point = MetricPoint(NAME, epoch + 1, {"pretrain/loss": loss})
+            point = MetricPoint(PRETRAIN, epoch + 1, {"pretrain/loss": loss})
             self.points.append(point)
             # The checkpoint first: who hears of the epoch may count on finding it.
             if due(epoch + 1) or epoch + 1 == epochs:
@@ -104,7 +103,9 @@ class _Pretraining:
         self.learner.train()
         with closing(self._losses(epoch)) as losses:
             return (
-                yield from run_epoch(NAME, self.method, epoch, self.batches, self.optimizer, losses)
+                yield from run_epoch(
+                    PRETRAIN, self.method, epoch, self.batches, self.optimizer, losses
+                )
             )
 
     def _losses(self, epoch: int) -> Generator[Tensor, None, None]:

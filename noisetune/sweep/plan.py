@@ -9,20 +9,28 @@ from optuna.storages import InMemoryStorage
 from noisetune.config import TrialConfig
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.models.base import ModelConfig
-from noisetune.records import MetricPoint, Metrics, TrialResult
+from noisetune.records import (
+    DETECT,
+    DETECT_CV,
+    FINETUNE,
+    FOLD,
+    PRETRAIN,
+    MetricPoint,
+    Metrics,
+    TrialResult,
+)
 from noisetune.ssl.base import PretrainConfig, SSLConfig
-from noisetune.stages.crossval import FOLD, crossval_key, fold_key
-from noisetune.stages.crossval import NAME as DETECT_CV
+from noisetune.stages.crossval import crossval_key, fold_key
 from noisetune.stages.detect import detect_key
 from noisetune.stages.finetune import finetune_key
 from noisetune.stages.given import given_encoder
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import StageKey, StoreLike
+from noisetune.sweep.resolution import Resolution, resolutions
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.calibration import Speed, calibrate, stage_bytes
 from noisetune.sweep.resources.capacity import fitting_trials
 from noisetune.sweep.spec.config import PretrainGate
-from noisetune.sweep.spec.samplers import LEARNS_NOTHING
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
@@ -50,7 +58,7 @@ class Plan:
     that stops no trial and ends no search early, and whose first trials win.
 
     `hours` and `gpu_hours` are ranges, None where nothing was measured; `disk_bytes` is what the
-    store will hold of it.
+    store will hold of it. `resolution` says, by data and noise, what its noisy labels tell apart.
     """
 
     sweep: str
@@ -63,8 +71,10 @@ class Plan:
     hours: tuple[float, float] | None
     gpu_hours: tuple[float, float] | None
     disk_bytes: int
+    resolution: list[Resolution]
 
     def to_json(self) -> dict[str, Any]:
+        """As `noisetune plan --json` prints it."""
         return asdict(self)
 
 
@@ -111,12 +121,13 @@ def make_plan(
         hours=hours,
         gpu_hours=gpu_hours,
         disk_bytes=_disk(work, left, data),
+        resolution=resolutions(sweep, lambda config: data.get(config) or config.load()),
     )
 
 
 def _shown(work: list[_Work]) -> tuple[str, ...]:
     crossed = (FOLD, DETECT_CV) if any(each.key.stage == FOLD for each in work) else ()
-    return ("pretrain", "finetune", "detect", *crossed)
+    return (PRETRAIN, FINETUNE, DETECT, *crossed)
 
 
 def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
@@ -124,8 +135,8 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
     config = sweep.config
     searched = {field for condition in sweep.conditions for field in condition.parameters}
     return not (
-        config.sampler.get("name", "tpe") not in LEARNS_NOTHING
-        or config.pruner.get("name") != "none"
+        config.sampler_kind.learns
+        or config.prunes
         or config.pretrain_gate != PretrainGate()
         or config.patience is not None
         or config.budget.hours is not None
@@ -138,9 +149,9 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
 
 def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     """Every trial that the scheduler hands out when each ends as well as the other."""
-    learns = sweep.config.sampler.get("name", "tpe") not in LEARNS_NOTHING
-    sampler = {"name": "random", "seed": sweep.config.seed} if learns else sweep.config.sampler
-    alone = {"sampler": sampler, "pruner": {"name": "none"}, "patience": None, "warm_start": ()}
+    alone: dict[str, Any] = {"pruner": {"name": "none"}, "patience": None, "warm_start": ()}
+    if sweep.config.sampler_kind.learns:
+        alone["sampler"] = {"name": "random", "seed": sweep.config.seed}
     config = sweep.config.model_copy(update=alone)
     ledger = Ledger.create(InMemoryStorage(), config.name, {})
     scheduler = Scheduler(config, sweep.conditions, ledger)
@@ -149,7 +160,7 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
         kinds[job.kind] += 1
         trials.append(job.config)
         same: Metrics = {goal.metric: 0.5 for goal in config.objective.goals}
-        scheduler.report(job, [MetricPoint("finetune", job.config.finetune.epochs, same)])
+        scheduler.report(job, [MetricPoint(FINETUNE, job.config.finetune.epochs, same)])
         scheduler.complete(job, TrialResult({}, {}, {}, {}, {}))
     return kinds, trials
 
@@ -236,7 +247,7 @@ def _seconds(
     for key, (_, config) in _by_key(work).items():
         if left[key][1]:
             # A fold is a fine-tuning on a little less.
-            stage = "finetune" if key.stage == FOLD else key.stage
+            stage = FINETUNE if key.stage == FOLD else key.stage
             speed = calibrate(stage, config, data[config.data], speeds)
             total += left[key][1] * speed.seconds_per_epoch
     return total

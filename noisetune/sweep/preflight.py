@@ -3,18 +3,17 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from noisetune.analysis.statistics import diagonally_dominant
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.errors import UserError
 from noisetune.models.base import ModelConfig
-from noisetune.noise.base import Matrix, NoiseConfig
+from noisetune.noise.base import Matrix, NoiseConfig, diagonally_dominant
 from noisetune.ssl.base import PretrainConfig
 from noisetune.stages.given import given_encoder
 from noisetune.stages.labels import clean_part
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import find_search_space, read_sweep
-from noisetune.sweep.spec.samplers import NO_CHOICES
+from noisetune.sweep.spec.samplers import SAMPLERS
 from noisetune.sweep.spec.space import read_space
 from noisetune.sweep.spec.sweep import Sweep, naming
 
@@ -49,11 +48,12 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
-        sweep.config.warm_start or sweep.config.sampler.get("name") in NO_CHOICES
+        sweep.config.warm_start or not sweep.config.sampler_kind.takes_choices
     ):
+        numeric = [name for name, kind in SAMPLERS.items() if not kind.takes_choices]
         raise UserError(
             "pretraining_designs: designs are numbered choices of this sweep: they go neither with "
-            f"warm_start nor with sampler {' or '.join(NO_CHOICES)}; take one of the two out"
+            f"warm_start nor with sampler {' or '.join(numeric)}; take one of the two out"
         )
     loaded: dict[DataConfig, ImageData] = {}
     matrices: dict[tuple[DataConfig, NoiseConfig], Matrix] = {}

@@ -18,7 +18,7 @@ from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.capacity import check_fits, fitting_trials, local_resources
-from noisetune.sweep.spec.config import Resources
+from noisetune.sweep.spec.config import Resources, SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.order import Order
@@ -56,6 +56,11 @@ def ray_session(
         ray.shutdown()
 
 
+def slots_of(config: SweepConfig) -> int:
+    """How many trials of a sweep run at once in the Ray session at hand; UserError for none."""
+    return fitting_trials(config.resources, ray.cluster_resources(), config.max_concurrent)
+
+
 def run_trials(
     sweep: Sweep,
     ledger: Ledger,
@@ -74,7 +79,7 @@ def run_trials(
     if shared is not None and sweep.config.store_limit is not None:
         watchers = [*watchers, StoreLimit(shared, parse_size(sweep.config.store_limit))]
     config = sweep.config
-    slots = fitting_trials(config.resources, ray.cluster_resources(), config.max_concurrent)
+    slots = slots_of(config)
     scheduler = Scheduler(config, sweep.conditions, ledger, watchers, Order(shared), slots)
     if scheduler.finished:
         return scheduler

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from noisetune.errors import UserError
 from noisetune.store import parse_size
 from noisetune.sweep.spec.objective import Objective
-from noisetune.sweep.spec.pruners import check_pruner
-from noisetune.sweep.spec.samplers import check_sampler, check_several
+from noisetune.sweep.spec.pruners import check_pruner, name_of
+from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of
 from noisetune.yaml_files import explain, parse_yaml, read_yaml
 
 NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -144,9 +144,9 @@ class SweepConfig(_Section):
                     "replicate: with one goal each winner is run again by itself; take it out"
                 )
             return self
-        if self.pruner.get("name") != "none":
+        if self.prunes:
             raise ValueError(
-                f"pruner: {self.pruner.get('name')!r}: Optuna prunes by one goal, and "
+                f"pruner: {self.pruner_name!r}: Optuna prunes by one goal, and "
                 f"objective.also gives {len(self.objective.goals)}; set pruner: {{name: none}}"
             )
         check_several(self.sampler)
@@ -156,6 +156,21 @@ class SweepConfig(_Section):
     def seed(self) -> int:
         """The sweep's seed: every ask derives its own from it, the condition and the number."""
         return int(self.sampler.get("seed", 0))
+
+    @property
+    def sampler_kind(self) -> SamplerKind:
+        """The sampler, and what it is like."""
+        return kind_of(self.sampler)
+
+    @property
+    def pruner_name(self) -> str:
+        """What the pruner is called in YAML; one without a name is the median pruner."""
+        return name_of(self.pruner)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether a trial may be stopped between its epochs."""
+        return self.pruner_name != "none"
 
     @field_validator("name")
     @classmethod
@@ -243,8 +258,8 @@ def find_search_space(reference: str, sweep_file: Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    there = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    spaces = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
     raise UserError(
         f"{sweep_file}: search_space: {reference!r} is not found; give one of "
-        f"{', '.join(there) or '(none there)'} or the path of a file"
+        f"{', '.join(spaces) or '(none there)'} or the path of a file"
     )

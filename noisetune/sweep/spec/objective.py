@@ -63,6 +63,7 @@ class Goal(BaseModel):
 
     @property
     def maximize(self) -> bool:
+        """Whether more of it is better."""
         return self.direction == "maximize"
 
 
@@ -71,6 +72,7 @@ class OtherGoal(Goal):
 
     @classmethod
     def choices(cls) -> tuple[str, ...]:
+        """The metrics that see no truth, and what a trial costs."""
         return SELECTABLE + COSTS
 
 
@@ -95,14 +97,17 @@ class Objective(Goal):
 
     @property
     def goals(self) -> tuple[Goal, ...]:
+        """The first goal and those beside it, in their order."""
         return (self, *self.also)
 
     @property
     def several(self) -> bool:
+        """Whether goals are traded off, so that nothing wins."""
         return bool(self.also)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
+        """Optuna's direction for each goal."""
         return tuple(goal.direction for goal in self.goals)
 
     @property

@@ -14,6 +14,7 @@ from optuna.distributions import (
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
+from noisetune.selection import is_grouping
 from noisetune.sweep.spec.factors import (
     Factor,
     Scalar,
@@ -145,7 +146,7 @@ class SearchSpace(BaseModel):
         for field, parameter in parameters.items():
             for name in (field, *parameter.when):
                 check_field(name)
-            if field.split(".")[0] in ("noise", "data"):
+            if is_grouping(field):
                 raise ValueError(
                     f"{field}: a sampler free to choose it would choose the easiest data, and "
                     "trials on different data cannot be compared; put it under conditions"

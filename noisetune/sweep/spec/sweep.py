@@ -9,7 +9,6 @@ from noisetune.errors import UserError
 from noisetune.sweep.spec.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.spec.config import SweepConfig, parse_sweep
 from noisetune.sweep.spec.factors import Settings
-from noisetune.sweep.spec.samplers import EXHAUSTIVE
 from noisetune.sweep.spec.space import SearchSpace
 
 
@@ -33,6 +32,7 @@ class Sweep:
         return cls(config, space, conditions)
 
     def definition(self) -> dict[str, Any]:
+        """The sweep and its space as JSON, as the ledger keeps them."""
         return {
             "sweep": self.config.model_dump(mode="json"),
             "space": self.space.model_dump(mode="json"),
@@ -40,6 +40,7 @@ class Sweep:
 
     @classmethod
     def from_definition(cls, definition: dict[str, Any]) -> "Sweep":
+        """The sweep of a definition; UserError for what is not valid any more."""
         config = parse_sweep(definition["sweep"], "ledger")
         return cls.prepare(config, SearchSpace.model_validate(definition["space"]))
 
@@ -59,7 +60,7 @@ def naming(files: str) -> Iterator[None]:
 
 
 def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
-    if config.sampler.get("name") not in EXHAUSTIVE:
+    if not config.sampler_kind.exhaustive:
         return
     for condition in conditions:
         for field, parameter in condition.parameters.items():
@@ -70,7 +71,11 @@ def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
 
 
 def _check_enqueued(config: SweepConfig, conditions: Sequence[Condition]) -> None:
-    parameters = {name: each for there in conditions for name, each in there.parameters.items()}
+    parameters = {
+        name: parameter
+        for condition in conditions
+        for name, parameter in condition.parameters.items()
+    }
     for values in config.enqueue:
         for field, value in values.items():
             if field not in parameters:
