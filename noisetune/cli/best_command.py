@@ -12,6 +12,7 @@ from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_hom
 
 if TYPE_CHECKING:
     from noisetune.analysis.summaries import ConditionSummary, GroupBest
+    from noisetune.datasets import Datasets
     from noisetune.records import TrialRecord
     from noisetune.sweep.spec.sweep import Sweep
 
@@ -37,6 +38,7 @@ def best(
     """
     from noisetune.analysis.summaries import best_of_groups, summarise
     from noisetune.analysis.tables import conditions_table
+    from noisetune.datasets import Datasets
     from noisetune.sweep.spec.smoke import NO_RESULTS
     from noisetune.sweep.study.storage import open_sweep
 
@@ -48,7 +50,8 @@ def best(
     if objective.several:
         return _show_front(prepared, records, files, as_json, same_place(open_home(mlruns)))
     summaries = summarise(records, objective.maximize)
-    resolution = {each.name: _resolution(prepared, each) for each in summaries}
+    datasets = Datasets()
+    resolution = {each.name: _resolution(prepared, each, datasets) for each in summaries}
     groups = best_of_groups(summaries, objective.maximize, resolution)
     if as_json:
         print(json.dumps(_as_json(prepared, summaries, groups, files), indent=1))
@@ -94,7 +97,7 @@ def _show_front(
         )
 
 
-def _resolution(prepared: "Sweep", summary: "ConditionSummary") -> float:
+def _resolution(prepared: "Sweep", summary: "ConditionSummary", datasets: "Datasets") -> float:
     from noisetune.analysis.summaries import noisy_resolution
     from noisetune.config import TrialConfig
     from noisetune.stages.labels import draw_labels
@@ -102,7 +105,8 @@ def _resolution(prepared: "Sweep", summary: "ConditionSummary") -> float:
     if summary.winner is None or prepared.config.objective.metric != "val/accuracy":
         return 0.0
     config = TrialConfig.parse(summary.winner.config, "ledger")
-    return noisy_resolution(summary, len(draw_labels(config, config.data.load()).selected.rows))
+    selected = draw_labels(config, datasets.load(config.data)).selected
+    return noisy_resolution(summary, len(selected.rows))
 
 
 def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from noisetune.analysis.statistics import diagonally_dominant
-from noisetune.data.base import DataConfig, ImageData
+from noisetune.data.base import DataConfig
+from noisetune.datasets import Datasets
 from noisetune.errors import UserError
 from noisetune.models.base import ModelConfig
 from noisetune.noise.base import Matrix, NoiseConfig
@@ -43,7 +44,7 @@ def prepare_file(
     return sweep
 
 
-def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
+def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
     have, labels that tell nothing, and encoders that are given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
@@ -55,17 +56,16 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
             "pretraining_designs: designs are numbered choices of this sweep: they go neither with "
             f"warm_start nor with sampler {' or '.join(NO_CHOICES)}; take one of the two out"
         )
-    loaded: dict[DataConfig, ImageData] = {}
+    datasets = datasets or Datasets()
     matrices: dict[tuple[DataConfig, NoiseConfig], Matrix] = {}
     checked: set[tuple[PretrainConfig, ModelConfig, int]] = set()
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
         trial.runtime.resolve(resources.cpu, resources.known_gpu)
-        if trial.data not in loaded:
-            loaded[trial.data] = trial.data.load()
+        data = datasets.load(trial.data)
         noise = trial.data, trial.noise
         if noise not in matrices:
-            clean = clean_part(trial, loaded[trial.data], "train")
+            clean = clean_part(trial, data, "train")
             matrices[noise] = trial.noise.transition_matrix(clean)
         if selected_by_noise and not diagonally_dominant(matrices[noise]):
             raise UserError(
@@ -73,7 +73,7 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
-        _check_given(condition, loaded[trial.data].channels, store, checked)
+        _check_given(condition, data.channels, store, checked)
 
 
 def _check_given(
