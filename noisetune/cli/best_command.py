@@ -74,7 +74,8 @@ def _show_front(
     same: str,
 ) -> None:
     """With several goals nothing wins: what no other trial beats, for the user to choose from."""
-    from noisetune.cli.winners import front_of, front_shown
+    from noisetune.cli.results import front_shown
+    from noisetune.sweep.winners import front_of
 
     name, front = prepared.config.name, front_of(prepared, records)
     if as_json:
@@ -111,7 +112,7 @@ def _resolution(prepared: "Sweep", summary: "ConditionSummary", datasets: "Datas
 
 def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
     """Write what was chosen as files, by the names of their trials."""
-    from noisetune.cli.winners import chosen_trials
+    from noisetune.sweep.winners import chosen_trials
     from noisetune.yaml_files import write_yaml
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,4 @@
-"""What is looked at before anything starts: the files of a sweep, its data, noise and encoders."""
-
-from collections.abc import Callable, Sequence
-from pathlib import Path
+"""What is looked at before anything starts: the data of a sweep, its noise and its encoders."""
 
 from noisetune.analysis.statistics import diagonally_dominant
 from noisetune.data.base import DataConfig
@@ -14,34 +11,10 @@ from noisetune.stages.given import given_encoder
 from noisetune.stages.labels import clean_part
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
-from noisetune.sweep.spec.config import find_search_space, read_sweep
 from noisetune.sweep.spec.samplers import NO_CHOICES
-from noisetune.sweep.spec.space import read_space
-from noisetune.sweep.spec.sweep import Sweep, naming
+from noisetune.sweep.spec.sweep import Sweep
 
 NULL = NullStore()
-
-
-def prepare_file(
-    file: Path,
-    name: str | None = None,
-    settings: Sequence[str] = (),
-    store: StoreLike = NULL,
-    in_small: "Callable[[Sweep], Sweep] | None" = None,
-) -> Sweep:
-    """The sweep in a file, with its search space and its data looked at, before anything starts.
-
-    `store` is where encoders are that it names by their stage; `in_small` makes a smoke run of it
-    before its data are looked at. UserError, naming the files, for all that is wrong.
-    """
-    config = read_sweep(file, name, settings)
-    space_file = find_search_space(config.search_space, file)
-    space = read_space(space_file)
-    with naming(f"{file} with {space_file}"):
-        sweep = Sweep.prepare(config, space)
-        sweep = in_small(sweep) if in_small else sweep
-        preflight(sweep, store)
-    return sweep
 
 
 def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
