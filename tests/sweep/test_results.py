@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_sweep import SWEEP, TRIAL
+from real_sweep import SWEEP, TRIAL, without_ray
 
 from noisetune.analysis.statistics import mean_interval
 from noisetune.records import MetricPoint, TrialRecord
@@ -14,8 +14,7 @@ from noisetune.sweep.run import run_sweep
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.lease import claim_sweep
 from noisetune.sweep.study.storage import drive_ledger, open_sweep
-from noisetune.tracking.outbox import Outbox
-from noisetune.tracking.tracker import Tracker
+from noisetune.tracking.tracker import open_tracker
 
 SPACE: dict[str, Any] = {
     "conditions": {"pretrain.method": ["none", "simclr"]},
@@ -27,10 +26,11 @@ SPACE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, ray_at_hand: None) -> SweepResults:
+def results(tmp_path_factory: pytest.TempPathFactory) -> SweepResults:
     """A sweep of two conditions with two trials and three replicates each."""
     folder = tmp_path_factory.mktemp("mlruns")
-    return run_sweep({**SWEEP, "name": "mine", "replicates": 3}, SPACE, mlruns=folder)
+    with without_ray():
+        return run_sweep({**SWEEP, "name": "mine", "replicates": 3}, SPACE, mlruns=folder)
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +90,13 @@ def test_winners_stand_with_their_replicates(
         assert found == (wanted.mean, wanted.low, wanted.high, 3)
 
 
-def test_with_several_goals_each_has_a_column(tmp_path: Path, ray_at_hand: None) -> None:
+def test_with_several_goals_each_has_a_column(tmp_path: Path) -> None:
     goals = {"metric": "val/accuracy", "also": [{"metric": "cost/passes"}]}
     space = {"parameters": {"finetune.epochs": {"choices": [1, 2]}}}
     trial = TRIAL | {"pretrain": {"method": "none"}}
     config = {**SWEEP, "name": "traded", "trial": trial, "objective": goals}
-    results = run_sweep(config, space, mlruns=tmp_path)
+    with without_ray():
+        results = run_sweep(config, space, mlruns=tmp_path)
     trials, winners = results.trials(), results.winners()
     assert sorted(trials["objective cost/passes"]) == [1.0, 2.0]
     assert 1.0 in winners["objective cost/passes"].to_list()
@@ -126,11 +127,11 @@ def test_reading_curves_changes_nothing_of_a_running_sweep(
     """A trial tells an epoch again; the last line is still being written."""
     results, _ = begun
     file = results.home.outbox("new")
-    tracker = Tracker(Outbox(file), connect=lambda: pytest.fail("nobody is asked"))
-    tracker.abandon()
+    tracker = open_tracker(None, "new", file, None)
     trial = TrialRecord("all trial 0", "all", {}, "search", 0, "running", {}, {})
     for value in (0.5, 0.25):
         tracker.point(trial, MetricPoint("finetune", 1, {"val/accuracy": value, "val/ece": None}))
+    assert tracker.close()
     with file.open("ab") as line:
         line.write(b'{"kind":"point","trial":"all tr')
     before = file.read_bytes()

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from made_up import Heard
 from mlflow.tracking import MlflowClient
-from real_sweep import SWEEP, TRIAL
+from real_sweep import SWEEP, TRIAL, without_ray
 
 import noisetune as package
 from noisetune import run_sweep
@@ -48,6 +48,12 @@ noisetune.run_sweep(**given, say=print)
 def given(name: str = "mine", **sweep: Any) -> dict[str, Any]:
     """A sweep of two trials as a mapping, and its search space."""
     return {"file_or_config": {**SWEEP, "name": name, "trial": SCRATCH, **sweep}, "space": RATES}
+
+
+@pytest.fixture
+def here() -> Iterator[None]:
+    with without_ray():
+        yield
 
 
 def records(home: Home, name: str) -> list[TrialRecord]:
@@ -89,7 +95,7 @@ class Order:
         self.heard.words.append(f"{len(ledger.records(sweep.cells))} trials after")
 
 
-def test_a_reporter_hears_of_all_in_its_order(tmp_path: Path, ray_at_hand: None) -> None:
+def test_a_reporter_hears_of_all_in_its_order(tmp_path: Path, here: None) -> None:
     sweep, order = new_sweep(*given(max_concurrent=1).values()), Order()
     outcome = drive(sweep, Site.of(tmp_path), order)
     assert outcome.scheduler.finished
@@ -104,7 +110,7 @@ def test_a_reporter_hears_of_all_in_its_order(tmp_path: Path, ray_at_hand: None)
     ]
 
 
-def test_the_outbox_ends_with_the_winner_and_the_end(tmp_path: Path, ray_at_hand: None) -> None:
+def test_the_outbox_ends_with_the_winner_and_the_end(tmp_path: Path, here: None) -> None:
     results = run_sweep(**given(), mlruns=tmp_path)
     kinds = [message["kind"] for message in read_messages(results.home.outbox("mine"))]
     assert (kinds[0], kinds[-3:]) == ("sweep", ["tags", "artifact", "sweep"])
@@ -116,7 +122,7 @@ def test_the_outbox_ends_with_the_winner_and_the_end(tmp_path: Path, ray_at_hand
     assert len(MlflowClient(results.home.tracking_uri).search_runs([experiment.experiment_id])) == 3
 
 
-def test_without_a_tracking_uri_mlflow_is_told_nothing(tmp_path: Path, ray_at_hand: None) -> None:
+def test_without_a_tracking_uri_mlflow_is_told_nothing(tmp_path: Path, here: None) -> None:
     home = Home(tmp_path)
     outcome = drive(new_sweep(*given().values()), Site(home))
     assert (outcome.scheduler.finished, outcome.delivered) == (True, True)
@@ -152,8 +158,8 @@ def sweep_space() -> Any:
         ({"space": {"parameter": {}}}, "the search space: parameter: no such field; did you mean"),
         ({"settings": ["trails=3"]}, "the sweep: trails: no such field"),
         (
-            {"settings": ["trial.finetune.lr=fast"]},
-            "the sweep with the search space: .*finetune.lr",
+            {"settings": ["trial.finetune.epochs=many"]},
+            "the sweep with the search space: .*finetune.epochs",
         ),
         ({"settings": ["resources.cpu=9999"]}, "the sweep: resources.cpu: 9999 is more than this"),
         ({"settings": ["warm_start=[early]"]}, "warm_start: no earlier sweep 'early'"),
@@ -168,7 +174,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_name_is_taken_until_resume_is_said(tmp_path: Path, ray_at_hand: None) -> None:
+def test_a_name_is_taken_until_resume_is_said(tmp_path: Path, here: None) -> None:
     first = run_sweep(**given(), mlruns=tmp_path).trials()
     with pytest.raises(UserError, match="the sweep: name: a sweep 'mine' exists already"):
         run_sweep(**given(), mlruns=tmp_path)
@@ -177,7 +183,7 @@ def test_a_name_is_taken_until_resume_is_said(tmp_path: Path, ray_at_hand: None)
     assert grown.head(2).equals(first)
 
 
-def test_a_begun_sweep_is_what_it_was(tmp_path: Path, ray_at_hand: None) -> None:
+def test_a_begun_sweep_is_what_it_was(tmp_path: Path, here: None) -> None:
     run_sweep(**given(), mlruns=tmp_path)
     again = begun_sweep(Home(tmp_path), "mine", ["replicates=1"])
     assert again.definition() == new_sweep(*given(replicates=1).values()).definition()
@@ -228,7 +234,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 
 def test_ctrl_c_leaves_a_sweep_that_goes_on(
-    stopped: tuple[dict[str, Any], subprocess.CompletedProcess[str]], ray_at_hand: None
+    stopped: tuple[dict[str, Any], subprocess.CompletedProcess[str]], here: None
 ) -> None:
     arguments, script = stopped
     home = Home(Path(arguments["mlruns"]))
