@@ -77,7 +77,8 @@ def _show_front(
     same: str,
 ) -> None:
     """With several goals nothing wins: what no other trial beats, for the user to choose from."""
-    from noisetune.cli.winners import front_of, front_shown
+    from noisetune.cli.results import front_shown
+    from noisetune.sweep.winners import front_of
 
     name, front = prepared.config.name, front_of(prepared, records)
     if as_json:
@@ -105,15 +106,16 @@ def _selecting_labels(
 ) -> "dict[str, SelectingLabels]":
     """The noisy labels that each condition was judged by; of none by another objective."""
     from noisetune.config import TrialConfig
+    from noisetune.datasets import Datasets
     from noisetune.sweep.resolution import METRIC, selecting_labels
 
     if prepared.config.objective.metric != METRIC:
         return {}
-    labels = {}
+    labels, datasets = {}, Datasets()
     for summary in summaries:
         if summary.winner is not None:
             config = TrialConfig.parse(summary.winner.config, "ledger")
-            labels[summary.name] = selecting_labels(config, config.data.load())
+            labels[summary.name] = selecting_labels(config, datasets.load(config.data))
     return labels
 
 
@@ -132,7 +134,7 @@ def _clean_resolution(
 
 def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
     """Write what was chosen as files, by the names of their trials."""
-    from noisetune.cli.winners import chosen_trials
+    from noisetune.sweep.winners import chosen_trials
     from noisetune.yaml_files import write_yaml
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,9 +15,6 @@ from noisetune.cli.common import (
     SmokeOption,
     StoreOption,
     console,
-    known_store,
-    open_home,
-    stages_of,
 )
 
 if TYPE_CHECKING:
@@ -45,17 +42,22 @@ def plan(
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """Count trials and stage runs, with and without sharing, and estimate hours. Starts nothing."""
+    from noisetune.datasets import Datasets
+    from noisetune.sweep.home import Site
     from noisetune.sweep.plan import make_plan
-    from noisetune.sweep.preflight import prepare_file
+    from noisetune.sweep.preflight import preflight
     from noisetune.sweep.resources.capacity import local_resources
-    from noisetune.sweep.spec.substitutes import in_small
+    from noisetune.sweep.run import new_sweep
+    from noisetune.sweep.spec.sweep import naming
 
-    known = known_store(stages_of(open_home(mlruns), store, share=True))
+    stored, datasets = Site.of(mlruns, store).stored, Datasets()
+    say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
     with TemporaryDirectory() as folder:
-        say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
-        small = partial(in_small, folder=Path(folder), say=say) if smoke else None
-        prepared = prepare_file(file, None, settings or (), known, small)
-        made = make_plan(prepared, local_resources(), known, measure)
+        small = Path(folder) if smoke else None
+        prepared = new_sweep(file, None, None, settings or (), small, say)
+        with naming(*prepared.sources):
+            preflight(prepared, stored, datasets)
+        made = make_plan(prepared, local_resources(), stored, measure, datasets)
     if as_json:
         print(json.dumps(made.to_json(), indent=1))
         return

@@ -7,7 +7,8 @@ from typing import Any
 from optuna.storages import InMemoryStorage
 
 from noisetune.config import TrialConfig
-from noisetune.data.base import DataConfig, ImageData
+from noisetune.data.base import DataConfig
+from noisetune.datasets import Datasets
 from noisetune.models.base import ModelConfig
 from noisetune.records import (
     DETECT,
@@ -89,17 +90,21 @@ class _Work:
 
 
 def make_plan(
-    sweep: Sweep, resources: Mapping[str, float], store: StoreLike, measure: bool = True
+    sweep: Sweep,
+    resources: Mapping[str, float],
+    store: StoreLike,
+    measure: bool = True,
+    datasets: Datasets | None = None,
 ) -> Plan:
     """Count what a sweep does by handing out all its trials to nobody; starts nothing.
 
     Samplers that learn are replaced by random sampling, which asks for as many trials.
     """
-    sweep = settle_runtime(sweep)
+    data = datasets or Datasets()
+    sweep = settle_runtime(sweep, datasets=data)
     kinds, trials = _trials(sweep)
-    data = _load(trials)
     given = _given(trials, data, store)
-    work = [each for trial in trials for each in _stages(trial, data[trial.data], given)]
+    work = [each for trial in trials for each in _stages(trial, data, given)]
     slots = fitting_trials(sweep.config.resources, resources, sweep.config.max_concurrent)
     left = {key: _left(key, list(steps), store) for key, (steps, _) in _by_key(work).items()}
     hours = gpu_hours = None
@@ -121,7 +126,7 @@ def make_plan(
         hours=hours,
         gpu_hours=gpu_hours,
         disk_bytes=_disk(work, left, data),
-        resolution=resolutions(sweep, lambda config: data.get(config) or config.load()),
+        resolution=resolutions(sweep, data.load),
     )
 
 
@@ -165,18 +170,12 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     return kinds, trials
 
 
-def _load(trials: list[TrialConfig]) -> dict[DataConfig, ImageData]:
-    return {data: data.load() for data in dict.fromkeys(trial.data for trial in trials)}
-
-
-def _given(
-    trials: list[TrialConfig], data: Mapping[DataConfig, ImageData], store: StoreLike
-) -> dict[_Origin, StageKey]:
+def _given(trials: list[TrialConfig], data: Datasets, store: StoreLike) -> dict[_Origin, StageKey]:
     """What each given encoder is known by; each is read once."""
     found: dict[_Origin, StageKey] = {}
     for trial in trials:
         if _origin(trial) not in found:
-            encoder = given_encoder(trial, data[trial.data], store)
+            encoder = given_encoder(trial, data.load(trial.data), store)
             found |= {} if encoder is None else {_origin(trial): encoder[0]}
     return found
 
@@ -186,8 +185,9 @@ def _origin(trial: TrialConfig) -> _Origin:
 
 
 def _stages(
-    config: TrialConfig, data: ImageData, given: Mapping[_Origin, StageKey]
+    config: TrialConfig, datasets: Datasets, given: Mapping[_Origin, StageKey]
 ) -> Iterator[_Work]:
+    data = datasets.load(config.data)
     origin, epochs = pretrain_key(config, data) or given.get(_origin(config)), 0
     if isinstance(config.pretrain, SSLConfig):
         assert origin is not None
@@ -195,11 +195,13 @@ def _stages(
         yield _Work(origin, epochs, config, config.looked_at())
     tuning = finetune_key(config, data, origin, epochs)
     yield _Work(tuning, config.finetune.epochs, config)
-    yield _Work(detect_key(config, tuning), 0, config)
+    for detector in config.detect.detectors:
+        yield _Work(detect_key(config, tuning, detector), 0, config)
     if config.detect.folds is not None:
         for fold in range(config.detect.folds):
             yield _Work(fold_key(config, tuning, fold), config.finetune.epochs, config)
-        yield _Work(crossval_key(config, tuning), 0, config)
+        for detector in config.detect.detectors:
+            yield _Work(crossval_key(config, tuning, detector), 0, config)
 
 
 def _by_key(work: list[_Work]) -> dict[StageKey, tuple[set[int], TrialConfig]]:
@@ -239,7 +241,7 @@ def _count(work: list[_Work], left: Mapping[StageKey, tuple[int, int, int]]) -> 
 def _seconds(
     work: list[_Work],
     left: Mapping[StageKey, tuple[int, int, int]],
-    data: Mapping[DataConfig, ImageData],
+    data: Datasets,
 ) -> float:
     """Seconds of all stages one after the other, from a short measurement of each kind."""
     speeds: dict[str, Speed] = {}
@@ -248,7 +250,7 @@ def _seconds(
         if left[key][1]:
             # A fold is a fine-tuning on a little less.
             stage = FINETUNE if key.stage == FOLD else key.stage
-            speed = calibrate(stage, config, data[config.data], speeds)
+            speed = calibrate(stage, config, data.load(config.data), speeds)
             total += left[key][1] * speed.seconds_per_epoch
     return total
 
@@ -260,9 +262,9 @@ def _range(estimate: float) -> tuple[float, float]:
 def _disk(
     work: list[_Work],
     left: Mapping[StageKey, tuple[int, int, int]],
-    data: Mapping[DataConfig, ImageData],
+    data: Datasets,
 ) -> int:
     return sum(
-        left[key][0] * stage_bytes(key.stage, config, data[config.data])
+        left[key][0] * stage_bytes(key.stage, config, data.load(config.data))
         for key, (_, config) in _by_key(work).items()
     )

@@ -195,7 +195,12 @@ def allowed(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
 
 def read_space(path: Path) -> SearchSpace:
     """The search space in a YAML file; UserError for anything wrong in it."""
+    return parse_space(read_yaml(path), str(path))
+
+
+def parse_space(raw: Any, source: str) -> SearchSpace:
+    """A validated search space; UserError, naming `source`, for anything wrong in it."""
     try:
-        return SearchSpace.model_validate(read_yaml(path))
+        return SearchSpace.model_validate(raw)
     except ValidationError as error:
-        raise explain(error, str(path), SearchSpace) from None
+        raise explain(error, source, SearchSpace) from None
