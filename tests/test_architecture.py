@@ -24,7 +24,10 @@ BELOW_STAGES = {*BELOW_PLUGINS, *PLUGINS, "config", "datasets", "protocols"}
 BELOW_SWEEP = {*BELOW_STAGES, "stages", "pipeline"}
 SPEC = {"sweep", "sweep.home", "sweep.spec"}
 ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
-ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.run"}
+ABOVE = {
+    "sweep.plan", "sweep.preflight", "sweep.reporter", "sweep.resolution", "sweep.results",
+    "sweep.run", "sweep.smoke_run", "sweep.winners",
+}  # fmt: skip
 REPORTING = {"analysis", "report", "tracking"}
 ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING}
 
@@ -40,18 +43,19 @@ MAY_IMPORT = {
     "pipeline": {*BELOW_STAGES, "stages"},
     # A trial is run by the trainable alone: the others know configurations, stages and keys.
     "sweep": set(),
-    "sweep.home": GROUND,
+    "sweep.home": {*GROUND, "store"},
     "sweep.spec": {*BELOW_STAGES, *SPEC},
     "sweep.study": {*BELOW_STAGES, "stages", *SPEC},
     "sweep.resources": {*BELOW_STAGES, "stages", *SPEC},
     "sweep.execution": {*BELOW_SWEEP, *ROOMS},
-    **{file: {*BELOW_SWEEP, *ROOMS, *ABOVE} for file in ABOVE},
+    **{file: {*BELOW_SWEEP, *ROOMS, *ABOVE, "analysis", "tracking"} for file in ABOVE},
+    "trial": {*BELOW_SWEEP, "sweep.home"},
     "tracking": GROUND,
     "analysis": GROUND,
     "report": {*GROUND, "analysis"},
     # What a person or a program calls.
-    **dict.fromkeys(("", "bench", "clean", "testing"), ALL),
-    "cli": {"", *ALL, "bench", "clean"},
+    **dict.fromkeys(("", "bench", "clean", "reference", "testing"), {*ALL, "trial"}),
+    "cli": {"", *ALL, "bench", "clean", "trial"},
     "__main__": {"cli"},
 }
 """What the files of a room, a part of the package, may import beside their own room."""
@@ -59,7 +63,6 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     # How fast a network is on a device can only be measured on one: the contract of models.
     ("noisetune.training.speed", "noisetune.models.base"),
-    ("noisetune.config", "noisetune.stages.scores"),
 }
 
 HOMES = {
