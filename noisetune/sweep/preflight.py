@@ -17,6 +17,7 @@ from noisetune.sweep.spec.config import find_search_space, read_sweep
 from noisetune.sweep.spec.samplers import NO_CHOICES
 from noisetune.sweep.spec.space import read_space
 from noisetune.sweep.spec.sweep import Sweep, naming
+from noisetune.training.memory_format import check_memory_format
 
 NULL = NullStore()
 
@@ -45,7 +46,8 @@ def prepare_file(
 
 def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
-    have, labels that tell nothing, and encoders that are given and are not there or do not fit."""
+    have or a memory format that it fails at, labels that tell nothing, and encoders that are given
+    and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -60,7 +62,7 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
     checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]] = set()
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
-        trial.runtime.resolve(resources.cpu, resources.known_gpu)
+        runtime = trial.runtime.resolve(resources.cpu, resources.known_gpu)
         if trial.data not in loaded:
             loaded[trial.data] = trial.data.load()
         noise = trial.data, trial.noise
@@ -74,6 +76,8 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
         _check_given(condition, loaded[trial.data], store, checked)
+        for values in condition.corners():
+            check_memory_format(condition.trial(values).model, loaded[trial.data].shape, runtime)
 
 
 def _check_given(
