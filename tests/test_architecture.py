@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "analysis": GROUND,
     "report": {*GROUND, "analysis"},
     # What a person or a program calls.
-    **dict.fromkeys(("", "bench", "clean", "reference", "testing"), {*ALL, "trial"}),
+    **{name: {*ALL, "trial"} for name in ("", "bench", "clean", "reference", "testing")},
     "cli": {"", *ALL, "bench", "clean", "trial"},
     "__main__": {"cli"},
 }

@@ -12,13 +12,15 @@ from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.samplers import SAMPLERS
 from noisetune.sweep.spec.sweep import Sweep
+from noisetune.training.memory_format import check_memory_format
 
 NULL = NullStore()
 
 
 def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
-    have, labels that tell nothing, and encoders that are given and are not there or do not fit."""
+    have or a memory format that it fails at, labels that tell nothing, and encoders that are given
+    and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -34,7 +36,7 @@ def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None =
     checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]] = set()
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
-        trial.runtime.resolve(resources.cpu, resources.known_gpu)
+        runtime = trial.runtime.resolve(resources.cpu, resources.known_gpu)
         data = datasets.load(trial.data)
         noise = trial.data, trial.noise
         if noise not in matrices:
@@ -47,6 +49,8 @@ def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None =
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
         _check_given(condition, data, store, checked)
+        for values in condition.corners():
+            check_memory_format(condition.trial(values).model, data.shape, runtime)
 
 
 def _check_given(

@@ -122,7 +122,6 @@ def test_what_it_does_not_read_is_not_in_the_key(
         {"pretrain": {"projection": 9}},
         {"pretrain": {"augment": {"flip": 0.5}}},
         {"runtime": {"precision": "bf16"}},
-        {"runtime": {"channels_last": True}},
         {"replicate": 1},
     ],
     ids=str,
