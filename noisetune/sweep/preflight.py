@@ -1,4 +1,4 @@
-"""What is looked at before anything starts: the data of a sweep, its noise and its encoders."""
+"""What is looked at before anything starts: a sweep's data, noise, backbones and encoders."""
 
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.datasets import Datasets
@@ -19,8 +19,8 @@ NULL = NullStore()
 
 def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
     """Refuse, before anything starts, data that cannot be read, a device that a trial does not
-    have or a memory format that it fails at, labels that tell nothing, and encoders that are given
-    and are not there or do not fit."""
+    have or a memory format that it fails at, labels that tell nothing, backbones that cannot take
+    the images, and encoders that are given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -48,21 +48,23 @@ def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None =
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
-        _check_given(condition, data, store, checked)
+        _check_encoders(condition, data, store, checked)
         for values in condition.corners():
             check_memory_format(condition.trial(values).model, data.shape, runtime)
 
 
-def _check_given(
+def _check_encoders(
     condition: Condition,
     data: ImageData,
     store: StoreLike,
     checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]],
 ) -> None:
-    """Read every given encoder that trials of a condition may begin with, each once."""
+    """Build, without content, every backbone that trials of a condition may have, and read every
+    given encoder that they may begin with, each once."""
     for values in condition.corners():
         trial = condition.trial(values)
         what = trial.pretrain, trial.model, trial.data
         if what not in checked:
+            trial.model.state(data.channels, data.size)
             given_encoder(trial, data, store)
             checked.add(what)

@@ -30,6 +30,13 @@ def test_confusions_that_the_classes_say_nothing_of_are_refused(protocol: str) -
         looked_at({"model": "asymmetric"}, protocol=protocol)
 
 
+def test_a_backbone_that_cannot_take_the_images_is_refused() -> None:
+    model = {"name": "vit_tiny", "depth": 1}
+    looked_at({}, model=model)
+    with pytest.raises(UserError, match=r"^model.patch: 3: .* 8x8 pixels; choose one of 1, 2, 4, "):
+        looked_at({}, model={**model, "patch": 3})
+
+
 def test_a_matrix_that_hides_the_right_class_tells_nothing() -> None:
     looked_at({"model": "transition", "matrix": confusing(0.55)})
     with pytest.raises(UserError, match="a wrong label is as frequent as the right one"):
