@@ -9,6 +9,7 @@ from hypothesis import given as drawn_from
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from numpy.typing import ArrayLike
 from pydantic import ValidationError
 from scipy.stats import binom
 
@@ -208,25 +209,31 @@ def _highest(config: type[NoiseConfig], settings: Any) -> float:
 
 def drawn(count: int, classes: int, seed: int) -> CleanPart:
     """`count` random labels, in superclasses of two (the last of three where classes are odd)."""
-    return clean_part(np.random.default_rng(seed).integers(0, classes, count), classes)
+    labels = np.random.default_rng(seed).integers(0, classes, count)
+    return part_of(labels, classes, superclasses=_pairs(classes))
 
 
 def balanced(count: int, classes: int) -> CleanPart:
     """`count` labels of each class, in the same superclasses."""
-    return clean_part(np.repeat(np.arange(classes), count), classes)
+    labels = np.repeat(np.arange(classes), count)
+    return part_of(labels, classes, superclasses=_pairs(classes))
 
 
-def clean_part(labels: Labels, classes: int, size: int = 2, **more: Any) -> CleanPart:
+def _pairs(classes: int) -> tuple[int, ...]:
+    return tuple(min(label // 2, classes // 2 - 1) for label in range(classes))
+
+
+def part_of(labels: ArrayLike, classes: int, size: int = 2, **more: Any) -> CleanPart:
     """Labels with random grey images of size x size, made from the number of labels alone."""
+    labels = np.asarray(labels, dtype=np.int64)
     rng = np.random.default_rng(len(labels))
     known: dict[str, Any] = {
         "images": rng.integers(0, 256, (len(labels), 1, size, size), dtype=np.uint8),
         "class_names": tuple(map(str, range(classes))),
         "mean": (0.5,),
         "std": (0.29,),
-        "superclasses": tuple(min(label // 2, classes // 2 - 1) for label in range(classes)),
     }
-    return CleanPart(labels.astype(np.int64), classes, **(known | more))
+    return CleanPart(labels, classes, **(known | more))
 
 
 def _for_all(holds: Callable[..., None], **strategies: SearchStrategy[Any]) -> None:
