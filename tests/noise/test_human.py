@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from parts import part_of
 
 from noisetune.errors import UserError
 from noisetune.noise.human import Config
+from noisetune.testing.noise import part_of
 
 CLEAN = np.array([0, 1, 2, 0, 1, 2])
 WORSE = np.array([0, 1, 2, 1, 2, 0])

@@ -3,11 +3,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parts import part_of
 from pydantic import ValidationError
 
 from noisetune.errors import UserError
 from noisetune.noise.transition import Config
+from noisetune.testing.noise import part_of
 
 ROWS = [[0.7, 0.3, 0.0], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5]]
 THREE = part_of([0, 1, 2], 3)
