@@ -83,7 +83,7 @@ def test_a_resume_keeps_what_its_trials_began_with(measures: list[Any]) -> None:
     began = {"device": "cpu", "precision": "fp32", "channels_last": False, "compile": True}
     record = TrialRecord(
         name="all search 0",
-        condition="model.width=4",
+        condition="model.width=16",
         factors={},
         kind="search",
         number=0,
