@@ -24,12 +24,10 @@ BELOW_STAGES = {*BELOW_PLUGINS, *PLUGINS, "config", "datasets", "protocols"}
 BELOW_SWEEP = {*BELOW_STAGES, "stages", "pipeline"}
 SPEC = {"sweep", "sweep.home", "sweep.spec"}
 ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
-ABOVE = {
-    "sweep.plan", "sweep.preflight", "sweep.reporter", "sweep.resolution", "sweep.results",
-    "sweep.run", "sweep.smoke_run", "sweep.winners",
-}  # fmt: skip
+ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
-ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING}
+RUNNING = {"sweep.reporter", "sweep.results", "sweep.run", "sweep.winners"}
+ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING, *RUNNING}
 
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, GROUND),
@@ -48,13 +46,15 @@ MAY_IMPORT = {
     "sweep.study": {*BELOW_STAGES, "stages", *SPEC},
     "sweep.resources": {*BELOW_STAGES, "stages", *SPEC},
     "sweep.execution": {*BELOW_SWEEP, *ROOMS},
-    **{file: {*BELOW_SWEEP, *ROOMS, *ABOVE, "analysis", "tracking"} for file in ABOVE},
-    "trial": {*BELOW_SWEEP, "sweep.home"},
+    **{file: {*BELOW_SWEEP, *ROOMS, *ABOVE} for file in ABOVE},
+    # One call runs a sweep, tells MLflow of it and gives its tables.
+    **dict.fromkeys(RUNNING, ALL),
     "tracking": GROUND,
     "analysis": GROUND,
     "report": {*GROUND, "analysis"},
     # What a person or a program calls.
     **{name: {*ALL, "trial"} for name in ("", "bench", "clean", "reference", "testing")},
+    "trial": {*BELOW_SWEEP, "sweep.home"},
     "cli": {"", *ALL, "bench", "clean", "trial"},
     "__main__": {"cli"},
 }
@@ -63,6 +63,9 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     # How fast a network is on a device can only be measured on one: the contract of models.
     ("noisetune.training.speed", "noisetune.models.base"),
+    ("noisetune.training.timing", "noisetune.models.base"),
+    # And what it fails at only a look at its layers can tell.
+    ("noisetune.training.memory_format", "noisetune.models.base"),
 }
 
 HOMES = {
