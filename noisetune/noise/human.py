@@ -25,11 +25,11 @@ NAMES = {
 """What the authors' files call each set of labels; an .npz may use either name."""
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
-# All that the authors' files hold. An older NumPy wrote them, and had that function elsewhere.
+# Arrays of whole numbers of any width. An older NumPy wrote them, and had that function elsewhere.
 HELD_TYPES: list[Any] = [
     np.ndarray,
     np.dtype,
-    np.dtypes.Int64DType,
+    *(type(np.dtype(kind)) for kind in np.typecodes["AllInteger"]),
     _RECONSTRUCT,
     (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
 ]
