@@ -11,6 +11,7 @@ import stat
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -102,9 +103,11 @@ def hash_known(files: Sequence[str], is_known: Callable[[bytes], bool]) -> list[
             return None
 
     contents: list[bytes] = []
+    # One alone at first: of a new data set no file is read in vain but that.
+    bounds = [0, *range(1, len(files), HASHES_AT_ONCE), len(files)]
     with ThreadPoolExecutor(available_cpus(), "noisetune-hash") as pool:
-        for start in range(0, len(files), HASHES_AT_ONCE):
-            for each in pool.map(content, files[start : start + HASHES_AT_ONCE]):
+        for start, end in pairwise(bounds):
+            for each in pool.map(content, files[start:end]):
                 if each is None or not is_known(each):
                     return None
                 contents.append(each)

@@ -139,7 +139,7 @@ def _make(files: Sequence[str], form: Form, listing: Path, where: Callable[[int]
     cache, rows = listing.parent, _Rows(listing.parent, form)
     for torn in cache.glob(f".{listing.stem}.*.part"):
         shutil.rmtree(torn, ignore_errors=True)
-    hashed = hash_known(files, rows.known)
+    hashed = hash_known(files, rows.known) if rows.entries else None
     contents = None if hashed is None else as_contents(hashed)
     if contents is None or _open(_entry(cache, form, contents), form) is None:
         contents = _write_entry(files, form, listing, decode_all(files, form, where, rows.row))

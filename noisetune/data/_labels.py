@@ -1,9 +1,9 @@
 """What a label is: one rule for lists, for class folders and for the names in `data.classes`.
 
-A label is a text, without quotes around it. Where every label of both parts, and every name in
-`data.classes`, is a whole number in some writing (`0`, `0.0`, `+0`), labels are numbers: they are
-compared and sorted by value. Else they are names, compared as they stand and sorted as texts. A
-number stands for a place in `data.classes` where it can mean nothing else.
+A label is a text, without quotes around it. Where all classes are whole numbers in some writing
+(`0`, `0.0`, `+0`), labels are numbers: compared and sorted by value. Else they are names, compared
+as they stand and sorted as texts, and a number stands for a place in `data.classes` where it can
+mean nothing else.
 """
 
 import re
@@ -103,9 +103,8 @@ def _in_order(names: Iterable[str]) -> list[str]:
 
 
 def _index(labels: Iterable[str], names: Sequence[str]) -> dict[str, int]:
-    """The class of each label that is one: by value where all are numbers, else as it stands."""
-    labels = list(labels)
-    if _worded([*labels, *names]):
+    """The class of each label that is one: by value where classes are numbers, else by name."""
+    if _worded(names):
         known = {name: place for place, name in enumerate(names)}
         return {label: known[label] for label in labels if label in known}
     values: dict[int | None, int] = {}
@@ -129,11 +128,11 @@ def _given_index(places: Mapping[str, str], names: Sequence[str]) -> Mapping[str
     }
     numbers = [label for label in places if whole_number(label) is not None]
     named = {label: place for label in numbers if (place := _named(label, names)) is not None}
-    if len(by_place) < len(numbers):
+    # Where the names are numbers as well, a number says no place among them.
+    if not named and _worded(names):
+        return by_name | by_place
+    if min(len(named), len(by_place)) < len(numbers):
         return by_name | named
-    if len(named) < len(numbers):
-        # Where the names are numbers as well, a number says no place among them.
-        return by_name | by_place if not named and _worded(names) else by_name
     refuse(
         [
             f"{places[label]}: the label {label} has two readings: the class called "
@@ -157,8 +156,8 @@ def _named(label: str, names: Sequence[str]) -> int | None:
 
 def _listed_classes(places: Mapping[str, str], train: Mapping[str, str]) -> list[str]:
     """The classes of lists without names for them; `places` has the labels of both parts."""
-    _refuse_mixture(places, sorted(train))
     if _worded(train):
+        _refuse_mixture(places, sorted(train))
         return sorted(train)
     numbers: dict[int, str] = {}
     for label, where in train.items():
@@ -170,10 +169,8 @@ def _listed_classes(places: Mapping[str, str], train: Mapping[str, str]) -> list
 def _refuse_mixture(places: Mapping[str, str], names: Sequence[str]) -> None:
     """UserError for numbers beside words: they may be names, or places among the names."""
     numbers = {label: n for label in places if (n := whole_number(label)) is not None}
-    words = [label for label in places if label not in numbers]
-    if not numbers or not words:
-        return
-    beside = f"beside {words[0]!r} ({places[words[0]]})"
+    word = next(name for name in names if name not in numbers)
+    beside = f"beside {word!r} ({places[word]})"
     problems = []
     for label, number in numbers.items():
         there = f" of the sorted names, {names[number]!r}" if 0 <= number < len(names) else ""

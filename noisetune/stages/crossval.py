@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noisetune.config import TrialConfig
-from noisetune.errors import UserError
 from noisetune.records import Event, MetricPoint, Tick
 from noisetune.seeds import derive_seed
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start
 from noisetune.stages.detect import detect
 from noisetune.stages.finetune import finetune_stage
+from noisetune.stages.labels import FEWEST, require_folds
 from noisetune.stages.runner import run_stage
 from noisetune.store import Artifact, StageKey, StoreLike
 
@@ -33,7 +33,6 @@ VERSION = 1
 FOLD, NAME = "fold", "detect_cv"
 LOGITS = "logits"
 PREFIX = "cv_"
-SMALLEST_FOLD = 2
 INNER_FRACTION = 0.2  # of the other folds, where the trial itself holds no validation part out
 
 
@@ -58,11 +57,7 @@ def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]
     """
     count = config.detect.folds
     assert count is not None
-    if samples < SMALLEST_FOLD * count:
-        raise UserError(
-            f"detect.folds: {count} folds of {samples} training images: a fold must have at least "
-            f"{SMALLEST_FOLD}; choose {samples // SMALLEST_FOLD} folds or fewer"
-        )
+    require_folds(config, samples)
     order = _rng("folds", config, samples).permutation(samples)
     return [np.sort(part) for part in np.array_split(order, count)]
 
@@ -120,7 +115,7 @@ def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:
     held_out = folds.pop(fold)
     others = _rng("inner", config, fold).permutation(np.sort(np.concatenate(folds)))
     fraction = config.data.validation_fraction or INNER_FRACTION
-    count = min(max(1, round(len(others) * fraction)), len(others) - 1)
+    count = min(max(1, round(len(others) * fraction)), max(1, len(others) - FEWEST))
     validation = others[:count]
     learnt = others if config.detect.checkpoint == "last" else others[count:]
     return Inputs(

@@ -10,7 +10,7 @@ from noisetune.models.base import ModelConfig
 from noisetune.noise.base import Matrix, NoiseConfig
 from noisetune.ssl.base import PretrainConfig
 from noisetune.stages.given import given_encoder
-from noisetune.stages.labels import clean_part
+from noisetune.stages.labels import clean_part, require_images
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import find_search_space, read_sweep
@@ -44,8 +44,9 @@ def prepare_file(
 
 
 def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
-    """Refuse, before anything starts, data that cannot be read, a device that a trial does not
-    have, labels that tell nothing, and encoders that are given and are not there or do not fit."""
+    """Refuse, before anything starts, data that cannot be read or are too few, a device that a
+    trial does not have, labels that tell nothing, and encoders that are given and are not there or
+    do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -63,6 +64,8 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
         trial.runtime.resolve(resources.cpu, resources.known_gpu)
         if trial.data not in loaded:
             loaded[trial.data] = trial.data.load()
+        for values in condition.corners():
+            require_images(condition.trial(values), len(loaded[trial.data].y_train))
         noise = trial.data, trial.noise
         if noise not in matrices:
             clean = clean_part(trial, loaded[trial.data], "train")

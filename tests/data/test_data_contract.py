@@ -32,15 +32,15 @@ def config(
 ) -> DataConfig:
     """Each data set, small; one that is not known here as it is without settings."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
+    images, others = rng.integers(0, 256, (2, 30, 32, 32, 3), dtype=np.uint8)
     known = {"digits": {}, "npz": {"path": tmp_path / "mine.npz"}}
     if request.param == "npz":
         labels = np.arange(30) % 3
-        np.savez(known["npz"]["path"], x_train=images, y_train=labels, x_test=images, y_test=labels)
+        np.savez(known["npz"]["path"], x_train=images, y_train=labels, x_test=others, y_test=labels)
     if request.param == "folder":
         known["folder"] = {"root": tmp_path, "size": 16, "cache": tmp_path / "cache"}
-        for part in ("train", "test"):
-            write_images(tmp_path / part, images)
+        write_images(tmp_path / "train", images)
+        write_images(tmp_path / "test", others)
     for name, dataset, classes in (("cifar10", CIFAR10, 10), ("cifar100", CIFAR100, 100)):
         if request.param == name:
             part = images, rng.integers(0, classes, 30)
