@@ -5,6 +5,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -52,24 +53,23 @@ def read_folders(root: Path, part: str, field: str) -> Folders:
             f"{field}: the folder {error.filename} cannot be read ({error.strerror}); get leave to "
             "read it, or take it out"
         ) from None
-    ranked, left_out = list[tuple[int, Listed]](), [each.path for each in loose]
-    for name, found in files.items():
-        images = enumerate(file for file in found if _is_image(file))
-        ranked += [(rank, Listed(_under(file, folder, part), name, file)) for rank, file in images]
-        left_out += [file for file in found if not _is_image(file)]
-    if not ranked:
+    images = {name: list(filter(_is_image, found)) for name, found in files.items()}
+    if not any(images.values()):
         raise UserError(f"{field}: {folder} has no images in folders of classes; put them there")
+    every = chain([each.path for each in loose], *files.values())
+    left_out = sorted(set(every).difference(*images.values()))
     _warn(field, left_out)
+    part, start = PurePath(part).as_posix(), len(str(folder))
+    listed = [
+        (rank, Listed(part + file[start:], name, file))
+        for name, found in images.items()
+        for rank, file in enumerate(found)
+    ]
     return Folders(
-        [listed for _, listed in sorted(ranked, key=lambda each: each[0])],
+        [each for _, each in sorted(listed, key=lambda each: each[0])],
         list(files),
-        [_under(file, folder, part) for file in left_out],
+        [part + file[start:] for file in left_out],
     )
-
-
-def _under(file: str, folder: Path, part: str) -> str:
-    """The path under the root of a file in `folder`, which is `part` there."""
-    return PurePath(part).as_posix() + file[len(str(folder)) :]
 
 
 def _files_of(folder: Path, classes: Iterable[os.DirEntry[str]]) -> dict[str, list[str]]:

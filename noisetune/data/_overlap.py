@@ -64,7 +64,8 @@ def shared_rows(train: Sequence[Hashable], test: Sequence[Hashable]) -> list[int
 def refuse_shared(train: Sequence[Hashable], test: Sequence[Hashable], where: Where) -> None:
     """UserError, counting and naming them, where test images are training images too."""
     shared = shared_rows(train, test)
-    first = {content: row for row, content in reversed(list(enumerate(train)))}
+    wanted = {test[row] for row in shared}
+    first = {train[row]: row for row in reversed(range(len(train))) if train[row] in wanted}
     refuse(
         [
             f"{where('test', row)} is a training image too ({where('train', first[test[row]])})"

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,15 @@ def test_images_elsewhere_are_hashed_and_not_decoded_again(
     assert after.fingerprint == before.fingerprint
     assert sorted((tmp_path / "cache").glob("v*")) == entries
     assert len([file for file in opened if "copytree" not in file and ".png" in file]) >= 8
+
+
+def test_copies_that_are_loaded_together_are_one_entry(root: Path, tmp_path: Path) -> None:
+    roots = [root, *(Path(shutil.copytree(root, tmp_path / f"copy{n}")) for n in range(3))]
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda each: load(each, tmp_path / "cache"), roots))
+    assert len({data.fingerprint for data in loaded}) == 1
+    assert len(list((tmp_path / "cache").glob("v*"))) == 2
+    assert not list((tmp_path / "cache").glob(".*.part"))
 
 
 def test_an_image_that_moves_to_another_class_is_not_decoded_again(

@@ -45,3 +45,17 @@ def test_the_papers_noise_at_a_high_rate_tells_something_still() -> None:
     looked_at({"rate": 0.8}, protocol="paper")
     with pytest.raises(UserError, match="as frequent"):
         looked_at({"rate": 0.85}, protocol="paper")
+
+
+@pytest.mark.parametrize(
+    ("data", "trial", "problem"),
+    [
+        ({"train_samples": 2}, {}, "data: 2 training images are too few"),
+        ({"train_samples": 5}, {"detect": {"folds": 2}}, "detect.folds: 2 folds of 5 training"),
+    ],
+)
+def test_too_few_images_are_refused_before_anything_starts(
+    data: dict[str, Any], trial: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        looked_at({"rate": 0.2}, data=data, **trial)
