@@ -1,53 +1,81 @@
 """TrialConfig: everything that decides a trial's result, as one frozen tree read from YAML."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import GenericAlias, MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
+    create_model,
     model_validator,
 )
 
 from noisetune import data as data_plugins
+from noisetune import detectors as detector_plugins
+from noisetune import finetuning as finetuning_plugins
 from noisetune import models as model_plugins
 from noisetune import noise as noise_plugins
 from noisetune import ssl as ssl_plugins
 from noisetune.data.base import DataConfig, ImageData
-from noisetune.data.digits import Config as Digits
+from noisetune.detectors.base import DetectConfig
+from noisetune.errors import UserError
+from noisetune.finetuning.base import FinetuneConfig
 from noisetune.models.base import ModelConfig
-from noisetune.models.resnet18 import Config as ResNet18
 from noisetune.noise.base import NoiseConfig
-from noisetune.noise.symmetric import Config as Symmetric
-from noisetune.plugins import PluginConfig, choices, section
-from noisetune.protocols import merged, recipe_of
+from noisetune.plugins import Choices, PluginConfig, choices, section
+from noisetune.protocols import STANDARD, merged, protocol_of, recipe_of
 from noisetune.ssl.base import PretrainConfig, SSLConfig
-from noisetune.ssl.simclr import Config as SimCLR
-from noisetune.stages.scores import FILTERS
 from noisetune.training import speed
-from noisetune.training.augment import AugmentConfig
 from noisetune.training.optimisation import Optimisation
 from noisetune.training.representation import TelemetryConfig
 from noisetune.training.runtime import Runtime
 from noisetune.yaml_files import explain, read_yaml
 
-SELECTORS = {"data": "name", "noise": "model", "model": "name", "pretrain": "method"}
+SELECTORS = {
+    "data": "name",
+    "noise": "model",
+    "model": "name",
+    "pretrain": "method",
+    "finetune": "method",
+    "detect": "method",
+}
 """The key that chooses a plug-in, for each section that is one."""
 
 COMPILE_STEPS = 10_000
 """From so many training steps on, compilation (about a minute) repays itself on a GPU."""
 
-PLUGINS: dict[str, dict[str, type[PluginConfig]]] = {
-    "data": choices(data_plugins, "name"),
-    "noise": choices(noise_plugins, "model"),
-    "model": choices(model_plugins, "name"),
-    "pretrain": choices(ssl_plugins, "method"),
+DETECTORS = choices(detector_plugins, SELECTORS["detect"])
+AnyDetector: Any = section(DETECTORS, SELECTORS["detect"])
+
+
+def _detection(detectors: Choices) -> Choices:
+    """Each detector with what all of them share, so that both stand in one section."""
+    composed = Choices()
+    composed.broken = detectors.broken
+    also = GenericAlias(tuple, (AnyDetector, ...)), Field(default=())
+    fields: dict[str, Any] = {"also": also}
+    for name, detector in detectors.items():
+        composed[name] = create_model(
+            detector.__name__,
+            __base__=(detector, DetectConfig),
+            __module__=detector.__module__,
+            __doc__=detector.__doc__,
+            **fields,
+        )
+    return composed
+
+
+PLUGINS: dict[str, Choices] = {
+    "data": choices(data_plugins, SELECTORS["data"]),
+    "noise": choices(noise_plugins, SELECTORS["noise"]),
+    "model": choices(model_plugins, SELECTORS["model"]),
+    "pretrain": choices(ssl_plugins, SELECTORS["pretrain"]),
+    "finetune": choices(finetuning_plugins, SELECTORS["finetune"]),
+    "detect": _detection(DETECTORS),
 }
 
 if TYPE_CHECKING:
@@ -55,86 +83,55 @@ if TYPE_CHECKING:
     AnyNoise = NoiseConfig
     AnyModel = ModelConfig
     AnyPretrain = PretrainConfig
+    AnyFinetune = FinetuneConfig
+    AnyDetect = DetectConfig
 else:
-    AnyData, AnyNoise, AnyModel, AnyPretrain = (
+    AnyData, AnyNoise, AnyModel, AnyPretrain, AnyFinetune, AnyDetect = (
         section(PLUGINS[name], SELECTORS[name]) for name in SELECTORS
     )
 
 
-FinetuneAugment = Annotated[
-    Annotated[AugmentConfig, Tag(AugmentConfig.__name__)]
-    | Annotated[Literal["ssl"], Tag("literal[ssl]")],
-    Discriminator(lambda raw: "literal[ssl]" if isinstance(raw, str) else AugmentConfig.__name__),
-]
-"""Told apart first, so that an error is one of the kind that was meant."""
+def default_choice(name: str, raw: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The plug-in that section `name` has where the YAML, `raw`, names none."""
+    for protocol in (protocol_of(raw), STANDARD):
+        for choice, config in PLUGINS[name].items():
+            if protocol in config.default_under:
+                return choice
+    raise LookupError(f"{name}: no plug-in is the default under {STANDARD}")
 
 
-class FinetuneConfig(Optimisation):
-    """Fine-tuning by cross-entropy on the noisy labels.
-
-    `train` says what of the network: `all` of it; the `head` alone, on a frozen backbone; or the
-    head for `probe_epochs` of the `epochs`, then all. `augment` replaces the augmentation that
-    the data set names; `ssl` is the data set's one for pre-training, of which one view is taken.
-    """
-
-    train: Literal["all", "head", "probe_then_tune"] = "all"
-    probe_epochs: int = Field(default=5, ge=1)
-    augment: FinetuneAugment | None = None
-
-    @model_validator(mode="after")
-    def _tunes_after_the_probe(self) -> Self:
-        if self.train == "probe_then_tune" and self.probe_epochs >= self.epochs:
-            raise ValueError(
-                f"probe_epochs: {self.probe_epochs}: must be fewer than the {self.epochs} epochs, "
-                "so that some are left to train all; or set train: head"
-            )
-        return self
-
-    @property
-    def frozen_epochs(self) -> int:
-        """How many of the first epochs train the head alone."""
-        return {"all": 0, "head": self.epochs, "probe_then_tune": self.probe_epochs}[self.train]
-
-
-class DetectConfig(BaseModel):
-    """Label-error detection by confident learning (Northcutt et al. 2021).
-
-    `filter_by` is cleanlab's; `checkpoint` says which network gives the probabilities: that of
-    the epoch `selected` by noisy validation accuracy, or the `last` one. `test_seed` is the seed of
-    the noise of test labels: its `own`, or that of the `training` labels. With `folds` the labels
-    of the training set are judged too, by cross-validation: see `noisetune.stages.crossval`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    filter_by: Literal[FILTERS] = "prune_by_noise_rate"  # type: ignore[valid-type]
-    checkpoint: Literal["selected", "last"] = "selected"
-    test_seed: Literal["own", "training"] = "own"
-    folds: int | None = Field(default=None, ge=2)
+def _default(name: str) -> Callable[[], Any]:
+    return lambda: PLUGINS[name][default_choice(name)]()
 
 
 class TrialConfig(BaseModel):
-    """One configuration through the whole pipeline.
-
-    `replicate` is the only source of randomness: another one is another split, other wrong
-    labels, other weights and batches. Under `pretrain_seed: shared` every replicate uses the
-    encoder of replicate 0. The `protocol` says what the fields are that are left out: it decides
-    nothing by itself.
-    """
+    """One configuration through the whole pipeline."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     protocol: Literal["standard", "paper"] = "standard"
-    data: AnyData = Field(default_factory=Digits)
-    noise: AnyNoise = Field(default_factory=Symmetric)
-    model: AnyModel = Field(default_factory=ResNet18)
-    pretrain: AnyPretrain = Field(default_factory=SimCLR)
-    finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
-    detect: DetectConfig = Field(default_factory=DetectConfig)
+    """What the fields are that are left out; it decides nothing by itself."""
+    data: AnyData = Field(default_factory=_default("data"))
+    """The images, and which part of them is held out."""
+    noise: AnyNoise = Field(default_factory=_default("noise"))
+    """How labels become wrong."""
+    model: AnyModel = Field(default_factory=_default("model"))
+    """The backbone."""
+    pretrain: AnyPretrain = Field(default_factory=_default("pretrain"))
+    """How the encoder begins, before it sees a label."""
+    finetune: AnyFinetune = Field(default_factory=_default("finetune"))
+    """Training on the noisy labels."""
+    detect: AnyDetect = Field(default_factory=_default("detect"))
+    """How label errors are found."""
     telemetry: TelemetryConfig | None = None
+    """Looks at the encoder while it is pre-trained; null for none, `{}` for the usual."""
     runtime: Runtime = Field(default_factory=Runtime)
+    """Where and how the trial computes."""
     replicate: Annotated[int, Field(ge=0)] = 0
+    """The only source of randomness: another one is another split, other wrong labels, other
+    weights."""
     pretrain_seed: Literal["per_replicate", "shared"] = "per_replicate"
+    """`shared`: every replicate uses the encoder of replicate 0."""
 
     @model_validator(mode="before")
     @classmethod
@@ -158,12 +155,18 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="after")
     def _looks_at_prefixes(self) -> Self:
-        method, early = self.pretrain, self.looked_at()
-        if early and isinstance(method, SSLConfig) and not method.horizon_free:
+        if isinstance(self.pretrain, SSLConfig) and (early := self.looked_at()):
+            self.pretrain.check_prefix(early[0])
+        return self
+
+    @model_validator(mode="after")
+    def _detectors_differ(self) -> Self:
+        labels = [detector.label for detector in self.detect.detectors]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
             raise ValueError(
-                f"telemetry.epochs: {early[0]}: a {method.schedule} schedule is worth looking at "
-                f"only after its last epoch ({method.epochs}), which is looked at in any case; "
-                "leave epochs out, or set pretrain.schedule: constant"
+                f"detect.also: {twice} looks at the trial already; each detector has scores under "
+                "its own name, take it out"
             )
         return self
 
@@ -176,6 +179,7 @@ class TrialConfig(BaseModel):
     @classmethod
     def parse(cls, raw: Any, source: str) -> "TrialConfig":
         """A validated configuration; UserError, naming `source`, for anything wrong in it."""
+        _refuse_broken(raw, source)
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
@@ -224,16 +228,24 @@ def with_protocol(raw: Any) -> Any:
     """`raw` with what its protocol says of the fields that it leaves out."""
     if not isinstance(raw, dict):
         return raw
-    whole = merged(recipe := recipe_of(raw), raw)
+    whole = merged(recipe_of(raw), raw)
     for name, selector in SELECTORS.items():
-        section = whole.get(name)
-        if name not in recipe or not isinstance(section, dict):
+        given = raw.get(name)
+        if given is not None and not isinstance(given, dict):
             continue
-        plugin = PLUGINS[name].get(str(section.get(selector, default_choice(name))))
-        known = {} if plugin is None else plugin.model_fields
-        given = raw.get(name) or {}
-        whole[name] = {key: value for key, value in section.items() if key in known or key in given}
+        choice = str((given or {}).get(selector, default_choice(name, raw)))
+        if choice in PLUGINS[name]:
+            said = _said_of(PLUGINS[name][choice], recipe_of(raw).get(name, {}), protocol_of(raw))
+            whole[name] = {selector: choice} | merged(said, given or {})
     return whole
+
+
+def _said_of(
+    plugin: type[PluginConfig], shared: Mapping[str, Any], protocol: str
+) -> dict[str, Any]:
+    """What a protocol says of a plug-in: of the fields that it shares, and of its own."""
+    known = {field: value for field, value in shared.items() if field in plugin.model_fields}
+    return known | dict(plugin.recipes.get(protocol, {}))
 
 
 def with_selectors(raw: Any) -> Any:
@@ -248,7 +260,11 @@ def with_selectors(raw: Any) -> Any:
     return filled
 
 
-def default_choice(name: str, raw: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """The plug-in that section `name` has where the YAML, `raw`, names none."""
-    said = recipe_of(raw).get(name, {}).get(SELECTORS[name])
-    return said or getattr(getattr(TrialConfig(), name), SELECTORS[name])
+def _refuse_broken(raw: Any, source: str) -> None:
+    """UserError for a plug-in that is there and could not be loaded, with the reason."""
+    for name, selector in SELECTORS.items():
+        given = raw.get(name) if isinstance(raw, dict) else None
+        choice = given.get(selector) if isinstance(given, dict) else None
+        if isinstance(choice, str) and choice in PLUGINS[name].broken:
+            reason = PLUGINS[name].broken[choice]
+            raise UserError(f"{source}: {name}.{selector}: {choice!r} cannot be loaded: {reason}")

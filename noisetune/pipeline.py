@@ -10,17 +10,28 @@ from typing import Any
 
 from noisetune.config import TrialConfig
 from noisetune.curves import drop_from_peak, loss_escalation, overfits
-from noisetune.records import Event, Metrics, TrialResult
+from noisetune.detectors.base import Detector
+from noisetune.records import (
+    DETECT,
+    FINETUNE,
+    FOLD,
+    PRETRAIN,
+    TELEMETRY,
+    Event,
+    Metrics,
+    TrialResult,
+)
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, points_of
-from noisetune.stages.crossval import cross_validate
+from noisetune.stages.crossval import PREFIX, cross_validate
 from noisetune.stages.detect import detect_key, detect_stage
 from noisetune.stages.finetune import best_epoch, finetune_key, finetune_stage
 from noisetune.stages.gate import gate_point, noisy_knn
 from noisetune.stages.given import given_encoder
 from noisetune.stages.labels import describe_noise, draw_labels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
-from noisetune.stages.runner import run_stage
+from noisetune.stages.runner import run_stage, unheard
+from noisetune.stages.scores import OF_DETECTOR
 from noisetune.stages.telemetry import telemetry_stage
 from noisetune.store import Artifact, StageKey, StoreLike
 
@@ -53,26 +64,32 @@ def run_trial(
     if origin is not None:
         encoder, epochs, looks = yield from _pretrain(inputs, origin, store, options)
         yield gate_point(inputs, encoder, epochs, options.knn)
-    elif (given := given_encoder(config, data.channels, store)) is not None:
+    elif (given := given_encoder(config, data, store)) is not None:
         origin, encoder = given
     tuning = finetune_key(config, data, origin, epochs)
     network = yield from run_stage(finetune_stage(inputs, encoder, tuning), store)
     found = yield from _detect(inputs, encoder, network, tuning, store)
-    seconds = {"finetune": network.record["seconds"], **found.seconds}
+    seconds = {FINETUNE: network.record["seconds"], **found.seconds}
     if encoder is not None:
-        seconds["pretrain"] = encoder.record["seconds"]
+        seconds[PRETRAIN] = encoder.record["seconds"]
     if looks:
-        seconds["telemetry"] = sum(look.record["seconds"] for look in looks)
+        seconds[TELEMETRY] = sum(look.record["seconds"] for look in looks)
     return TrialResult(
         config=config.to_json(),
         epochs=chosen_epochs(network),
         detection=found.scores,
         noise=describe_noise(inputs.labels, data) | found.matrices,
         seconds=seconds,
-        cost={"passes": 2.0 * epochs + config.finetune.epochs},
+        cost={"passes": _passes(config, epochs)},
         overfitting=overfitting(network),
         telemetry=last_look(looks),
     )
+
+
+def _passes(config: TrialConfig, epochs: int) -> float:
+    """What the trial would cost alone, in passes of each training image through the network."""
+    pretraining = epochs * config.pretrain.passes if isinstance(config.pretrain, SSLConfig) else 0.0
+    return pretraining + config.finetune.epochs * config.finetune.passes
 
 
 @dataclass(frozen=True)
@@ -91,15 +108,38 @@ def _detect(
     tuning: StageKey,
     store: StoreLike,
 ) -> Generator[Event, None, _Found]:
-    """Label errors of the detection part and, by cross-validation where asked, of training."""
-    stage = detect_stage(inputs, network, detect_key(inputs.config, tuning))
-    made = (yield from run_stage(stage, store)).record
-    matrices, seconds = {"detection_matrix_estimate": made["matrix"]}, {"detect": made["seconds"]}
-    if inputs.config.detect.folds is None:
-        return _Found(made["scores"], matrices, seconds)
-    crossed, seconds["fold"] = yield from cross_validate(inputs, encoder, tuning, store)
-    matrices["train_matrix_estimate"] = crossed.record["matrix"]
-    return _Found(made["scores"] | crossed.record["scores"], matrices, seconds)
+    """Label errors of the detection part and, by cross-validation where asked, of training.
+
+    Of several detectors the first one's scores have plain names and its point is told; those of
+    the others follow under their own labels.
+    """
+    config = inputs.config
+    first, scores, seconds = None, dict[str, float | None](), {DETECT: 0.0}
+    for detector in config.detect.detectors:
+        key = detect_key(config, tuning, detector)
+        events = run_stage(detect_stage(inputs, network, key, detector), store)
+        made = (yield from (unheard(events) if first else events)).record
+        scores |= made["scores"] if first is None else labelled(detector, made["scores"])
+        first = first or made
+        seconds[DETECT] += made["seconds"]
+    assert first is not None
+    matrices = {"detection_matrix_estimate": first["matrix"]}
+    if config.detect.folds is not None:
+        judged, seconds[FOLD] = yield from cross_validate(inputs, encoder, tuning, store)
+        matrices["train_matrix_estimate"] = judged[0].record["matrix"]
+        scores |= judged[0].record["scores"]
+        for detector, crossed in zip(config.detect.also, judged[1:], strict=True):
+            scores |= labelled(detector, crossed.record["scores"])
+    return _Found(scores, matrices, seconds)
+
+
+def labelled(detector: Detector, scores: Metrics) -> Metrics:
+    """A further detector's own scores, under its label: those of probabilities are left out."""
+    return {
+        f"{detector.label}/{name}": value
+        for name, value in scores.items()
+        if name.removeprefix(PREFIX) in OF_DETECTOR
+    }
 
 
 def _pretrain(

@@ -1,8 +1,13 @@
-"""Named recipes: what a protocol says of the fields that a trial's YAML leaves out."""
+"""Named recipes: what a protocol says of the fields that a trial's YAML leaves out.
+
+Here stands what all plug-ins of a section share; what is one's own it says itself, and so does the
+one that is the default under a protocol (`PluginConfig.recipes`, `PluginConfig.default_under`).
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
+STANDARD = "standard"
 _ADAM = {
     "optimizer": "adam",
     "lr": 1e-3,
@@ -14,17 +19,12 @@ _ADAM = {
 
 PAPER: dict[str, dict[str, Any]] = {
     "data": {"validation_fraction": 0.0, "detection_fraction": 0.1},
-    "noise": {"model": "paper", "draw": "iid"},
-    "model": {"name": "resnet18", "width": 64},
+    "noise": {"draw": "iid"},
     "pretrain": {
         **_ADAM,
         "epochs": 100,
         "hidden": 512,
         "projection": 128,
-        "temperature": 0.5,
-        "redundancy": 5e-3,
-        "unit_projections": True,
-        "stem": "random",
         "augment": {
             "crop_scale": (0.2, 1.0),
             "flip": 0.5,
@@ -38,7 +38,7 @@ PAPER: dict[str, dict[str, Any]] = {
         },
     },
     "finetune": {**_ADAM, "epochs": 10, "augment": {"pad": 4, "flip": 0.5, "normalise": True}},
-    "detect": {"filter_by": "both", "checkpoint": "last", "test_seed": "training"},
+    "detect": {"checkpoint": "last", "test_seed": "training"},
     "runtime": {"precision": "fp32"},
 }
 """The recipe of "Pre-train to Gain" (arXiv 2511.20844), its quirks included.
@@ -53,10 +53,15 @@ PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def recipe_of(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the protocol that `raw` names says; nothing where it names none that there is."""
+def protocol_of(raw: Mapping[str, Any]) -> str:
+    """The protocol that `raw` names; the standard one where it names none that there is."""
     name = raw.get("protocol")
-    return PROTOCOLS.get(name, {}) if isinstance(name, str) else {}
+    return name if isinstance(name, str) and name in PROTOCOLS else STANDARD
+
+
+def recipe_of(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the protocol that `raw` names says of whole sections."""
+    return PROTOCOLS[protocol_of(raw)]
 
 
 def merged(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

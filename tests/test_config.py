@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig, default_choice, with_selectors
+from noisetune.detectors.confident_learning import FILTERS
 from noisetune.errors import UserError
-from noisetune.stages.scores import FILTERS
 from noisetune.yaml_files import write_yaml
 
 rates = st.floats(1e-12, 1e6)

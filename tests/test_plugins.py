@@ -1,5 +1,7 @@
 """Every plug-in of every folder, those to come included, keeps the plug-ins' promises."""
 
+import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +11,20 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from noisetune import data, models, noise, ssl
-from noisetune.config import PLUGINS, SELECTORS
-from noisetune.plugins import PluginConfig, choices, section
+from noisetune import data, detectors, finetuning, models, noise, ssl
+from noisetune.config import PLUGINS, SELECTORS, TrialConfig
+from noisetune.errors import UserError
+from noisetune.plugins import ENTRY_POINTS, PluginConfig, choices, for_hosts, section
+from noisetune.plugins import outside as outside_plugins
 
-FOLDERS = {"data": data, "noise": noise, "model": models, "pretrain": ssl}
+FOLDERS = {
+    "data": data,
+    "noise": noise,
+    "model": models,
+    "pretrain": ssl,
+    "finetune": finetuning,
+    "detect": detectors,
+}
 ALL = [
     pytest.param(kind, name, config, id=f"{kind}-{name}")
     for kind, configs in PLUGINS.items()
@@ -41,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         return __import__("plugged")
 
     yield make
-    for name in [name for name in sys.modules if name.split(".")[0] == "plugged"]:
+    for name in [name for name in sys.modules if name.startswith("plugged")]:
         del sys.modules[name]
 
 
@@ -85,14 +96,61 @@ def test_a_new_file_is_a_new_choice_but_base_and_private_ones_are_none(
     assert list(found) == ["large", "small"]
 
 
-@pytest.mark.parametrize(
-    "text", ["", PLUGIN.format(name="another")], ids=["no Config", "another name"]
-)
-def test_a_file_that_is_no_plugin_is_a_type_error_that_says_what_it_needs(
-    folder: Callable[..., ModuleType], text: str
+HALF_WRITTEN = {
+    "no Config": ("", r'needs a Config with name: Literal."mine".'),
+    "another name": (PLUGIN.format(name="another"), r'needs a Config with name: Literal."mine".'),
+    "no Python": ("def half(", "SyntaxError"),
+    "an import that is not there": ("import no_such_package", "no_such_package"),
+    "an error of its own": ("raise OSError('disk')", "OSError: disk"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), HALF_WRITTEN.values(), ids=HALF_WRITTEN)
+def test_a_half_written_file_is_left_out_with_its_reason(
+    folder: Callable[..., ModuleType], text: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(TypeError, match=r'plugged/mine.py needs a Config with name: Literal."mine'):
-        choices(folder(mine=text), "name")
+    found = choices(folder(mine=text, other=PLUGIN.format(name="other")), "name")
+    assert list(found) == ["other"]
+    assert re.match(rf"plugged/mine.py: .*{reason}", found.broken["mine"])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"a plug-in is left out: {found.broken['mine']}"
+    ]
+
+
+def test_who_names_a_half_written_plugin_is_told_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(PLUGINS["pretrain"].broken, "mine", "ssl/mine.py: SyntaxError: line 3")
+    with pytest.raises(UserError, match=r"^a.yaml: pretrain.method: 'mine' cannot be loaded: ssl"):
+        TrialConfig.parse({"pretrain": {"method": "mine"}}, "a.yaml")
+
+
+def test_an_entry_point_of_another_package_is_a_choice(
+    folder: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module, or its class; a name that is taken is left out with the reason."""
+    package = folder(one=PLUGIN.format(name="one"), two=PLUGIN.format(name="two"))
+    entries = [("three", "plugged_outside.three"), ("four", "plugged_outside.four:Config")]
+    entries.append(("one", "plugged_outside.three"))
+    outside = Path(package.__path__[0]).with_name("plugged_outside")
+    outside.mkdir()
+    for name in ("three", "four"):
+        (outside / f"{name}.py").write_text(PLUGIN.format(name=name))
+    (outside / "__init__.py").touch()
+    listed = [[name, value, "plugged"] for name, value in entries]
+    monkeypatch.setenv(ENTRY_POINTS, json.dumps(listed))
+    outside_plugins.cache_clear()
+    try:
+        found = choices(package, "name")
+        places, variables = for_hosts()
+    finally:
+        outside_plugins.cache_clear()
+    assert set(found) == {"one", "two", "three", "four"}
+    assert "the name is taken by plugged.one" in found.broken["one"]
+    assert str(outside) in places
+    assert [entry for entry in json.loads(variables[ENTRY_POINTS]) if entry in listed] == sorted(
+        listed
+    )
 
 
 @pytest.mark.parametrize("names", [["one"], ["one", "two"]])

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_pil_image
 
-from noisetune.ssl.base import SSLConfig
+from noisetune.ssl.base import ProjectionConfig
 from noisetune.stages.base import Inputs
 from noisetune.training.runtime import available_cpus
 
@@ -88,7 +88,7 @@ def _steps(inputs: Inputs) -> Callable[[], None]:
 
     config, device = inputs.config, inputs.config.runtime.torch_device
     method = config.pretrain
-    assert isinstance(method, SSLConfig)
+    assert isinstance(method, ProjectionConfig)
     loader: DataLoader[Any] = DataLoader(
         _Pictures(inputs, SimCLRTransform(input_size=inputs.data.size[0], gaussian_blur=0.0)),
         batch_size=method.batch_size,
@@ -97,7 +97,7 @@ def _steps(inputs: Inputs) -> Callable[[], None]:
         num_workers=available_cpus(),
         persistent_workers=True,
     )
-    backbone = config.model.build(inputs.data.channels)
+    backbone = config.model.build(inputs.data.channels, inputs.data.size)
     network = nn.Sequential(backbone, method.build_head(backbone.feature_dim)).to(device)
     criterion = NTXentLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE)

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from noisetune.bench.public import public_way
 from noisetune.config import TrialConfig
+from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data.base import ImageData
-from noisetune.data.cifar10 import FINETUNE_AUGMENT, SSL_AUGMENT
 from noisetune.models.base import Classifier
 from noisetune.records import MetricPoint
-from noisetune.ssl.base import SSLConfig
+from noisetune.ssl.base import Learner, SSLConfig
 from noisetune.stages.base import Inputs, Stage
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.labels import draw_labels
@@ -83,8 +83,8 @@ class Setting:
             class_names=tuple(map(str, range(CLASSES))),
             mean=(0.5, 0.5, 0.5),
             std=(0.25, 0.25, 0.25),
-            finetune_augment=FINETUNE_AUGMENT,
-            ssl_augment=SSL_AUGMENT,
+            finetune_augment=SMALL_FINETUNE,
+            ssl_augment=SMALL_SSL,
         )
 
 
@@ -142,18 +142,16 @@ def model_alone(inputs: Inputs, stage: str, setting: Setting) -> Part:
     plan = method if stage == "pretrain" else config.finetune
     network = runtime.place(_network(inputs, stage))
     forward, optimizer = runtime.compiled(network), plan.build_optimizer(network, device)
-    views = 2 if stage == "pretrain" else 1
-    batch = torch.rand(views * setting.batch_size, *inputs.data.shape, device=device)
+    batch = torch.rand(setting.batch_size, *inputs.data.shape, device=device)
     images = runtime.arrange(batch)
     labels = torch.arange(setting.batch_size, device=device) % CLASSES
 
     def loss() -> Tensor:
         with runtime.autocast():
-            output = forward(images)
-        if stage == "finetune":
-            return F.cross_entropy(output.float(), labels)
-        first, second = output.chunk(2)
-        return method.loss(first.float(), second.float())
+            output = forward([images, images] if stage == "pretrain" else images)
+        if isinstance(network, Learner):
+            return network.loss(output)
+        return F.cross_entropy(output.float(), labels)
 
     def steps() -> None:
         for _ in range(setting.batches):
@@ -167,11 +165,11 @@ def model_alone(inputs: Inputs, stage: str, setting: Setting) -> Part:
 
 def _network(inputs: Inputs, stage: str) -> nn.Module:
     config = inputs.config
-    backbone = config.model.build(inputs.data.channels)
+    backbone = config.model.build(inputs.data.channels, inputs.data.size)
     if stage == "finetune":
         return Classifier(backbone, CLASSES)
     assert isinstance(config.pretrain, SSLConfig)
-    return nn.Sequential(backbone, config.pretrain.build_head(backbone.feature_dim))
+    return config.pretrain.learner(backbone)
 
 
 def _rounds(

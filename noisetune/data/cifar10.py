@@ -7,17 +7,12 @@ import numpy as np
 from pydantic import Field
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data._made_up import MadeUp, made_up
 from noisetune.data._overlap import say_shared
 from noisetune.data.base import DataConfig, ImageData, as_images, as_labels
 from noisetune.errors import UserError
-from noisetune.training.augment import AugmentConfig
-
-# The paper's augmentations (REFERENCES: blur with a 3-pixel kernel, always).
-SSL_AUGMENT = AugmentConfig(
-    crop_scale=(0.2, 1.0), flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), grayscale=0.2, blur=1.0
-)
-FINETUNE_AUGMENT = AugmentConfig(pad=4, flip=0.5)
+from noisetune.plugins import StandIn
 
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -26,15 +21,25 @@ CLASSES = (
 
 
 class CifarConfig(DataConfig):
-    """Either CIFAR. `root` is the folder that holds torchvision's own layout.
-
-    Where it is not found there, it is downloaded to `root` once, unless `download` is false.
-    `made_up` images are drawn at random instead, as many and of the same classes.
-    """
+    """Either CIFAR, by torchvision."""
 
     root: Path = Field(default=Path("data"))
+    """The folder with torchvision's own layout."""
     download: bool = True
+    """Fetch them to `root`, once, where they are not there."""
     made_up: bool = False
+    """Images drawn at random in their place, as many, of the same shape and classes; for smoke
+    runs."""
+
+    def stand_in(self) -> StandIn | None:
+        """Made-up images where they would have to be downloaded."""
+        if self.made_up:
+            return None
+        try:
+            self.model_copy(update={"download": False}).load()
+        except UserError:
+            return StandIn({"made_up": True}, f"{self.name} is not in {self.root}")
+        return None
 
     def load_with(
         self,
@@ -58,8 +63,8 @@ class CifarConfig(DataConfig):
             class_names=tuple(train.classes),
             mean=mean,
             std=std,
-            finetune_augment=FINETUNE_AUGMENT,
-            ssl_augment=SSL_AUGMENT,
+            finetune_augment=SMALL_FINETUNE,
+            ssl_augment=SMALL_SSL,
             superclasses=superclasses,
         )
 

@@ -30,6 +30,8 @@ def _arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 class Config(DataConfig):
     """The embedded data set: 1,437 training and 360 test images, always the same split."""
 
+    default_under = ("standard",)
+
     name: Literal["digits"] = "digits"
 
     def load(self) -> ImageData:

@@ -8,7 +8,12 @@ from typing import Annotated, Any, Literal, Self
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from noisetune.data import cifar10
+from noisetune.data._augmentations import (
+    LARGE_FINETUNE,
+    LARGE_SSL,
+    SMALL_FINETUNE,
+    SMALL_SSL,
+)
 from noisetune.data._decoding import Form
 from noisetune.data._folders import read_folders
 from noisetune.data._image_cache import CachedImages, cached_images, default_cache
@@ -22,36 +27,46 @@ from noisetune.training.augment import AugmentConfig
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 SMALL_PIXELS = 64
 """Images up to this shorter side are augmented as CIFAR's are."""
-# What torchvision's reference training and SimCLR (Chen et al. 2020, appendix A) do on ImageNet.
-LARGE_FINETUNE = AugmentConfig(crop_scale=(0.08, 1.0), flip=0.5)
-LARGE_SSL = AugmentConfig(
-    crop_scale=(0.08, 1.0), flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), grayscale=0.2, blur=0.5
-)
 BLUR_SHARE = 0.1
 
 
 class Config(OwnImages):
-    """Images of any format and size under `root`, brought to `size` (height and width in pixels).
+    """Image files of any format that Pillow reads, in folders of classes or named by lists.
 
-    They lie in `train`/<class>/ and `test`/<class>/, or are named by the lines `path label` of
-    `train_list` and `test_list` (paths under `root`, labels numbers or names). `classes` are the
-    names in the order of their labels. `grey` keeps brightness alone. `labels_are` says whether
-    the training labels are the truth; those of the test part are held to be. `cache` is where
-    decoded images are kept. `flip` false leaves mirrored views out.
+    The test labels are held to be clean.
     """
 
     name: Literal["folder"] = "folder"
     root: Path
+    """The folder with the images."""
     size: tuple[Pixels, Pixels]
+    """Height and width in pixels, or one number for both: the shorter side of an image is resized
+    to it (bilinear, antialiased), and the centre cropped."""
     train: str = "train"
+    """The folder in `root` that has a folder of training images for each class, at any depth.
+    Links are followed; what is hidden or left behind by archivers (`__MACOSX`) is passed over."""
     test: str = "test"
+    """The folder in `root` that has a folder of test images for each class."""
     train_list: Path | None = None
+    """Instead: a file (in `root`) of lines `path label`, apart by a tab or by spaces, as WebVision
+    and Clothing1M come. Paths are relative to `root` and cannot leave it; labels are numbers that
+    follow one another, or names."""
     test_list: Path | None = None
+    """The same for the test images; both lists are given, or neither."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=2)
+    """The names, in the order of their labels, each with a training image; null for the training
+    folders, or what the training list has: numbers by value, or names in alphabetical order."""
     labels_are: Literal["noisy", "clean"] = "noisy"
+    """Of the training set. `noisy`: nobody knows which are wrong, so `noise: {model: none}` takes
+    them as they come, and the realised noise of training labels and the memorisation are null; any
+    other noise model comes on top. `clean`: they are the truth."""
     grey: bool = False
+    """Brightness alone, one channel."""
     flip: bool = True
+    """Whether mirrored images are the same thing; false for images with a handedness."""
     cache: Path | None = None
+    """Where decoded images are kept; null for the folder `images` of `NOISETUNE_CACHE`, or of
+    `~/.cache/noisetune`."""
 
     @field_validator("size", mode="before")
     @classmethod
@@ -166,7 +181,7 @@ class Config(OwnImages):
     def _augmentations(self) -> tuple[AugmentConfig, AugmentConfig]:
         """Of fine-tuning and of pre-training; a blur is a tenth of a large image wide."""
         shorter = min(self.size)
-        finetune, ssl = cifar10.FINETUNE_AUGMENT, cifar10.SSL_AUGMENT
+        finetune, ssl = SMALL_FINETUNE, SMALL_SSL
         if shorter > SMALL_PIXELS:
             kernel = 2 * (round(BLUR_SHARE * shorter) // 2) + 1
             finetune, ssl = LARGE_FINETUNE, LARGE_SSL.model_copy(update={"blur_kernel": kernel})

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data._listing import SHOWN
 from noisetune.data._overlap import OwnImages, contents_of
 from noisetune.data.base import ImageData, as_images, as_labels, channel_statistics
-from noisetune.data.cifar10 import FINETUNE_AUGMENT, SSL_AUGMENT
 from noisetune.errors import UserError, existing_file
 
 log = logging.getLogger(__name__)
@@ -25,16 +25,19 @@ UNREADABLE = (
 
 
 class Config(OwnImages):
-    """`path` names the archive: uint8 images (N, H, W) or (N, H, W, C), integer labels (N,).
+    """A NumPy archive of `x_train`, `y_train`, `x_test` and `y_test`.
 
-    `classes` is the number of classes; by default the largest label plus one, and then every one
-    has a training image. `flip` false leaves mirrored views out, for images with a handedness.
+    Images are uint8 (N, H, W) or (N, H, W, C) with C of 1 or 3, labels are integers (N,) from 0.
     """
 
     name: Literal["npz"] = "npz"
     path: Path
+    """The archive."""
     classes: int | None = Field(default=None, ge=2)
+    """The number of classes; null for the largest label plus one, and then each has a training
+    image. More classes than the labels show are meant: noise labels images with them too."""
     flip: bool = True
+    """Whether mirrored images are the same thing; false for images with a handedness."""
 
     def load(self) -> ImageData:
         arrays = self._read()
@@ -67,8 +70,8 @@ class Config(OwnImages):
             class_names=tuple(str(label) for label in range(classes)),
             mean=mean,
             std=std,
-            finetune_augment=FINETUNE_AUGMENT.model_copy(update=flip),
-            ssl_augment=SSL_AUGMENT.model_copy(update=flip),
+            finetune_augment=SMALL_FINETUNE.model_copy(update=flip),
+            ssl_augment=SMALL_SSL.model_copy(update=flip),
         )
 
     def _count_classes(self, labels: np.ndarray) -> int:

@@ -1,11 +1,16 @@
 """A backbone that turns images into features, and the classifier made of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import WeightsEnum
 
 from noisetune.plugins import PluginConfig
+
+Size = tuple[int, int]
 
 
 class Backbone(nn.Module):
@@ -14,13 +19,39 @@ class Backbone(nn.Module):
     feature_dim: int
 
 
+class TokenBackbone(Backbone):
+    """A backbone that also gives a vector for each part of an image, as transformers do."""
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) -> tokens (B, T, feature_dim) of its parts, row by row."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Published:
+    """The weights that torchvision has for a backbone.
+
+    `architecture` is the name of torchvision's builder; `stem` that of the first convolution's
+    weight (K, 3, kernel, kernel) among the backbone's own.
+    """
+
+    weights: type[WeightsEnum]
+    architecture: str
+    stem: str
+    kernel: int
+
+
 class ModelConfig(PluginConfig):
     """A backbone's settings."""
 
     name: str
+    """The backbone."""
 
-    def build(self, channels: int) -> Backbone:
-        """A freshly initialised backbone for images of `channels` channels."""
+    def build(self, channels: int, size: Size) -> Backbone:
+        """A freshly initialised backbone for images of `channels` channels and `size` (H, W).
+
+        ValueError, naming the field, for a size that it cannot take.
+        """
         raise NotImplementedError
 
     def own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -31,10 +62,20 @@ class ModelConfig(PluginConfig):
         """
         return dict(state)
 
-    def state(self, channels: int) -> dict[str, Tensor]:
+    def published(self) -> Published:
+        """Torchvision's weights for these settings; ValueError, naming the field, without any."""
+        raise ValueError(
+            f"model.name: {self.name}: torchvision has no weights for it; choose another backbone"
+        )
+
+    def state(self, channels: int, size: Size) -> dict[str, Tensor]:
         """The backbone's state dict without content: names, shapes and types alone."""
         with torch.device("meta"):
-            return self.build(channels).state_dict()
+            return self.build(channels, size).state_dict()
+
+    def identity(self) -> dict[str, Any]:
+        """What stage keys know the backbone by."""
+        return self.model_dump(mode="json")
 
 
 class Classifier(nn.Module):

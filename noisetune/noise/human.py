@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from noisetune.errors import UserError, existing_file
 from noisetune.noise.base import CleanPart, Labels, Matrix, NoiseConfig, Part, realised_matrix
+from noisetune.plugins import StandIn
+from noisetune.seeds import derive_seed
 
 NAMES = {
     "clean": "clean_label",
@@ -23,6 +25,8 @@ NAMES = {
     "noisy": "noisy_label",
 }
 """What the authors' files call each set of labels; an .npz may use either name."""
+MADE_UP_RATE = 0.3
+"""The share of wrong labels among made-up ones."""
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 # Arrays of whole numbers of any width. An older NumPy wrote them, and had that function elsewhere.
@@ -38,17 +42,19 @@ HELD_TYPES: list[Any] = [
 class Config(NoiseConfig):
     """The labels of a file, for the training set in its original order; there are none for tests.
 
-    `path` is the authors' CIFAR-10_human.pt or CIFAR-100_human.pt, or an .npz with arrays of the
-    same names or of those below. `labels` are of CIFAR-10N `aggre` (the majority), `random1` to
-    `random3` (one annotator each) or `worse` (a wrong one, where any of the three is wrong), of
-    CIFAR-100N `noisy`. The transition matrix is the realised one.
+    The clean labels in the file must be those of the data set. The transition matrix is the
+    realised one. Nothing is unpickled but arrays of labels.
     """
 
     parts: ClassVar[tuple[Part, ...]] = ("train",)
 
     model: Literal["human"] = "human"
     labels: Literal["aggre", "random1", "random2", "random3", "worse", "noisy"]
+    """Of CIFAR-10N `aggre` (the majority), `random1` to `random3` (one annotator each) or `worse`
+    (a wrong one, where any of the three is wrong); of CIFAR-100N `noisy`."""
     path: Path
+    """The authors' CIFAR-10_human.pt or CIFAR-100_human.pt (of UCSC-REAL/cifar-10-100n), or an
+    .npz of `clean` and the labels by the names of `labels` or by the authors'."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         return self._noisy(clean)
@@ -60,6 +66,16 @@ class Config(NoiseConfig):
         """The labels themselves: another file, or another place of it, is the same noise."""
         digest = hashlib.sha256(self._array(self.labels).tobytes()).hexdigest()[:32]
         return {"model": self.model, "labels": digest}
+
+    def stand_in(
+        self, clean: Callable[[], CleanPart], made_up: bool, folder: Path
+    ) -> StandIn | None:
+        """An archive with every set of labels, 30 % of them wrong."""
+        if self.path.is_file() and not made_up:
+            return None
+        file = folder / f"labels-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}.npz"
+        write_made_up(file, clean())
+        return StandIn({"path": str(file)}, f"human labels are made up, in place of {self.path}")
 
     def _noisy(self, clean: CleanPart) -> Labels:
         if clean.part not in self.parts:
@@ -90,6 +106,18 @@ class Config(NoiseConfig):
         raise UserError(
             f"noise.labels: {self.path} has no {name!r} labels; there are {', '.join(there)}"
         )
+
+
+def write_made_up(file: Path, clean: CleanPart) -> None:
+    """An archive as `read_labels` reads it, the clean labels and noisy ones by each name."""
+    labels = {"clean": clean.labels}
+    for name in sorted(NAMES.keys() - {"clean"}):
+        random = np.random.default_rng(derive_seed("made-up labels", name))
+        wrong = random.random(len(clean.labels)) < MADE_UP_RATE
+        shift = random.integers(1, clean.classes, len(clean.labels))
+        labels[name] = (clean.labels + wrong * shift) % clean.classes
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(file, allow_pickle=False, **labels)
 
 
 def read_labels(path: Path) -> Mapping[str, ArrayLike]:

@@ -13,6 +13,8 @@ class Config(RateNoise):
     So P(y + 1 mod C) is 2 * rate / C, that of every other wrong class rate / C.
     """
 
+    default_under = ("paper",)
+
     model: Literal["paper"] = "paper"
 
     def transition_matrix(self, clean: CleanPart) -> Matrix:

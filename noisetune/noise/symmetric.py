@@ -10,6 +10,8 @@ from noisetune.noise.base import CleanPart, Matrix, RateNoise
 class Config(RateNoise):
     """Each label is flipped with probability `rate`: T_ij = rate / (C - 1)."""
 
+    default_under = ("standard",)
+
     model: Literal["symmetric"] = "symmetric"
 
     def transition_matrix(self, clean: CleanPart) -> Matrix:

@@ -7,18 +7,19 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from noisetune.ssl.base import SSLConfig
+from noisetune.ssl.base import TwoViewConfig
 
 
-class Config(SSLConfig):
-    """`redundancy` is the paper's lambda: the weight of the off-diagonal terms.
+class Config(TwoViewConfig):
+    """Zbontar et al. 2021, arXiv 2103.03230."""
 
-    With `unit_projections` each projection is first brought to length 1, as arXiv 2511.20844 does.
-    """
+    recipes = {"paper": {"redundancy": 5e-3, "unit_projections": True}}
 
     method: Literal["barlow_twins"] = "barlow_twins"
     redundancy: float = Field(default=5e-3, gt=0.0)
+    """The paper's lambda: the weight of the off-diagonal terms."""
     unit_projections: bool = False
+    """Bring each projection to length 1 first, as arXiv 2511.20844 does."""
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
         if self.unit_projections:

@@ -1,12 +1,16 @@
-"""How an encoder begins: by a loss over two views with a projection head, or with given weights."""
+"""How an encoder begins: by a self-supervised learner around a backbone, or with given weights."""
 
-from typing import Literal, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from noisetune.models.base import ModelConfig
-from noisetune.plugins import PluginConfig
+from noisetune.models.base import Backbone, ModelConfig, Size
+from noisetune.plugins import PluginConfig, StandIn
 from noisetune.store import StoreLike
 from noisetune.training.augment import AugmentConfig
 from noisetune.training.optimisation import Optimisation
@@ -16,6 +20,7 @@ class PretrainConfig(PluginConfig):
     """How the encoder is initialised, before fine-tuning."""
 
     method: str
+    """The method: a file of `noisetune/ssl/`, or a plug-in of another package."""
 
     def check_model(self, model: ModelConfig) -> None:
         """Raises ValueError, naming the field, for a backbone that cannot begin in this way."""
@@ -24,61 +29,203 @@ class PretrainConfig(PluginConfig):
 class GivenEncoder(PretrainConfig):
     """Weights that exist already: there is nothing to compute before fine-tuning."""
 
-    def encoder(self, model: ModelConfig, channels: int, store: StoreLike) -> dict[str, Tensor]:
+    def encoder(
+        self, model: ModelConfig, channels: int, size: Size, store: StoreLike
+    ) -> dict[str, Tensor]:
         """The backbone's weights by its own names; what is left out begins at random.
 
-        UserError for weights that are not there, or are not those of the backbone.
+        They are for images of `channels` channels and `size` (H, W). UserError for weights that
+        are not there, or are not those of the backbone.
         """
         raise NotImplementedError
 
+    def stand_in(self, model: ModelConfig, folder: Path) -> StandIn | None:
+        """What a smoke run takes for weights that would have to be fetched; files go to `folder`.
+
+        None where nothing has to be.
+        """
+        return None
+
 
 class Plateau(PluginConfig):
-    """Ends a pre-training once kNN accuracy under the trial's own noisy labels stands still.
-
-    It is looked at `every` so many epochs, and has `patience` looks to improve.
-    """
+    """Ends a pre-training once kNN accuracy under the trial's own noisy labels stands still."""
 
     metric: Literal["knn"] = "knn"
+    """What is looked at: accuracy of the nearest neighbours."""
     patience: int = Field(default=3, ge=1)
+    """So many looks in a row may improve nothing."""
     every: int = Field(default=5, ge=1)
+    """Epochs from one look to the next."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of an image: its augmentation, and the length of its sides, in sides of the image.
+
+    A view of another size than the image needs an augmentation that crops (`crop_scale`).
+    """
+
+    augment: AugmentConfig
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a pre-training is: after `epoch` epochs, fractions count steps.
+
+    `epochs` is how many there will be, None for a method that says that it reads none.
+    """
+
+    epoch: float
+    epochs: int | None
+
+    @property
+    def share(self) -> float:
+        """The part of the pre-training that is done, 0..1.
+
+        A run then depends on its length: RuntimeError where the method's `reads_epochs` does not
+        say so, since 10 epochs would be taken for the beginning of 100.
+        """
+        if self.epochs is None:
+            raise RuntimeError("a method that reads how long training is must say reads_epochs")
+        return self.epoch / self.epochs
+
+
+class Learner(nn.Module):
+    """What a method builds around a backbone: heads, predictors, a teacher of its own.
+
+    `encoder` is the part that fine-tuning starts from: the student, or the teacher. Weights that
+    need no gradient (a teacher's) are left out of the optimiser. All state is in weights and
+    buffers: they are the checkpoint, and a run goes on from it bit for bit.
+    """
+
+    encoder: Backbone
+
+    def forward(self, views: Sequence[Tensor]) -> Any:
+        """What the loss is of, from the views (B, C, H, W) of a batch: its precision is the
+        runtime's, and it may be compiled."""
+        raise NotImplementedError
+
+    def loss(self, outputs: Any) -> Tensor:
+        """The scalar loss of what `forward` gave; computed in float32."""
+        raise NotImplementedError
+
+    def before_step(self, progress: Progress) -> None:
+        """Called before each step, with the progress in its middle: for schedules of one's own."""
+
+    @torch.no_grad()
+    def after_step(self, progress: Progress) -> None:
+        """Called after each step, without gradients: for a teacher that follows."""
 
 
 class SSLConfig(PretrainConfig, Optimisation):
-    """Settings of a two-view method.
-
-    The head is Linear-BN-ReLU twice and a Linear, `hidden` wide, `projection` values out.
-    `augment` replaces the views that the data set names.
-    """
+    """Settings that all self-supervised methods share."""
 
     epochs: int = Field(default=100, ge=1)
+    """Passes over all training images, labels unread."""
     batch_size: int = Field(default=256, ge=4)
-    hidden: int = Field(default=512, ge=2)
-    projection: int = Field(default=128, ge=2)
+    """Images a step, each in all its views."""
     augment: AugmentConfig | None = None
+    """How views are made; by default as the data set says."""
     stop: Plateau | None = None
+    """Ends early, once kNN accuracy stands still; not with a schedule that reads `epochs`."""
 
     @model_validator(mode="after")
     def _stops_anywhere(self) -> Self:
         if self.stop is not None and not self.horizon_free:
-            raise ValueError(
-                f"stop: a {self.schedule} schedule must run to its last epoch; "
-                "set schedule: constant, or leave stop out"
-            )
+            why = self._horizon()
+            raise ValueError(f"stop: {why} must run to its last epoch; {self._free()}")
         return self
+
+    @property
+    def reads_epochs(self) -> bool:
+        """Whether the method itself has a schedule that depends on how long training is."""
+        return False
+
+    @property
+    def horizon_free(self) -> bool:
+        """Whether the first epochs are the same however many follow: neither the rate nor the
+        method reads how many there are."""
+        return super().horizon_free and not self.reads_epochs
+
+    @property
+    def passes(self) -> float:
+        """The cost of an epoch, in passes of each image forward and backward through the network.
+
+        A pass forward alone counts a third.
+        """
+        return 2.0
+
+    def views(self, given: AugmentConfig) -> Sequence[View]:
+        """The views that a step sees of each image, out of the augmentation that is `given`."""
+        return View(given), View(given)
+
+    def learner(self, encoder: Backbone) -> Learner:
+        """The method around a freshly initialised backbone."""
+        raise NotImplementedError
+
+    def check_prefix(self, epoch: int) -> None:
+        """ValueError where what `epoch` epochs make is no beginning of the whole pre-training."""
+        if not self.horizon_free:
+            raise ValueError(
+                f"telemetry.epochs: {epoch}: {self._horizon()} is worth looking at only after its "
+                f"last epoch ({self.epochs}), which is looked at in any case; leave epochs out, or "
+                f"{self._free('pretrain.')}"
+            )
+
+    def _horizon(self) -> str:
+        by_rate = self.schedule != "constant"
+        return f"a {self.schedule} schedule" if by_rate else f"method {self.method}'s schedule"
+
+    def _free(self, section: str = "") -> str:
+        by_rate = self.schedule != "constant"
+        return f"set {section}schedule: constant" if by_rate else "take another method"
+
+
+class ProjectionConfig(SSLConfig):
+    """Methods with a projection head: Linear-BN-ReLU twice and a Linear."""
+
+    hidden: int = Field(default=512, ge=2)
+    """Width of the head's two hidden layers."""
+    projection: int = Field(default=128, ge=2)
+    """Values that the head puts out."""
 
     def build_head(self, feature_dim: int) -> nn.Module:
         """Projection head: features (B, feature_dim) -> (B, projection)."""
         return nn.Sequential(
-            *_hidden(feature_dim, self.hidden),
-            *_hidden(self.hidden, self.hidden),
+            *hidden_layer(feature_dim, self.hidden),
+            *hidden_layer(self.hidden, self.hidden),
             nn.Linear(self.hidden, self.projection),
         )
+
+
+class TwoViewConfig(ProjectionConfig):
+    """Methods that are a loss of the projections of two views."""
+
+    def learner(self, encoder: Backbone) -> Learner:
+        return TwoViewLearner(encoder, self.build_head(encoder.feature_dim), self)
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
         """The method's scalar loss of the projections (B, D) of two views of the same images."""
         raise NotImplementedError
 
 
-def _hidden(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+class TwoViewLearner(Learner):
+    """Encoder and projection head; both views pass at once and share batch-norm statistics."""
+
+    def __init__(self, encoder: Backbone, projector: nn.Module, method: TwoViewConfig) -> None:
+        super().__init__()
+        self.encoder, self.projector, self.method = encoder, projector, method
+
+    def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return self.projector(self.encoder(torch.cat(tuple(views)))).chunk(2)
+
+    def loss(self, outputs: tuple[Tensor, Tensor]) -> Tensor:
+        first, second = outputs
+        return self.method.loss(first.float(), second.float())
+
+
+def hidden_layer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    """Linear, batch normalisation, ReLU: (B, inputs) -> (B, outputs)."""
     # The normalisation that follows would cancel a bias.
     return nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)

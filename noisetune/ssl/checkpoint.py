@@ -7,13 +7,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from noisetune.errors import UserError
-from noisetune.models.base import ModelConfig
+from noisetune.models.base import ModelConfig, Size
+from noisetune.records import FINETUNE, PRETRAIN
 from noisetune.ssl.base import GivenEncoder
 from noisetune.store import StageKey, StoreLike
 from noisetune.training.loop import strip
 from noisetune.training.weights import fit_weights, read_weights
 
-PREFIXES = {"pretrain": "network.encoder", "finetune": "selected.backbone"}
+PREFIXES = {PRETRAIN: "network.encoder", FINETUNE: "selected.backbone"}
 """Under which names each stage of the store keeps a backbone."""
 
 
@@ -27,9 +28,15 @@ class Config(GivenEncoder):
 
     method: Literal["checkpoint"] = "checkpoint"
     path: Path | None = None
+    """A `.safetensors` file, or a state dict of `torch.save`."""
     prefix: str | None = None
+    """What comes before the encoder's names in the file, such as `network.encoder.`; names are ours
+    or torchvision's. A stage knows its own."""
     stage: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,32}$")
+    """Instead of `path`: a pre-training or fine-tuning of this store, by its key as
+    `noisetune store ls` shows it; quote it."""
     step: int | None = Field(default=None, ge=0)
+    """Which entry of `stage`, by its epochs; null for the only one."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -39,7 +46,9 @@ class Config(GivenEncoder):
             raise ValueError("step: it chooses an entry of a stage; leave it out beside path")
         return self
 
-    def encoder(self, model: ModelConfig, channels: int, store: StoreLike) -> dict[str, Tensor]:
+    def encoder(
+        self, model: ModelConfig, channels: int, size: Size, store: StoreLike
+    ) -> dict[str, Tensor]:
         if self.path is not None:
             source, prefix = f"pretrain.path: {self.path}", self.prefix or ""
             tensors = read_weights(self.path, "pretrain.path")
@@ -53,7 +62,7 @@ class Config(GivenEncoder):
                 f"{source}: pretrain.prefix {prefix!r}: no tensor's name begins so; they begin "
                 f"with {there}; give what comes before the backbone's own names"
             )
-        return fit_weights(model.own_names(chosen), model.state(channels), source)
+        return fit_weights(model.own_names(chosen), model.state(channels, size), source)
 
     def _stored(self, store: StoreLike, source: str) -> tuple[dict[str, Tensor], str]:
         """The tensors of the one entry that is meant, and where a backbone is among them."""

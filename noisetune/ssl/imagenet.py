@@ -1,62 +1,80 @@
-"""ImageNet: fine-tuning starts from torchvision's supervised ResNet18."""
+"""ImageNet: fine-tuning starts from torchvision's supervised weights of the backbone."""
 
 from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
+import safetensors.torch
 import torch
 from torch import Tensor
-from torchvision.models import ResNet18_Weights
+from torchvision.models import WeightsEnum, get_model
 
 from noisetune.errors import UserError
-from noisetune.models.base import ModelConfig
-from noisetune.models.resnet18 import STEM
-from noisetune.models.resnet18 import Config as ResNet18
+from noisetune.models.base import ModelConfig, Published, Size
+from noisetune.plugins import StandIn
+from noisetune.seeds import seeded_initialisation
 from noisetune.ssl.base import GivenEncoder
 from noisetune.store import StoreLike
 from noisetune.training.weights import fit_weights, read_weights
 
-WIDTH, LARGE, SMALL = 64, 7, 3
-
 
 class Config(GivenEncoder):
-    """`weights` are fetched by torchvision into its own cache; a file at `path` replaces them.
+    """The weights enter a backbone that torchvision has, too, at its published width.
 
-    Its first convolution has 7x7 kernels and a stride of 2, ours 3x3 and 1. `stem` adapted
-    derives these from those (`adapt_stem`); random leaves them as they are initialised, as
-    "Pre-train to Gain" (arXiv 2511.20844) does, though everything else is loaded.
+    A stem whose first convolution is smaller than the published one is derived from it
+    (`adapt_kernels`), or begins at random, as "Pre-train to Gain" (arXiv 2511.20844) has it.
     """
 
+    recipes = {"paper": {"stem": "random"}}
+
     method: Literal["imagenet"] = "imagenet"
-    weights: Literal["IMAGENET1K_V1"] = "IMAGENET1K_V1"
+    weights: str = "IMAGENET1K_V1"
+    """The name of the weights in torchvision, fetched into its own cache."""
     path: Path | None = None
+    """A file of these weights, instead of fetching them."""
     stem: Literal["adapted", "random"] = "adapted"
+    """Where the backbone's stem is smaller: derived from the published one, or left at random."""
 
     def check_model(self, model: ModelConfig) -> None:
-        if not isinstance(model, ResNet18):
+        known = model.published().weights.__members__
+        if self.weights not in known:
             raise ValueError(
-                f"model.name: {model.name}: pretrain.method imagenet has the weights of a resnet18 "
-                "alone; set model.name: resnet18, or take another method"
-            )
-        if model.width != WIDTH:
-            raise ValueError(
-                f"model.width: {model.width}: pretrain.method imagenet has weights of width "
-                f"{WIDTH} alone; set model.width: {WIDTH}, or take another method"
+                f"pretrain.weights: {self.weights!r}: torchvision has none of this name for "
+                f"{model.name}; choose one of {', '.join(known)}"
             )
 
-    def encoder(self, model: ModelConfig, channels: int, store: StoreLike) -> dict[str, Tensor]:
-        there = {STEM: torch.empty(WIDTH, 3, LARGE, LARGE, device="meta")}
+    def encoder(
+        self, model: ModelConfig, channels: int, size: Size, store: StoreLike
+    ) -> dict[str, Tensor]:
+        published, wanted = model.published(), model.state(channels, size)
         source = (
             f"pretrain.{'weights' if self.path is None else 'path'}: {self.path or self.weights}"
         )
-        state = fit_weights(model.own_names(self._read()), model.state(channels) | there, source)
-        kernels = state.pop(STEM)
-        return state | ({STEM: adapt_stem(kernels, channels)} if self.stem == "adapted" else {})
+        stem, shape = published.stem, wanted[published.stem].shape
+        there = {stem: torch.empty(shape[0], 3, published.kernel, published.kernel, device="meta")}
+        state = fit_weights(model.own_names(self._read(published)), wanted | there, source)
+        kernels = state.pop(stem)
+        if self.stem == "random" and shape[-1] < published.kernel:
+            return state
+        return state | {stem: adapt_kernels(kernels, shape)}
 
-    def _read(self) -> dict[str, Tensor]:
+    def stand_in(self, model: ModelConfig, folder: Path) -> StandIn | None:
+        if self.path is not None or _is_cached(model.published().weights[self.weights]):
+            return None
+        architecture = model.published().architecture
+        file = folder / f"{architecture}.safetensors"
+        if not file.is_file():
+            with seeded_initialisation("made-up weights"):
+                network = get_model(architecture, weights=None)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            safetensors.torch.save_file(network.state_dict(), file)
+        why = f"{self.weights} weights are random: torchvision's are not in its cache"
+        return StandIn({"path": str(file)}, why)
+
+    def _read(self, published: Published) -> dict[str, Tensor]:
         if self.path is not None:
             return read_weights(self.path, "pretrain.path")
-        known = ResNet18_Weights[self.weights]
+        known = published.weights[self.weights]
         try:
             return known.get_state_dict(
                 progress=False, check_hash=True, map_location="cpu", weights_only=True
@@ -68,17 +86,23 @@ class Config(GivenEncoder):
             ) from error
 
 
-def adapt_stem(kernels: Tensor, channels: int) -> Tensor:
-    """3x3 kernels (K, channels, 3, 3) out of 7x7 ones (K, 3, 7, 7), for 1 or 3 channels.
+def _is_cached(weights: WeightsEnum) -> bool:
+    name = weights.url.rsplit("/", 1)[-1]
+    return Path(torch.hub.get_dir(), "checkpoints", name).is_file()
+
+
+def adapt_kernels(kernels: Tensor, shape: torch.Size) -> Tensor:
+    """Kernels of `shape` (K, 1 or 3, s, s) out of larger or equal ones (K, 3, k, k).
 
     What a 7x7 kernel answers to an image enlarged 7/3 times, its pixels repeated, a 3x3 kernel
     answers to the image itself once each weight is the sum of those that fall on its pixel, a
     weight on an edge being shared by area: sums are preserved. The kernels of the three colours
     are summed for grey images, whose colours are equal.
     """
-    scale = LARGE / SMALL
-    left = torch.arange(SMALL, dtype=torch.float64)[:, None] * scale
-    tap = torch.arange(LARGE, dtype=torch.float64)
+    small, large = shape[-1], kernels.shape[-1]
+    scale = large / small
+    left = torch.arange(small, dtype=torch.float64)[:, None] * scale
+    tap = torch.arange(large, dtype=torch.float64)
     overlap = (torch.minimum(left + scale, tap + 1) - torch.maximum(left, tap)).clamp(min=0)
-    small = overlap @ kernels.double() @ overlap.T
-    return (small.sum(1, keepdim=True) if channels == 1 else small).to(kernels.dtype)
+    adapted = overlap @ kernels.double() @ overlap.T
+    return (adapted.sum(1, keepdim=True) if shape[1] == 1 else adapted).to(kernels.dtype)

@@ -7,14 +7,18 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from noisetune.ssl.base import SSLConfig
+from noisetune.ssl.base import TwoViewConfig
 
 
-class Config(SSLConfig):
-    """`temperature` divides the cosine similarities."""
+class Config(TwoViewConfig):
+    """Chen et al. 2020, arXiv 2002.05709."""
+
+    default_under = ("standard",)
+    recipes = {"paper": {"temperature": 0.5}}
 
     method: Literal["simclr"] = "simclr"
     temperature: float = Field(default=0.5, gt=0.0)
+    """Divides the cosine similarities."""
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
         return nt_xent(first, second, self.temperature)

@@ -10,7 +10,7 @@ chosen and the network learns from all other folds; with `selected` a part of th
 again, as large a share as the trial's own validation part, and chooses.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -20,18 +20,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noisetune.config import TrialConfig
-from noisetune.records import Event, MetricPoint, Tick
+from noisetune.detectors.base import Detector
+from noisetune.records import DETECT_CV, FOLD, Event, MetricPoint, Tick
 from noisetune.seeds import derive_seed
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start
-from noisetune.stages.detect import detect
+from noisetune.stages.detect import (
+    FEATURES,
+    LOGITS,
+    PREDICTIONS,
+    detect,
+    evidence_of,
+    judged_part,
+)
 from noisetune.stages.finetune import finetune_stage
 from noisetune.stages.labels import FEWEST, require_folds
-from noisetune.stages.runner import run_stage
+from noisetune.stages.runner import run_stage, unheard
 from noisetune.store import Artifact, StageKey, StoreLike
 
 VERSION = 1
-FOLD, NAME = "fold", "detect_cv"
-LOGITS = "logits"
 PREFIX = "cv_"
 INNER_FRACTION = 0.2  # of the other folds, where the trial itself holds no validation part out
 
@@ -43,10 +49,14 @@ def fold_key(config: TrialConfig, origin: StageKey, fold: int) -> StageKey:
     return StageKey(FOLD, VERSION, {"finetune": origin.digest, **read})
 
 
-def crossval_key(config: TrialConfig, origin: StageKey) -> StageKey:
-    """What detection among the training labels is stored under."""
-    settings = config.detect.model_dump(mode="json", exclude={"test_seed"})
-    return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": settings})
+def crossval_key(
+    config: TrialConfig, origin: StageKey, detector: Detector | None = None
+) -> StageKey:
+    """What detection among the training labels, by one of the detectors, is stored under."""
+    settings = config.detect
+    read = {"checkpoint": settings.checkpoint, "folds": settings.folds}
+    judge = (detector or settings).identity()
+    return StageKey(DETECT_CV, VERSION, {"finetune": origin.digest, "detect": judge | read})
 
 
 def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]:
@@ -63,16 +73,16 @@ def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]
 
 
 def fold_stage(inputs: Inputs, encoder: Artifact | None, origin: StageKey, fold: int) -> Stage:
-    """The fine-tuning whose result is the `logits` of a fold; its weights are not kept."""
+    """The fine-tuning whose result is what detectors read of a fold; its weights are not kept."""
     key = fold_key(inputs.config, origin, fold)
     tuning = finetune_stage(_fold_inputs(inputs, fold), encoder, key)
-    chosen = f"logits.{inputs.config.detect.checkpoint}"
+    choice = inputs.config.detect.checkpoint
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         for event in tuning.compute(start, due):
             if isinstance(event, Checkpoint) and event.step == tuning.total:
-                logits = {LOGITS: event.artifact.tensors[chosen]}
-                event = Checkpoint(event.step, replace(event.artifact, tensors=logits))
+                judged = judged_part(event.artifact.tensors, choice)
+                event = Checkpoint(event.step, replace(event.artifact, tensors=judged))
             yield event
 
     return replace(tuning, compute=compute)
@@ -80,32 +90,56 @@ def fold_stage(inputs: Inputs, encoder: Artifact | None, origin: StageKey, fold:
 
 def cross_validate(
     inputs: Inputs, encoder: Artifact | None, origin: StageKey, store: StoreLike
-) -> Generator[Event, None, tuple[Artifact, float]]:
-    """The result of `detect` among all training labels, and the seconds that its folds took.
+) -> Generator[Event, None, tuple[list[Artifact], float]]:
+    """The result of each detector among all training labels, and the seconds that folds took.
 
-    Of the folds only signs of life are heard: their points are those of other networks.
+    Of the folds only signs of life are heard: their points are those of other networks. Of the
+    detectors the first one's point is.
     """
     folds = cut_into_folds(inputs.config, len(inputs.labels.train))
     parts, seconds = [], 0.0
     for fold in range(len(folds)):
         stage = fold_stage(inputs, encoder, origin, fold)
         part = yield from _quietly(run_stage(stage, store), stage.total, fold, len(folds))
-        parts.append(part.tensors[LOGITS])
+        parts.append(part.tensors)
         seconds += part.record["seconds"]
-    logits = torch.cat(parts)[np.argsort(np.concatenate(folds))]
-    scored = yield from run_stage(_detection(inputs, logits, origin), store)
-    return scored, seconds + scored.record["seconds"]
+    whole, fold_of = _in_order(parts, folds)
+    judged: list[Artifact] = []
+    for detector in inputs.config.detect.detectors:
+        events = run_stage(_detection(inputs, whole, fold_of, origin, detector), store)
+        judged.append((yield from (unheard(events) if judged else events)))
+    return judged, seconds + judged[0].record["seconds"]
 
 
-def _detection(inputs: Inputs, logits: Tensor, origin: StageKey) -> Stage:
-    given = inputs.labels.train
+def _in_order(
+    parts: Sequence[Mapping[str, Tensor]], folds: list[NDArray[np.int64]]
+) -> tuple[dict[str, Tensor], NDArray[np.int64]]:
+    """What was kept of each fold, in the order of the training set, and the fold of each image."""
+    order = np.argsort(np.concatenate(folds))
+    kept = [name for name in (LOGITS, FEATURES, PREDICTIONS) if all(name in part for part in parts)]
+    whole = {}
+    for name in kept:
+        axis = 1 if name == PREDICTIONS else 0
+        joined = torch.cat([part[name] for part in parts], dim=axis)
+        whole[name] = joined.index_select(axis, torch.from_numpy(order))
+    numbers = np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])
+    return whole, numbers[order]
+
+
+def _detection(
+    inputs: Inputs,
+    kept: Mapping[str, Tensor],
+    fold_of: NDArray[np.int64],
+    origin: StageKey,
+    detector: Detector,
+) -> Stage:
     true = inputs.data.y_train.numpy() if inputs.data.labels_clean else None
-    filter_by = inputs.config.detect.filter_by
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        yield from detect(NAME, PREFIX, given, true, logits, filter_by)
+        evidence = evidence_of(inputs.labels.train, kept, fold_of)
+        yield from detect(DETECT_CV, PREFIX, evidence, true, detector)
 
-    return Stage(crossval_key(inputs.config, origin), 0, compute)
+    return Stage(crossval_key(inputs.config, origin, detector), 0, compute)
 
 
 def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:

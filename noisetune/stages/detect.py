@@ -1,7 +1,7 @@
 """Detection of label errors: the noisy labels of a held-out part against the network's view."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -9,63 +9,93 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noisetune.config import TrialConfig
-from noisetune.records import MetricPoint, Metrics
+from noisetune.detectors.base import Detector, Evidence
+from noisetune.records import DETECT, MetricPoint, Metrics
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
 from noisetune.stages.noise_estimate import estimate_noise, noise_scores
-from noisetune.stages.scores import calibration_error, detection_scores, flag_issues
+from noisetune.stages.scores import calibration_error, detection_scores, flagged_share
 from noisetune.store import Artifact, StageKey
 
 VERSION = 3
-NAME = "detect"
+LOGITS, FEATURES, PREDICTIONS = "logits", "features", "predictions"
+"""What fine-tuning keeps of the detection part; the first two of two choices of epoch."""
 
 
-def detect_key(config: TrialConfig, origin: StageKey) -> StageKey:
-    """What detection with the network made under the key `origin` is stored under."""
-    settings = config.detect.model_dump(mode="json", exclude={"folds"})
-    return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": settings})
+def detect_key(config: TrialConfig, origin: StageKey, detector: Detector | None = None) -> StageKey:
+    """What detection with the network made under the key `origin` is stored under.
+
+    `detector` is one of the trial's detectors, the first by default.
+    """
+    settings = config.detect
+    read = {"checkpoint": settings.checkpoint, "test_seed": settings.test_seed}
+    judge = (detector or settings).identity()
+    return StageKey(DETECT, VERSION, {"finetune": origin.digest, "detect": judge | read})
 
 
-def detect_stage(inputs: Inputs, network: Artifact, key: StageKey) -> Stage:
-    """Detection with the fine-tuned `network`."""
-    settings = inputs.config.detect
+def detect_stage(
+    inputs: Inputs, network: Artifact, key: StageKey, detector: Detector | None = None
+) -> Stage:
+    """Detection with the fine-tuned `network`, by the trial's first detector or another one."""
+    settings, part = inputs.config.detect, inputs.labels.detected
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        logits = network.tensors[f"logits.{settings.checkpoint}"]
-        part = inputs.labels.detected
-        given, true = part.noisy, part.truth(inputs.data)
-        yield from detect(NAME, "", given, true, logits, settings.filter_by)
+        evidence = evidence_of(part.noisy, judged_part(network.tensors, settings.checkpoint))
+        yield from detect(DETECT, "", evidence, part.truth(inputs.data), detector or settings)
 
     return Stage(key, 0, compute)
+
+
+def judged_part(kept: Mapping[str, Tensor], choice: str) -> dict[str, Tensor]:
+    """Logits, features and predictions of the detection part, out of what fine-tuning kept, at a
+    `choice` of epoch; a network that was stored before may lack the last two."""
+    names = {f"{name}.{choice}": name for name in (LOGITS, FEATURES)} | {PREDICTIONS: PREDICTIONS}
+    return {name: kept[stored] for stored, name in names.items() if stored in kept}
+
+
+def evidence_of(
+    given: NDArray[np.int64], judged: Mapping[str, Tensor], fold: NDArray[np.int64] | None = None
+) -> Evidence:
+    """What detectors read of labels (N,), out of the `judged_part` of their images."""
+    features, predictions = judged.get(FEATURES), judged.get(PREDICTIONS)
+    return Evidence(
+        given,
+        torch.softmax(judged[LOGITS].double(), dim=1).numpy(),
+        None if features is None else features.float().numpy(),
+        None if predictions is None else predictions.long().numpy(),
+        fold,
+    )
 
 
 def detect(
     stage: str,
     prefix: str,
-    given: NDArray[np.int64],
+    evidence: Evidence,
     true: NDArray[np.int64] | None,
-    logits: Tensor,
-    filter_by: str,
+    detector: Detector,
 ) -> Iterator[StageEvent]:
-    """The one point and the result of a stage that scores labels (N,) by logits (N, C).
+    """The one point and the result of a stage in which a detector judges labels (N,).
 
     `prefix` stands before the name of every score. The result holds the positions of the
     `flagged` labels, the `scores`, and the estimated transition `matrix`. Without `true` labels
-    only what needs none is scored: the share flagged, and the estimated rate.
+    only what needs none is scored: the share flagged, and the estimated rate. UserError where the
+    detector reads what was not kept.
     """
     began = time.monotonic()
-    probabilities = torch.softmax(logits.double(), dim=1).numpy()
+    detector.check(evidence)
+    judgement = detector.judge(evidence)
+    given, probabilities = evidence.given, evidence.probabilities
     estimate = estimate_noise(given, probabilities)
-    mask = flag_issues(given, probabilities, filter_by)
-    found: Metrics = {"flagged": float(mask.mean()), "rate_estimate": estimate.rate}
+    values: Metrics = {"flagged": flagged_share(judgement), "rate_estimate": estimate.rate}
     if true is not None:
-        found |= detection_scores(given, true, probabilities, filter_by)
-        found["ece"] = calibration_error(true, probabilities)
-        found |= noise_scores(given, true, estimate)
-    found["ece_noisy"] = calibration_error(given, probabilities)
-    scores: Metrics = {prefix + name: value for name, value in found.items()}
-    flagged = np.flatnonzero(mask)
+        values |= detection_scores(given, true, judgement)
+        values["ece"] = calibration_error(true, probabilities)
+        values |= noise_scores(given, true, estimate)
+    values["ece_noisy"] = calibration_error(given, probabilities)
+    scores: Metrics = {prefix + name: value for name, value in values.items()}
+    mask = np.zeros(len(given), dtype=np.bool_) if judgement.mask is None else judgement.mask
+    flagged = torch.from_numpy(np.flatnonzero(mask))
     point = MetricPoint(stage, 0, {f"detect/{name}": value for name, value in scores.items()})
     yield point
     seconds = time.monotonic() - began
     record = record_of([point], seconds, scores=scores, matrix=estimate.matrix)
-    yield Checkpoint(0, Artifact({"flagged": torch.from_numpy(flagged)}, record))
+    yield Checkpoint(0, Artifact({"flagged": flagged}, record))

@@ -1,26 +1,32 @@
-"""Fine-tuning by cross-entropy on the noisy labels: of the whole network, or first of its head.
+"""Fine-tuning on the noisy labels: of the whole network, or first of its head.
 
 Where the head alone is trained the backbone is frozen: in evaluation mode, so that its running
 statistics stay, and without gradients. One optimiser holds all weights: it leaves out those without
 gradients, weight decay included. When the backbone joins in, its moments begin, the head's go on,
 and so does the schedule of the rate.
+
+A method may train several networks. The first one is the trial's: it is evaluated and kept.
 """
 
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.finetuning.base import Batch, Task
 from noisetune.models.base import Classifier
-from noisetune.records import MetricPoint, Metrics, Tick
+from noisetune.records import FINETUNE, MetricPoint, Metrics, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
+from noisetune.stages.detect import FEATURES, LOGITS, PREDICTIONS
 from noisetune.stages.labels import HeldOut
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
@@ -36,8 +42,7 @@ from noisetune.training.loop import (
 )
 
 VERSION = 1
-NAME = "finetune"
-PROBED = "probe_then_tune"
+SELECTED, LAST = "selected", "last"
 
 
 def finetune_key(
@@ -46,7 +51,6 @@ def finetune_key(
     """What fine-tuning from the encoder after `epochs` epochs under `origin` is stored under."""
     held_out = config.data.validation_fraction
     has_test = "test" in config.noise.parts
-    unread = {"augment"} | (set() if config.finetune.train == PROBED else {"probe_epochs"})
     read = {
         "data": data.fingerprint,
         "name": config.data.name,
@@ -56,15 +60,15 @@ def finetune_key(
         "detection_fraction": None if has_test else config.data.detection_fraction,
         "test_seed": None if held_out or not has_test else config.detect.test_seed,
         "noise": config.noise.identity(),
-        "model": config.model.model_dump(mode="json"),
+        "model": config.model.identity(),
         "pretrain": None if origin is None else origin.digest,
         "pretrain_epochs": epochs,
-        "finetune": config.finetune.model_dump(mode="json", exclude=unread),
+        "finetune": config.finetune.identity(),
         "augment": _augmentation(config, data).model_dump(mode="json"),
         "runtime": config.runtime.key(),
         "replicate": config.replicate,
     }
-    return StageKey(NAME, VERSION, read)
+    return StageKey(FINETUNE, VERSION, read)
 
 
 def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> Stage:
@@ -81,8 +85,16 @@ def _augmentation(config: TrialConfig, data: ImageData) -> AugmentConfig:
     return data.ssl_augment if chosen == "ssl" else chosen or data.finetune_augment
 
 
+class _Outputs(NamedTuple):
+    """What the network makes of images: `logits` (N, classes), float32, on the device, and
+    `features` (N, D) that its head read, in half precision."""
+
+    logits: Tensor
+    features: Tensor
+
+
 class _Finetuning:
-    """Network, optimiser and the best epoch so far in the middle of a run."""
+    """Networks, criterion, optimiser and the best epoch so far in the middle of a run."""
 
     def __init__(self, inputs: Inputs, key: StageKey, encoder: Artifact | None) -> None:
         config, data, labels = inputs.config, inputs.data, inputs.labels
@@ -90,30 +102,46 @@ class _Finetuning:
         self.device = self.runtime.torch_device
         self.seed = derive_seed(key.digest)
         self.augment = Augment(_augmentation(config, data), data.size, data.mean, data.std)
-        with seeded_initialisation(self.seed):
-            network = Classifier(config.model.build(data.channels), data.classes)
-        if encoder is not None:
-            # A given encoder may leave weights out: those stay as they were drawn.
-            begun = strip("network.encoder", encoder.tensors)
-            network.backbone.load_state_dict(network.backbone.state_dict() | begun)
-        self.network = self.runtime.place(network)
-        self.forward = self.runtime.compiled(self.network)
-        self.optimizer = self.plan.build_optimizer(self.network, self.device)
+        self.networks = [self._network(inputs, encoder, n) for n in range(self.plan.networks)]
+        self.network = self.networks[0]
+        self.forwards = [self._forward(each) for each in self.networks]
+        self.optimizer = self.plan.build_optimizer(nn.ModuleList(self.networks), self.device)
         self.train_images = Feed(data.x_train, self.runtime)
         self.test_images = Feed(data.x_test, self.runtime)
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
         self.fit = torch.from_numpy(labels.fit).to(self.device)
+        self.criterion = self.plan.criterion(Task(self.noisy[self.fit], data.classes))
         self.selected_on, self.detected = labels.selected, labels.detected
         self.noisy_selected = torch.from_numpy(labels.selected.noisy).to(self.device)
-        wrong = labels.fit[labels.train[labels.fit] != data.y_train.numpy()[labels.fit]]
-        if not data.labels_clean:
-            wrong = wrong[:0]  # nobody knows which labels are wrong: those that were made so, too
-        self.corrupted = torch.from_numpy(np.asarray(wrong)).to(self.device)
+        self.corrupted = torch.from_numpy(_corrupted(inputs)).to(self.device)
         self.batches = max(1, len(self.fit) // self.plan.batch_size)
         self.points: list[MetricPoint] = []
         self.selected: dict[str, Tensor] = {}
+        self.predictions: list[Tensor] = []
         self.seconds = 0.0
+
+    def _network(self, inputs: Inputs, encoder: Artifact | None, number: int) -> Classifier:
+        """Network `number` (0-based): of one encoder, each with weights of its own where that
+        leaves some out."""
+        config, data = inputs.config, inputs.data
+        with seeded_initialisation(*((self.seed, number) if number else (self.seed,))):
+            network = Classifier(config.model.build(data.channels, data.size), data.classes)
+        if encoder is not None:
+            # A given encoder may leave weights out: those stay as they were drawn.
+            begun = strip("network.encoder", encoder.tensors)
+            network.backbone.load_state_dict(network.backbone.state_dict() | begun)
+        return self.runtime.place(network)
+
+    def _forward(self, network: Classifier) -> Callable[[Tensor], Tensor]:
+        compiled = self.runtime.compiled(network)
+
+        def forward(images: Tensor) -> Tensor:
+            with self.runtime.autocast():
+                logits = compiled(self.runtime.arrange(images))
+            return logits.float()
+
+        return forward
 
     def run(self, start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         """Epochs up to the configured number, from the checkpoint `start`."""
@@ -121,104 +149,145 @@ class _Finetuning:
         for epoch in range(done, self.plan.epochs):
             began = time.monotonic()
             loss = yield from self._epoch(epoch)
-            values, logits = self._evaluate(loss)
+            values, judged = self._evaluate(loss)
             _require_finite(values, epoch + 1)
-            point = MetricPoint(NAME, epoch + 1, values)
+            point = MetricPoint(FINETUNE, epoch + 1, values)
             self.points.append(point)
+            self.predictions.append(judged.logits.argmax(1).short().cpu())
             if best_epoch(self.points, "val/accuracy") == epoch + 1:
-                self.selected = pack_module("selected", self.network) | {"logits.selected": logits}
+                self.selected = pack_module(SELECTED, self.network) | _kept(judged, SELECTED)
             self.seconds += time.monotonic() - began
             yield point
             if epoch + 1 == self.plan.epochs:
-                last = {"logits.last": logits}
-                yield Checkpoint(epoch + 1, self._artifact(self.selected | last))
+                yield Checkpoint(epoch + 1, self._artifact(_kept(judged, LAST)))
             elif due(epoch + 1):
-                going_on = pack_module("network", self.network) | pack_optimizer(self.optimizer)
-                yield Checkpoint(epoch + 1, self._artifact(self.selected | going_on))
+                yield Checkpoint(epoch + 1, self._artifact(self._state()))
 
     def _epoch(self, epoch: int) -> Generator[Tick, None, float]:
+        self.criterion.epoch_begins(epoch, self._probabilities)
+        frozen = epoch < self.plan.frozen_epochs
+        for network in self.networks:
+            network.train()
+            network.backbone.train(not frozen).requires_grad_(not frozen)
+        with closing(self._losses(epoch)) as losses:
+            return (
+                yield from run_epoch(
+                    FINETUNE, self.plan, epoch, self.batches, self.optimizer, losses
+                )
+            )
+
+    def _losses(self, epoch: int) -> Generator[Tensor, None, None]:
+        """The loss of each batch, in turn with the steps of the optimiser."""
         random = generator(self.seed, epoch)
         order = torch.randperm(len(self.fit), generator=random)
         draws = self.augment.sample(len(order), random).to(self.device)
         # Of even sizes: a last batch of one image could not be normalised.
-        rows_of = self.fit[order.to(self.device)].tensor_split(self.batches)
-        frozen = epoch < self.plan.frozen_epochs
-        self.network.train()
-        self.network.backbone.train(not frozen).requires_grad_(not frozen)
-        first_row = 0
+        parts = order.to(self.device).tensor_split(self.batches)
+        with self.train_images.batches([self.fit[part] for part in parts]) as batches:
+            first_row = 0
+            for images, rows in zip(batches, parts, strict=True):
+                drawn = draws[first_row : first_row + len(rows)]
+                first_row += len(rows)
+                labels = self.noisy[self.fit[rows]]
+                batch = Batch(self.augment(images, drawn), labels, rows, random)
+                yield self.criterion.step(self.forwards, batch)
 
-        def batch_loss(index: int) -> Tensor:
-            nonlocal first_row
-            rows = rows_of[index]
-            part = slice(first_row, first_row + len(rows))
-            first_row = part.stop
-            images = self.augment(next(batches), draws[part])
-            with self.runtime.autocast():
-                logits = self.forward(self.runtime.arrange(images))
-            return F.cross_entropy(logits.float(), self.noisy[rows])
-
-        with self.train_images.batches(rows_of) as batches:
-            return (
-                yield from run_epoch(
-                    NAME, self.plan, epoch, len(rows_of), self.optimizer, batch_loss
-                )
-            )
-
-    def _evaluate(self, train_loss: float) -> tuple[Metrics, Tensor]:
-        """The metrics of an epoch, and the detection part's logits on the CPU."""
-        test = self._logits(self.test_images)
+    def _evaluate(self, train_loss: float) -> tuple[Metrics, _Outputs]:
+        """The metrics of an epoch, and what the network makes of the detection part."""
+        test = self._outputs(self.test_images)
         validation, detection = (
-            self._logits_of(part, test) for part in (self.selected_on, self.detected)
+            self._outputs_of(part, test) for part in (self.selected_on, self.detected)
         )
         noisy = self.noisy_selected
         values: Metrics = {
             "train/loss": train_loss,
-            "val/loss": float(F.cross_entropy(validation, noisy)),
-            "val/accuracy": _agreement(validation, noisy),
-            "test/loss": float(F.cross_entropy(test, self.clean_test)),
-            "test/accuracy": _agreement(test, self.clean_test),
+            "val/loss": float(F.cross_entropy(validation.logits, noisy)),
+            "val/accuracy": _agreement(validation.logits, noisy),
+            "test/loss": float(F.cross_entropy(test.logits, self.clean_test)),
+            "test/accuracy": _agreement(test.logits, self.clean_test),
             "detect/memorisation": self._memorisation(),
         }
-        return values, detection.cpu()
+        return values, detection
 
     def _memorisation(self) -> float | None:
         """Share of the corrupted training images predicted as their wrong label."""
         if len(self.corrupted) == 0:
             return None
-        return _agreement(
-            self._logits(self.train_images, self.corrupted), self.noisy[self.corrupted]
-        )
+        outputs = self._outputs(self.train_images, self.corrupted)
+        return _agreement(outputs.logits, self.noisy[self.corrupted])
 
-    def _logits_of(self, part: HeldOut, test: Tensor) -> Tensor:
-        """The logits of a held-out part; those of the test set are known already."""
+    def _probabilities(self) -> Tensor:
+        return torch.softmax(self._outputs(self.train_images, self.fit).logits, dim=1)
+
+    def _outputs_of(self, part: HeldOut, test: _Outputs) -> _Outputs:
+        """Those of a held-out part; those of the test set are known already."""
         if part.part == "test":
             return test
-        return self._logits(self.train_images, torch.from_numpy(part.rows).to(self.device))
+        return self._outputs(self.train_images, torch.from_numpy(part.rows).to(self.device))
 
     @torch.no_grad()
-    def _logits(self, images: Feed, rows: Tensor | None = None) -> Tensor:
+    def _outputs(self, images: Feed, rows: Tensor | None = None) -> _Outputs:
         self.network.eval()
-        parts = []
+        logits, kept = [], []
+        largest = torch.finfo(torch.half).max
         with images.passing(rows) as batches, self.runtime.autocast():
             for batch in batches:
                 plain = normalise(batch, self.augment.mean, self.augment.std)
-                parts.append(self.network(self.runtime.arrange(plain)).float())
-        return torch.cat(parts)
+                features = self.network.backbone(self.runtime.arrange(plain))
+                logits.append(self.network.head(features).float())
+                kept.append(features.clamp(-largest, largest).half())
+        return _Outputs(torch.cat(logits), torch.cat(kept))
 
     def _restore(self, start: Start) -> int:
         if start is None:
             return 0
         step, artifact = start
-        unpack_module("network", artifact.tensors, self.network)
+        if PREDICTIONS not in artifact.tensors:
+            return 0  # a checkpoint from before they were kept: the run begins again
+        for prefix, module in self._modules():
+            unpack_module(prefix, artifact.tensors, module)
         unpack_optimizer(artifact.tensors, self.optimizer)
         self.points, self.seconds = points_of(artifact), artifact.record["seconds"]
-        best = strip("selected", artifact.tensors)
-        self.selected = {f"selected.{name}": value for name, value in best.items()}
-        self.selected["logits.selected"] = artifact.tensors["logits.selected"]
+        self.predictions = list(artifact.tensors[PREDICTIONS])
+        self.selected = {
+            name: value
+            for name, value in artifact.tensors.items()
+            if SELECTED in name.split(".")[:2]
+        }
         return step
 
+    def _modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """All that has state, by the names that it is kept under."""
+        for number, network in enumerate(self.networks):
+            yield f"network{number or ''}", network
+        yield "criterion", self.criterion
+
+    def _state(self) -> dict[str, Tensor]:
+        """What a run needs to go on."""
+        state = pack_optimizer(self.optimizer)
+        for prefix, module in self._modules():
+            state |= pack_module(prefix, module)
+        return state
+
     def _artifact(self, tensors: dict[str, Tensor]) -> Artifact:
-        return Artifact(tensors, record_of(self.points, self.seconds))
+        kept = self.selected | tensors | {PREDICTIONS: torch.stack(self.predictions)}
+        return Artifact(kept, record_of(self.points, self.seconds))
+
+
+def _kept(outputs: _Outputs, choice: str) -> dict[str, Tensor]:
+    """What is kept of the detection part at a choice of epoch."""
+    return {
+        f"{LOGITS}.{choice}": outputs.logits.cpu(),
+        f"{FEATURES}.{choice}": outputs.features.cpu(),
+    }
+
+
+def _corrupted(inputs: Inputs) -> np.ndarray:
+    """The training images whose label is wrong; none where nobody knows which are."""
+    labels, data = inputs.labels, inputs.data
+    if not data.labels_clean:
+        return labels.fit[:0]
+    return labels.fit[labels.train[labels.fit] != data.y_train.numpy()[labels.fit]]
 
 
 def _require_finite(values: Metrics, epoch: int) -> None:

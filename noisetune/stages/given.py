@@ -1,19 +1,20 @@
 """An encoder that a trial is given: there is nothing to compute, only what it is to be known by."""
 
 from noisetune.config import TrialConfig
+from noisetune.data.base import ImageData
+from noisetune.records import ENCODER
 from noisetune.ssl.base import GivenEncoder
 from noisetune.stages.base import record_of
 from noisetune.store import Artifact, StageKey, StoreLike
 from noisetune.training.weights import content_hash
 
 VERSION = 1
-NAME = "encoder"
 
 
 def given_encoder(
-    config: TrialConfig, channels: int, store: StoreLike
+    config: TrialConfig, data: ImageData, store: StoreLike
 ) -> tuple[StageKey, Artifact] | None:
-    """A trial's given encoder for images of `channels` channels; None where it has none.
+    """A trial's given encoder for images such as those of `data`; None where it has none.
 
     Its key holds the content of the weights, as they enter the backbone, and not where they came
     from: a copy of the file is the same encoder, and another stem is another one. Nothing is
@@ -22,7 +23,7 @@ def given_encoder(
     method = config.pretrain
     if not isinstance(method, GivenEncoder):
         return None
-    weights = method.encoder(config.model, channels, store)
-    key = StageKey(NAME, VERSION, {"weights": content_hash(weights)})
+    weights = method.encoder(config.model, data.channels, data.size, store)
+    key = StageKey(ENCODER, VERSION, {"weights": content_hash(weights)})
     tensors = {f"network.encoder.{name}": tensor for name, tensor in weights.items()}
     return key, Artifact(tensors, record_of([], 0.0))

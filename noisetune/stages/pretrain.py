@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
-from noisetune.models.base import Backbone
-from noisetune.records import MetricPoint, Tick
+from noisetune.records import PRETRAIN, MetricPoint, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
-from noisetune.ssl.base import SSLConfig
+from noisetune.ssl.base import Progress, SSLConfig, View
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
 from noisetune.stages.gate import FEATURES
 from noisetune.store import Artifact, StageKey
@@ -26,7 +26,6 @@ from noisetune.training.loop import (
 )
 
 VERSION = 1
-NAME = "pretrain"
 
 
 def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
@@ -39,13 +38,13 @@ def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
         "images": data.train_images_hash,
         "mean": data.mean,
         "std": data.std,
-        "model": config.model.model_dump(mode="json"),
+        "model": config.model.identity(),
         "pretrain": method.model_dump(mode="json", exclude=unread),
-        "augment": _augmentation(method, data).model_dump(mode="json"),
+        "augment": augmentation(method, data).model_dump(mode="json"),
         "runtime": config.runtime.key(),
         "replicate": 0 if config.pretrain_seed == "shared" else config.replicate,
     }
-    return StageKey(NAME, VERSION, read)
+    return StageKey(PRETRAIN, VERSION, read)
 
 
 def pretrain_stage(inputs: Inputs, method: SSLConfig, key: StageKey, epochs: int) -> Stage:
@@ -57,38 +56,30 @@ def pretrain_stage(inputs: Inputs, method: SSLConfig, key: StageKey, epochs: int
     return Stage(key, epochs, compute)
 
 
-def _augmentation(method: SSLConfig, data: ImageData) -> AugmentConfig:
+def augmentation(method: SSLConfig, data: ImageData) -> AugmentConfig:
+    """The augmentation that a method makes its views of."""
     return method.augment or data.ssl_augment
 
 
-class _Network(nn.Module):
-    def __init__(self, encoder: Backbone, projector: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.projector = encoder, projector
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.projector(self.encoder(images))
-
-
 class _Pretraining:
-    """Encoder, projection head and optimiser in the middle of a run."""
+    """Learner and optimiser in the middle of a run."""
 
     def __init__(self, inputs: Inputs, method: SSLConfig, key: StageKey) -> None:
         config, data = inputs.config, inputs.data
         self.method, self.runtime = method, config.runtime
         self.device = self.runtime.torch_device
         self.seed = derive_seed(key.digest)
-        self.augment = Augment(_augmentation(method, data), data.size, data.mean, data.std)
+        given = augmentation(method, data)
+        self.views = [_augment(view, data) for view in method.views(given)]
         # Features are of images in the scale that the encoder is trained on.
-        self.statistics = self.augment.mean, self.augment.std
+        self.statistics = (data.mean, data.std) if given.normalise else (None, None)
         with seeded_initialisation(self.seed):
-            backbone = config.model.build(data.channels)
-            network = _Network(backbone, method.build_head(backbone.feature_dim))
-        self.network = self.runtime.place(network)
-        self.forward = self.runtime.compiled(self.network)
-        self.optimizer = method.build_optimizer(self.network, self.device)
+            learner = method.learner(config.model.build(data.channels, data.size))
+        self.learner = self.runtime.place(learner)
+        self.forward = self.runtime.compiled(self.learner)
+        self.optimizer = method.build_optimizer(self.learner, self.device)
         self.images = Feed(data.x_train, self.runtime)
-        # The last, smaller batch is left out: both losses depend on the number of images.
+        # The last, smaller batch is left out: losses depend on the number of images.
         self.batch = min(method.batch_size, len(self.images))
         self.batches = len(self.images) // self.batch
         self.points: list[MetricPoint] = []
@@ -101,7 +92,7 @@ class _Pretraining:
             began = time.monotonic()
             loss = yield from self._epoch(epoch)
             self.seconds += time.monotonic() - began
-            point = MetricPoint(NAME, epoch + 1, {"pretrain/loss": loss})
+            point = MetricPoint(PRETRAIN, epoch + 1, {"pretrain/loss": loss})
             self.points.append(point)
             # The checkpoint first: who hears of the epoch may count on finding it.
             if due(epoch + 1) or epoch + 1 == epochs:
@@ -109,52 +100,68 @@ class _Pretraining:
             yield point
 
     def _epoch(self, epoch: int) -> Generator[Tick, None, float]:
+        self.learner.train()
+        with closing(self._losses(epoch)) as losses:
+            return (
+                yield from run_epoch(
+                    PRETRAIN, self.method, epoch, self.batches, self.optimizer, losses
+                )
+            )
+
+    def _losses(self, epoch: int) -> Generator[Tensor, None, None]:
+        """The loss of each batch, in turn with the steps of the optimiser."""
         # Seeded by epoch, so that a continued run draws what an uninterrupted one does.
         random = generator(self.seed, epoch)
         order = torch.randperm(len(self.images), generator=random)
         order = order[: self.batches * self.batch]
-        draws = [self.augment.sample(len(order), random).to(self.device) for _ in range(2)]
-        self.network.train()
-
-        def batch_loss(index: int) -> Tensor:
-            rows = slice(index * self.batch, (index + 1) * self.batch)
-            images = next(batches)
-            views = torch.cat([self.augment(images, view[rows]) for view in draws])
-            with self.runtime.autocast():
-                first, second = self.forward(self.runtime.arrange(views)).chunk(2)
-            return self.method.loss(first.float(), second.float())
-
+        draws = [view.sample(len(order), random).to(self.device) for view in self.views]
         with self.images.batches(order.split(self.batch)) as batches:
-            return (
-                yield from run_epoch(
-                    NAME, self.method, epoch, self.batches, self.optimizer, batch_loss
-                )
-            )
+            for index, images in enumerate(batches):
+                rows = slice(index * self.batch, (index + 1) * self.batch)
+                views = [
+                    self.runtime.arrange(view(images, drawn[rows]))
+                    for view, drawn in zip(self.views, draws, strict=True)
+                ]
+                self.learner.before_step(self._progress(epoch, index + 0.5))
+                with self.runtime.autocast():
+                    outputs = self.forward(views)
+                yield self.learner.loss(outputs)
+                with torch.no_grad():
+                    self.learner.after_step(self._progress(epoch, index + 1))
+
+    def _progress(self, epoch: int, batches: float) -> Progress:
+        known = None if self.method.horizon_free else self.method.epochs
+        return Progress(epoch + batches / self.batches, known)
 
     def _restore(self, start: Start) -> int:
         if start is None:
             return 0
         step, artifact = start
-        unpack_module("network", artifact.tensors, self.network)
+        unpack_module("network", artifact.tensors, self.learner)
         unpack_optimizer(artifact.tensors, self.optimizer)
         self.points, self.seconds = points_of(artifact), artifact.record["seconds"]
         return step
 
     def _artifact(self) -> Artifact:
-        tensors = pack_module("network", self.network) | pack_optimizer(self.optimizer)
+        tensors = pack_module("network", self.learner) | pack_optimizer(self.optimizer)
         tensors[FEATURES] = self._features()
         return Artifact(tensors, record_of(self.points, self.seconds))
 
     @torch.no_grad()
     def _features(self) -> Tensor:
         """Features (N, D) of the plain training images, in half precision, on the CPU."""
-        self.network.eval()
+        self.learner.eval()
         largest = torch.finfo(torch.half).max
         with self.runtime.autocast(), self.images.passing() as batches:
             parts = [
-                self.network.encoder(self.runtime.arrange(normalise(batch, *self.statistics)))
+                self.learner.encoder(self.runtime.arrange(normalise(batch, *self.statistics)))
                 .clamp(-largest, largest)
                 .half()
                 for batch in batches
             ]
         return torch.cat(parts).cpu()
+
+
+def _augment(view: View, data: ImageData) -> Augment:
+    height, width = (max(1, round(side * view.scale)) for side in data.size)
+    return Augment(view.augment, data.size, data.mean, data.std, out=(height, width))

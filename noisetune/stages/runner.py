@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Collection, Generator
+from contextlib import closing
 
-from noisetune.records import Event, Waiting
+from noisetune.records import Event, MetricPoint, Waiting
 from noisetune.stages.base import Checkpoint, Stage, Start, points_of
 from noisetune.store import Artifact, Lease, LeaseLost, StageKey, StoreLike
 
@@ -63,6 +64,18 @@ def _compute(
     if made is None:
         raise AssertionError(f"{stage.key.stage} ended without its last checkpoint")
     return made
+
+
+def unheard(events: Generator[Event, None, Artifact]) -> Generator[Event, None, Artifact]:
+    """The same stage without its metric points."""
+    with closing(events):
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                return stop.value
+            if not isinstance(event, MetricPoint):
+                yield event
 
 
 class _Claim:

@@ -1,85 +1,45 @@
-"""Scores of label-error detection and of calibration, from out-of-sample class probabilities.
+"""Scores of label-error detection and of calibration.
 
 Throughout, `given` and `true` are integer labels (N,) in 0..C-1, `pred_probs` is (N, C) with rows
 that sum to 1, and an error is a sample whose given label is not its true one.
 """
 
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics
 
-from noisetune.errors import UserError
+from noisetune.detectors.base import Judgement, checked_labels, checked_probabilities
 from noisetune.records import Metrics
 
-FILTERS = (
-    "prune_by_noise_rate",
-    "prune_by_class",
-    "both",
-    "confident_learning",
-    "predicted_neq_given",
-    "low_normalized_margin",
-    "low_self_confidence",
-)
-"""Every `filter_by` of cleanlab's `find_label_issues`, its default first."""
+_OF_MASK = ("f1", "balanced_accuracy", "precision", "recall")
+_OF_RANKS = ("auroc", "auprc", "precision_at_k", "lift_at_k")
+OF_DETECTOR = {*_OF_MASK, *_OF_RANKS, "flagged"}
+"""The scores that are a detector's own; others are of the labels, or of the probabilities."""
 
 
-def flag_issues(given: ArrayLike, pred_probs: ArrayLike, filter_by: str) -> NDArray[np.bool_]:
-    """Which labels confident learning holds for wrong (Northcutt et al. 2021): a mask (N,).
+def detection_scores(given: ArrayLike, true: ArrayLike, judgement: Judgement) -> Metrics:
+    """How well a detector finds the errors among `given`.
 
-    `pred_probs` must be out-of-sample. Classes that never occur in `given` are legal columns: no
-    sample is ever guessed to belong to them, save under `predicted_neq_given`, which compares with
-    the plain argmax. A class with a single given sample keeps it under the `prune_*` filters and
-    `both`. With fewer than two given classes there is nothing to compare (cleanlab refuses most
-    such inputs): nothing is flagged.
-
-    Raises UserError for an unknown filter, ValueError for labels and probabilities that do not fit.
-    """
-    if filter_by not in FILTERS:
-        raise UserError(f"filter_by: {filter_by!r} is no filter; choose from {', '.join(FILTERS)}")
-    labels, probs = _checked(given, pred_probs)
-    if len(np.unique(labels)) < 2:
-        return np.zeros(len(labels), dtype=np.bool_)
-    # Slow to import, and needed here alone.
-    from cleanlab.filter import find_label_issues
-
-    with warnings.catch_warnings():
-        # One warning for each class of fewer than two samples: hundreds in a small part.
-        warnings.simplefilter("ignore")
-        # More jobs fork inside Ray's workers and are slower at this size.
-        mask = find_label_issues(labels, probs, filter_by=filter_by, n_jobs=1)
-    return np.asarray(mask, dtype=np.bool_)
-
-
-def self_confidence(given: ArrayLike, pred_probs: ArrayLike) -> NDArray[np.floating]:
-    """The probability of each given label (N,): the lower, the more suspicious."""
-    labels, probs = _checked(given, pred_probs)
-    return probs[np.arange(len(labels)), labels]
-
-
-def detection_scores(
-    given: ArrayLike, true: ArrayLike, pred_probs: ArrayLike, filter_by: str
-) -> Metrics:
-    """How well the errors among `given` are found.
-
-    Of the mask of `filter_by`: `f1`, `balanced_accuracy`, `precision`, `recall` and `flagged`, the
-    share of samples flagged. `f1_flag_all` is what flagging every sample would score. Of the ranks
-    by low self-confidence: `auroc`, `auprc` (average precision), `precision_at_k` among the K most
+    Of its mask: `f1`, `balanced_accuracy`, `precision`, `recall` and `flagged`, the share of
+    samples flagged. `f1_flag_all` is what flagging every sample would score. Of its ranks, the most
+    suspicious first: `auroc`, `auprc` (average precision), `precision_at_k` among the K most
     suspicious, K being the number of errors (so it is recall at K too), and `lift_at_k`, that over
     `error_rate`, the realised share of errors.
 
     What is undefined is None: without errors everything but `flagged` and `error_rate`; with errors
     only, `balanced_accuracy` and the four rank scores, which need both kinds; with nothing flagged,
-    `precision`; without samples, everything.
+    `precision`; of a detector that only ranks, what is of a mask; without samples, everything.
     """
-    labels, probs = _checked(given, pred_probs)
-    errors = labels != _labels(true, "true", len(labels))
-    mask = flag_issues(labels, probs, filter_by)
-    shares: Metrics = {"flagged": _mean(mask), "error_rate": _mean(errors)}
-    # The negative orders as 1 - p does, without rounding small probabilities into ties.
-    suspicion = -self_confidence(labels, probs)
-    return _mask_scores(errors, mask) | _rank_scores(errors, suspicion) | shares
+    labels = checked_labels(given, "given", np.size(given))
+    errors = labels != checked_labels(true, "true", len(labels))
+    shares: Metrics = {"flagged": flagged_share(judgement), "error_rate": _mean(errors)}
+    masked = _mask_scores(errors, judgement.mask)
+    return masked | _rank_scores(errors, judgement.suspicion) | shares
+
+
+def flagged_share(judgement: Judgement) -> float | None:
+    """The share of labels held for wrong, 0..1; None without a mask or labels."""
+    return None if judgement.mask is None else _mean(judgement.mask)
 
 
 def calibration_error(labels: ArrayLike, pred_probs: ArrayLike, bins: int = 15) -> float:
@@ -87,7 +47,8 @@ def calibration_error(labels: ArrayLike, pred_probs: ArrayLike, bins: int = 15) 
 
     Bins of equal width, each (low, high]. Raises ValueError without samples.
     """
-    expected, probs = _checked(labels, pred_probs)
+    probs = checked_probabilities(pred_probs)
+    expected = checked_labels(labels, "labels", *probs.shape)
     if not len(expected):
         raise ValueError("labels: the calibration error of no samples is undefined")
     confidence = probs.max(axis=1).astype(np.float64)
@@ -103,19 +64,20 @@ def label_noise_matrix(given: ArrayLike, true: ArrayLike, classes: int) -> list[
     Rows sum to 1; the row of a class that never occurs in `true` is all None. Plain lists, so that
     a record holds it as JSON.
     """
-    actual = _labels(true, "true", np.size(given), classes)
-    pairs = actual * classes + _labels(given, "given", len(actual), classes)
+    actual = checked_labels(true, "true", np.size(given), classes)
+    pairs = actual * classes + checked_labels(given, "given", len(actual), classes)
     counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     return [(row / row.sum()).tolist() if row.any() else [None] * classes for row in counts]
 
 
-def _mask_scores(errors: NDArray[np.bool_], mask: NDArray[np.bool_]) -> Metrics:
-    names = ("f1", "f1_flag_all", "balanced_accuracy", "precision", "recall")
-    scores: Metrics = dict.fromkeys(names)
+def _mask_scores(errors: NDArray[np.bool_], mask: NDArray[np.bool_] | None) -> Metrics:
+    scores: Metrics = dict.fromkeys((*_OF_MASK, "f1_flag_all"))
     if not errors.any():
         return scores
-    scores["f1"] = float(metrics.f1_score(errors, mask))
     scores["f1_flag_all"] = float(metrics.f1_score(errors, np.ones_like(errors)))
+    if mask is None:
+        return scores
+    scores["f1"] = float(metrics.f1_score(errors, mask))
     scores["recall"] = float(metrics.recall_score(errors, mask))
     if mask.any():
         scores["precision"] = float(metrics.precision_score(errors, mask))
@@ -126,7 +88,7 @@ def _mask_scores(errors: NDArray[np.bool_], mask: NDArray[np.bool_]) -> Metrics:
 
 def _rank_scores(errors: NDArray[np.bool_], suspicion: NDArray[np.floating]) -> Metrics:
     if not errors.any() or errors.all():
-        return dict.fromkeys(("auroc", "auprc", "precision_at_k", "lift_at_k"))
+        return dict.fromkeys(_OF_RANKS)
     precision = _precision_at_k(errors, suspicion)
     return {
         "auroc": float(metrics.roc_auc_score(errors, suspicion)),
@@ -147,29 +109,3 @@ def _precision_at_k(errors: NDArray[np.bool_], suspicion: NDArray[np.floating]) 
 
 def _mean(mask: NDArray[np.bool_]) -> float | None:
     return float(mask.mean()) if len(mask) else None
-
-
-def _checked(
-    given: ArrayLike, pred_probs: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-    probs = np.asarray(pred_probs)
-    probs = probs.astype(np.result_type(probs, np.float32), copy=False)
-    if probs.ndim != 2:
-        raise ValueError(f"pred_probs: shape {probs.shape}, expected (samples, classes)")
-    # cleanlab compares, so a NaN would pass its own check unseen.
-    if not np.isfinite(probs).all():
-        raise ValueError("pred_probs: every probability must be finite")
-    return _labels(given, "given", *probs.shape), probs
-
-
-def _labels(
-    labels: ArrayLike, name: str, samples: int, classes: int | None = None
-) -> NDArray[np.int64]:
-    array = np.asarray(labels)
-    if array.shape != (samples,):
-        raise ValueError(f"{name}: shape {array.shape}, expected ({samples},)")
-    if classes is not None and len(array) and not 0 <= array.min() <= array.max() < classes:
-        raise ValueError(
-            f"{name}: labels {array.min()}..{array.max()}, expected them in 0..{classes - 1}"
-        )
-    return array.astype(np.int64)

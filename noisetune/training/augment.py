@@ -35,28 +35,36 @@ ATTEMPTS = 10  # of torchvision's RandomResizedCrop, before it falls back to a c
 class AugmentConfig(BaseModel):
     """Which operations run and how strongly; the default runs none.
 
-    crop_scale, crop_ratio: share of the area and width/height of RandomResizedCrop, None for off.
-    pad: RandomCrop of the original size after zero-padding by so many pixels; not with crop_scale.
-    flip, grayscale, blur, solarize: probabilities. jitter: brightness, contrast, saturation and
-    hue strengths of ColorJitter, applied with jitter_probability. blur_kernel: odd width in pixels.
-    blur_sigma: range of the standard deviation in pixels. solarize inverts from 0.5 on.
-    normalise: whether the data set's mean and deviation are taken out at the end.
+    Parameters mean what they mean in torchvision; every image of a batch draws its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop_scale: tuple[Share, Share] | None = None
+    """Random resized crop: least and largest share of the area; null for off."""
     crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+    """The crop's least and largest width over height."""
     pad: Annotated[int, Field(ge=0)] = 0
+    """Zero-pad by so many pixels, then crop to the original size at random; not with
+    `crop_scale`."""
     flip: Probability = 0.0
+    """Chance of mirroring left and right."""
     jitter: tuple[Strength, Strength, Strength, HueStrength] | None = None
+    """Strengths of brightness, contrast, saturation and hue; null for off."""
     jitter_probability: Probability = 0.8
+    """Chance of the jitter."""
     grayscale: Probability = 0.0
+    """Chance of losing colour."""
     blur: Probability = 0.0
+    """Chance of a Gaussian blur."""
     blur_kernel: Annotated[int, Field(ge=1)] = 3
+    """Width of the blur's kernel in pixels, an odd number."""
     blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)
+    """Least and largest standard deviation of the blur, in pixels."""
     solarize: Probability = 0.0
+    """Chance of inverting what is 0.5 or brighter."""
     normalise: bool = True
+    """Take out the data set's mean and deviation at the end; evaluation does the same."""
 
     @field_validator("crop_scale", "crop_ratio", "blur_sigma")
     @classmethod
@@ -132,15 +140,22 @@ class Augment:
         size: tuple[int, int],
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        out: tuple[int, int] | None = None,
     ) -> None:
-        """size is (H, W); mean and std are per channel of images in [0, 1], both or neither."""
+        """size is (H, W); mean and std are per channel of images in [0, 1], both or neither.
+
+        `out` is the size of what is made, by default that of the images; another one needs a
+        `crop_scale`. UserError for a blur wider than that.
+        """
         _check_moments(mean, std)
-        if config.blur and config.blur_kernel // 2 >= min(size):
+        self.config, self.size, self.out = config, size, out or size
+        if self.out != size and config.crop_scale is None:
+            raise UserError("crop_scale: views of another size than the image are crops; set it")
+        if config.blur and config.blur_kernel // 2 >= min(self.out):
             raise UserError(
-                f"blur_kernel: {config.blur_kernel} is too wide for images of {size[0]}x{size[1]}; "
-                f"choose an odd number below {2 * min(size)}"
+                f"blur_kernel: {config.blur_kernel} is too wide for images of "
+                f"{self.out[0]}x{self.out[1]}; choose an odd number below {2 * min(self.out)}"
             )
-        self.config, self.size = config, size
         self.mean, self.std = (mean, std) if config.normalise else (None, None)
         jitters = config.jitter_probability > 0 and any(config.jitter or ())
         widths = {  # how many uniform numbers a sample takes
@@ -189,7 +204,7 @@ class Augment:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        """Augment uint8 (B, C, H, W), C 1 or 3: float32 (B, C, H, W), contiguous.
+        """Augment uint8 (B, C, H, W), C 1 or 3: float32 (B, C, *out), contiguous.
 
         draws are B rows of this object's `sample`, best moved to the device an epoch at once. The
         values lie in [0, 1], or are normalised where mean and std are given. On the CPU the
@@ -213,8 +228,8 @@ class Augment:
         (height, width), (top, left, rows, columns) = self.size, draws.box.unbind(1)
         return ops.separable(
             planes,
-            ops.crop_weights(top, rows, height, height),
-            ops.crop_weights(left, columns, width, width, draws.flip),
+            ops.crop_weights(top, rows, height, self.out[0]),
+            ops.crop_weights(left, columns, width, self.out[1], draws.flip),
         )
 
     def _jitter(self, planes: Tensor, draws: Draws) -> Tensor:
@@ -230,7 +245,7 @@ class Augment:
         if draws.grayscale is not None:
             planes = ops.adjust_saturation(planes, 1 - draws.grayscale.float())
         if draws.sigma is not None:
-            kernel, (height, width) = self.config.blur_kernel, self.size
+            kernel, (height, width) = self.config.blur_kernel, self.out
             rows = ops.blur_weights(draws.sigma, kernel, height)
             columns = rows if width == height else ops.blur_weights(draws.sigma, kernel, width)
             planes = ops.separable(planes, rows, columns)

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +23,16 @@ class Compiled:
 
         self._module, self._failure = module, TorchDynamoException
         # An epoch has batches of two sizes at most: each its own graph, none with unknown sizes.
-        self._call: Callable[[Tensor], Tensor] = torch.compile(
-            module, backend=backend, dynamic=False
-        )
+        self._call: Callable[[Any], Any] = torch.compile(module, backend=backend, dynamic=False)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, inputs: Any) -> Any:
+        """What the module makes of its one argument."""
         try:
-            return self._call(images)
+            return self._call(inputs)
         except self._failure as error:
             if self._call is self._module:
                 raise
             reason = " ".join(str(error).split("\n\n")[0].split())
             log.warning("runtime.compile: %s; the network runs without it", reason)
             self._call = self._module
-            return self._module(images)
+            return self._module(inputs)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +23,18 @@ def run_epoch(
     epoch: int,
     batches: int,
     optimizer: torch.optim.Optimizer,
-    batch_loss: Callable[[int], Tensor],
+    losses: Iterable[Tensor],
 ) -> Generator[Tick, None, float]:
-    """Optimise over `batches` batches; a tick about once a second says how far the stage is.
+    """Optimise over the `losses` of so many `batches`; a tick about once a second says how far the
+    stage is.
 
-    `batch_loss(index)` is the scalar loss of a batch. Returns the mean loss; raises DivergedError
-    where it is not finite. The loss is read from the device once, at the end.
+    Each is a scalar; the next one is asked for when its step is done. Returns their mean; raises
+    DivergedError where it is not finite. It is read from the device once, at the end.
     """
     total: Tensor | None = None
     last_tick = time.monotonic()
-    for index in range(batches):
+    for index, loss in enumerate(losses):
         _set_rate(optimizer, plan.rate(epoch + (index + 0.5) / batches))
-        loss = batch_loss(index)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -103,7 +103,7 @@ def measure(model: ModelConfig, shape: Shape, runtime: Runtime) -> dict[str, flo
 def forward_flops(model: ModelConfig, shape: Shape) -> int:
     """Floating-point operations of a forward pass of one image; nothing is computed."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model.build(shape[0])(torch.empty(2, *shape))
+        model.build(shape[0], shape[1:])(torch.empty(2, *shape))
     return counter.get_total_flops() // 2
 
 
@@ -137,7 +137,7 @@ def _step(
     model: ModelConfig, shape: Shape, runtime: Runtime, way: tuple[str, bool]
 ) -> Callable[[], None]:
     chosen = runtime.model_copy(update={"precision": way[0], "channels_last": way[1]})
-    network = chosen.place(Classifier(model.build(shape[0]), CLASSES))
+    network = chosen.place(Classifier(model.build(shape[0], shape[1:]), CLASSES))
     device, (least, most, work) = chosen.torch_device, IMAGES[chosen.device]
     count = max(least, min(most, int(work / forward_flops(model, shape))))
     images = chosen.arrange(torch.rand(count, *shape, device=device))

@@ -7,20 +7,21 @@ from noisetune.config import PLUGINS
 from noisetune.models.base import Backbone, Classifier
 from noisetune.seeds import seeded_initialisation
 
-SMALL = {"resnet18": {"width": 4}}
 NAMES = sorted(PLUGINS["model"])
 
 
-def build(name: str, channels: int = 3) -> Backbone:
+def build(name: str, channels: int = 3, size: int = 16) -> Backbone:
     with seeded_initialisation("model", name):
-        return PLUGINS["model"][name](**SMALL.get(name, {})).build(channels)
+        return PLUGINS["model"][name](**PLUGINS["model"][name].smallest).build(
+            channels, (size, size)
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 32])
 def test_features_are_as_many_as_it_says(name: str, channels: int, size: int) -> None:
-    backbone = build(name, channels)
+    backbone = build(name, channels, size)
     features = backbone(torch.rand(2, channels, size, size))
     assert features.shape == (2, backbone.feature_dim)
     assert features.isfinite().all()

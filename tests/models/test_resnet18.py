@@ -11,7 +11,7 @@ def test_it_is_torchvisions_resnet18_with_the_small_image_stem() -> None:
     reference = resnet18()
     reference.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     reference.maxpool = reference.fc = nn.Identity()
-    ours = Config().build(channels=3)
+    ours = Config().build(3, (32, 32))
     weights = zip(ours.state_dict(), reference.state_dict().values(), strict=True)
     ours.load_state_dict(dict(weights))
     images = torch.rand(2, 3, 16, 16)
@@ -22,7 +22,7 @@ def test_it_is_torchvisions_resnet18_with_the_small_image_stem() -> None:
 def test_with_the_large_stem_it_is_torchvisions_resnet18() -> None:
     reference = resnet18()
     reference.fc = nn.Identity()
-    ours = Config(stem="large").build(channels=3)
+    ours = Config(stem="large").build(3, (32, 32))
     weights = zip(ours.state_dict(), reference.state_dict().values(), strict=True)
     ours.load_state_dict(dict(weights))
     images = torch.rand(2, 3, 64, 48)
@@ -31,12 +31,12 @@ def test_with_the_large_stem_it_is_torchvisions_resnet18() -> None:
 
 
 def test_features_are_eight_widths() -> None:
-    assert Config(width=16).build(channels=1).feature_dim == 128
+    assert Config(width=16).build(1, (8, 8)).feature_dim == 128
 
 
 def test_convolutions_start_by_kaiming_fan_out() -> None:
     torch.manual_seed(0)
-    backbone = Config(width=32).build(channels=3)
+    backbone = Config(width=32).build(3, (32, 32))
     layers = [layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)]
     for layer in layers:
         fan_out = layer.out_channels * layer.kernel_size[0] ** 2

@@ -24,11 +24,11 @@ MODEL = ResNet18(width=4)
 
 def own() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    return MODEL.build(1).state_dict()
+    return MODEL.build(1, (8, 8)).state_dict()
 
 
 def encoder(store: Any = None, model: ResNet18 = MODEL, **fields: Any) -> dict[str, Tensor]:
-    return Config(**fields).encoder(model, 1, store or NullStore())
+    return Config(**fields).encoder(model, 1, (8, 8), store or NullStore())
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -72,9 +72,9 @@ def test_torchvisions_names_are_recognised(tmp_path: Path) -> None:
     theirs.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     theirs.maxpool = nn.Identity()
     torch.save({f"module.{k}": v for k, v in theirs.state_dict().items()}, tmp_path / "a.pth")
-    ours = ResNet18().build(3).eval()
+    ours = ResNet18().build(3, (8, 8)).eval()
     config = Config(path=tmp_path / "a.pth", prefix="module.")
-    ours.load_state_dict(config.encoder(ResNet18(), 3, NullStore()))
+    ours.load_state_dict(config.encoder(ResNet18(), 3, (8, 8), NullStore()))
     theirs.fc = nn.Identity()
     images = torch.rand(2, 3, 16, 16)
     with torch.no_grad():
@@ -83,7 +83,7 @@ def test_torchvisions_names_are_recognised(tmp_path: Path) -> None:
 
 def test_the_large_stem_of_imagenet_is_refused(imagenet_file: Path) -> None:
     with pytest.raises(UserError, match=r"misshapen stem.0.weight \(float32 \[64, 3, 7, 7\] inst"):
-        Config(path=imagenet_file).encoder(ResNet18(), 3, NullStore())
+        Config(path=imagenet_file).encoder(ResNet18(), 3, (8, 8), NullStore())
 
 
 @pytest.mark.parametrize(

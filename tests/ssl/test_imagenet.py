@@ -16,17 +16,18 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
-from noisetune.models.resnet18 import STEM
+from noisetune.models._resnet import STEM
 from noisetune.models.resnet18 import Config as ResNet18
-from noisetune.ssl.imagenet import Config, adapt_stem
+from noisetune.ssl.imagenet import Config, adapt_kernels
 from noisetune.store import NullStore
 
 MODEL = ResNet18()
+SMALL = torch.Size((2, 3, 3, 3))
 kernels = arrays(np.float64, (2, 3, 7, 7), elements=st.floats(-1, 1, width=16))
 
 
 def encoder(file: Path | None, channels: int = 3, **fields: Any) -> dict[str, Tensor]:
-    return Config(path=file, **fields).encoder(MODEL, channels, NullStore())
+    return Config(path=file, **fields).encoder(MODEL, channels, (8, 8), NullStore())
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def theirs(imagenet_file: Path) -> torchvision.models.ResNet:
 def test_layer_by_layer_it_computes_what_torchvisions_network_does(
     theirs: torchvision.models.ResNet, imagenet_file: Path
 ) -> None:
-    ours = MODEL.build(3).eval()
+    ours = MODEL.build(3, (8, 8)).eval()
     ours.load_state_dict(encoder(imagenet_file))
     features = torch.randn(2, 64, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -58,7 +59,7 @@ def test_the_adapted_stem_answers_as_the_large_one_to_the_enlarged_image(
     """By whole numbers: each tap of the kernel becomes 3x3 of a ninth, each pixel 7x7 of it."""
     fine = np.kron(kernel, np.ones((3, 3)) / 9)
     expected = (fine * np.kron(image, np.ones((7, 7)))).sum((1, 2, 3))
-    small = adapt_stem(torch.from_numpy(kernel), 3).numpy()
+    small = adapt_kernels(torch.from_numpy(kernel), SMALL).numpy()
     assert small.shape == (2, 3, 3, 3)
     np.testing.assert_allclose((small * image).sum((1, 2, 3)), expected, atol=1e-9)
 
@@ -66,10 +67,10 @@ def test_the_adapted_stem_answers_as_the_large_one_to_the_enlarged_image(
 @given(kernels)
 def test_the_adapted_stem_preserves_sums_and_mirrors(kernel: np.ndarray) -> None:
     large = torch.from_numpy(kernel)
-    small = adapt_stem(large, 3)
+    small = adapt_kernels(large, SMALL)
     torch.testing.assert_close(small.sum((2, 3)), large.sum((2, 3)))
-    torch.testing.assert_close(adapt_stem(large.flip(3), 3), small.flip(3))
-    torch.testing.assert_close(adapt_stem(large.mT, 3), small.mT)
+    torch.testing.assert_close(adapt_kernels(large.flip(3), SMALL), small.flip(3))
+    torch.testing.assert_close(adapt_kernels(large.mT, SMALL), small.mT)
 
 
 def test_a_grey_image_is_answered_as_its_colour_image_is(imagenet_file: Path) -> None:

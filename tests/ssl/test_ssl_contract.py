@@ -5,12 +5,14 @@ import torch
 from torch import Tensor
 
 from noisetune.config import PLUGINS
-from noisetune.ssl.base import PretrainConfig, SSLConfig
+from noisetune.ssl.base import PretrainConfig, TwoViewConfig
 
-METHODS = [name for name, config in PLUGINS["pretrain"].items() if issubclass(config, SSLConfig)]
+METHODS = [
+    name for name, config in PLUGINS["pretrain"].items() if issubclass(config, TwoViewConfig)
+]
 
 
-def method(name: str) -> SSLConfig:
+def method(name: str) -> TwoViewConfig:
     return PLUGINS["pretrain"][name](hidden=16, projection=6)
 
 

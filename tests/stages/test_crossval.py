@@ -11,13 +11,13 @@ from hypothesis import given as cases
 from hypothesis import strategies as st
 
 from noisetune.config import TrialConfig
+from noisetune.detectors.confident_learning import FILTERS
 from noisetune.errors import UserError
 from noisetune.pipeline import run_trial
 from noisetune.records import MetricPoint, Tick, TrialResult
 from noisetune.stages import crossval
 from noisetune.stages.base import Checkpoint, Inputs, Stage, record_of
 from noisetune.stages.crossval import cross_validate, cut_into_folds, fold_key
-from noisetune.stages.scores import FILTERS
 from noisetune.store import Artifact, NullStore, StageKey, Store
 
 TinyTrial = Callable[..., TrialConfig]
@@ -102,7 +102,7 @@ def test_probabilities_stand_with_their_labels(
 ) -> None:
     """Networks that know the truth find the wrong labels of the training set, and only them."""
     whole = inputs(filter_by="predicted_neq_given")
-    _, (made, seconds) = drive(cross_validate(whole, None, ORIGIN, NullStore()))
+    _, ((made,), seconds) = drive(cross_validate(whole, None, ORIGIN, NullStore()))
     wrong = np.flatnonzero(whole.labels.train != whole.data.y_train.numpy())
     assert made.tensors["flagged"].tolist() == wrong.tolist()
     scores = made.record["scores"]
@@ -115,7 +115,7 @@ def test_of_the_folds_only_signs_of_life_are_heard(
     inputs: Callable[..., Inputs], read: list[Inputs], drive: Drive, store: Store
 ) -> None:
     for _ in range(2):
-        events, (made, _) = drive(cross_validate(inputs(), None, ORIGIN, store))
+        events, ((made,), _) = drive(cross_validate(inputs(), None, ORIGIN, store))
         *ticks, point = events
         assert [tick.done for tick in ticks] == pytest.approx([1 / 3, 2 / 3, 1])
         assert {(type(tick), tick.stage) for tick in ticks} == {(Tick, "fold")}

@@ -70,7 +70,7 @@ def test_the_selected_network_has_the_metrics_of_the_best_epoch(
     inputs = inputs_of(tiny_trial(noise={"rate": rate}, finetune={"epochs": 4, "lr": 0.02}))
     points, made = drive(run_stage(staged(inputs), NullStore()))
     data, labels = inputs.data, inputs.labels
-    network = Classifier(inputs.config.model.build(data.channels), data.classes).eval()
+    network = Classifier(inputs.config.model.build(data.channels, data.size), data.classes).eval()
     network.load_state_dict(strip("selected", made.tensors))
     with torch.no_grad():
         train, test = (

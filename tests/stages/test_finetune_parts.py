@@ -8,8 +8,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from noisetune.config import FinetuneConfig, TrialConfig
+from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.finetuning.cross_entropy import Config as FinetuneConfig
 from noisetune.models.base import Classifier
 from noisetune.stages import finetune, runner
 from noisetune.stages.base import Checkpoint, Inputs, Stage
@@ -37,7 +38,7 @@ def inputs(
 
 def encoder_of(inputs: Inputs) -> Artifact:
     """Weights and running statistics that no initialisation has."""
-    state = inputs.config.model.build(inputs.data.channels).state_dict()
+    state = inputs.config.model.build(inputs.data.channels, inputs.data.size).state_dict()
     random = torch.Generator().manual_seed(1)
     floats = {
         name: torch.rand(tensor.shape, generator=random) + 0.5 if "running" in name else tensor

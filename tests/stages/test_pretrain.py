@@ -208,7 +208,7 @@ def test_features_are_of_images_in_the_scale_of_the_views(
     data, key = inputs.data, pretrain_key(inputs.config, inputs.data)
     stage = pretrain_stage(inputs, inputs.config.pretrain, key, 1)
     _, made = drive(run_stage(stage, NullStore()))
-    encoder = inputs.config.model.build(data.channels).eval()
+    encoder = inputs.config.model.build(data.channels, data.size).eval()
     encoder.load_state_dict(strip("network.encoder", made.tensors))
     moments = (data.mean, data.std) if normalised else (None, None)
     with torch.no_grad():

@@ -1,22 +1,16 @@
-import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from cleanlab.filter import find_label_issues
 from hypothesis import given as cases
 from hypothesis import strategies as st
 
-from noisetune.errors import UserError
-from noisetune.stages.scores import (
-    FILTERS,
-    calibration_error,
-    detection_scores,
-    flag_issues,
-    label_noise_matrix,
-    self_confidence,
-)
+from noisetune.detectors.base import Evidence, Judgement
+from noisetune.detectors.confident_learning import FILTERS, Config
+from noisetune.records import Metrics
+from noisetune.stages.scores import calibration_error, detection_scores, label_noise_matrix
 
 FINDING = {
     "f1", "f1_flag_all", "balanced_accuracy", "precision", "recall",
@@ -39,6 +33,12 @@ def noisy(seed: int, samples: int, classes: int = 4) -> tuple[np.ndarray, np.nda
     return given, true, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
 
+def scored(given: Any, true: Any, probs: Any, filter_by: str) -> Metrics:
+    """The scores of confident learning."""
+    judgement = Config(filter_by=filter_by).judge(Evidence(given, probs))
+    return detection_scores(given, true, judgement)
+
+
 def nones(scores: dict[str, float | None]) -> set[str]:
     return {name for name, value in scores.items() if value is None}
 
@@ -56,7 +56,7 @@ def test_published_probabilities_score_as_known(
     shared_data: Path, fixture: str, filter_by: str, f1: float, balanced_accuracy: float
 ) -> None:
     with np.load(shared_data / "detection" / f"{fixture}.npz", allow_pickle=False) as arrays:
-        scores = detection_scores(arrays["given"], arrays["true"], arrays["pred_probs"], filter_by)
+        scores = scored(arrays["given"], arrays["true"], arrays["pred_probs"], filter_by)
     ranks = {
         "cl_repro_resnet50_noise0.4": {"auroc": 0.924, "auprc": 0.857, "f1_flag_all": 0.570},
         "cifar10n_aggre_resnet18": {"auroc": 0.977, "auprc": 0.875, "f1_flag_all": 0.165},
@@ -65,74 +65,11 @@ def test_published_probabilities_score_as_known(
     assert {name: round(scores[name], 3) for name in expected} == expected
 
 
-def test_filters_are_those_that_cleanlab_documents() -> None:
-    documented = re.search(r"filter_by : \{(.*?)\}", find_label_issues.__doc__ or "")
-    assert documented
-    assert set(re.findall(r"'(\w+)'", documented[1])) == set(FILTERS)
-
-
-@pytest.mark.parametrize("filter_by", FILTERS)
-def test_flags_equal_cleanlab_without_its_warnings(filter_by: str) -> None:
-    given, _, probs = noisy(0, 300, classes=6)
-    given[given == 2] = 4
-    given[given == 5] = 0
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        mask = flag_issues(given, probs, filter_by)
-    assert not caught
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert (mask == find_label_issues(given, probs, filter_by=filter_by, n_jobs=1)).all()
-    assert mask.dtype == np.bool_
-    assert mask.any()
-
-
-@pytest.mark.parametrize("filter_by", FILTERS)
-@pytest.mark.parametrize("given", [[], [1], [0, 0, 0], [2, 2, 2]])
-def test_fewer_than_two_given_classes_flag_nothing(given: list[int], filter_by: str) -> None:
-    probs = np.tile([0.2, 0.7, 0.1], (len(given), 1))
-    assert flag_issues(given, probs, filter_by).tolist() == [False] * len(given)
-
-
-@pytest.mark.parametrize("filter_by", FILTERS)
-def test_two_samples_and_many_absent_classes_survive(filter_by: str) -> None:
-    assert flag_issues([0, 99], np.full((2, 100), 0.01), filter_by).shape == (2,)
-
-
-def test_an_unknown_filter_is_answered_with_the_choices() -> None:
-    with pytest.raises(UserError, match=r"'all'.*prune_by_noise_rate"):
-        flag_issues([0, 1], np.eye(2), "all")
-
-
-@pytest.mark.parametrize(
-    ("given", "probs", "message"),
-    [
-        ([0, 1, 0], np.eye(2), r"given: shape \(3,\)"),
-        ([0, 2], np.eye(2), r"given: labels 0\.\.2"),
-        ([0, -1], np.eye(2), r"given: labels -1\.\.0"),
-        ([0, 1], np.ones(2), "pred_probs: shape"),
-        ([0, 1], np.array([[np.nan, 1], [0, 1]]), "finite"),
-    ],
-)
-def test_labels_and_probabilities_must_fit(
-    given: list[int], probs: np.ndarray, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        flag_issues(given, probs, "both")
-
-
-def test_self_confidence_is_the_probability_of_the_given_label() -> None:
-    probs = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]])
-    assert self_confidence(np.array([1, 2], dtype=np.uint8), probs).tolist() == [0.2, 0.4]
-
-
 def test_scores_by_hand() -> None:
     """argmax != given flags samples 0, 1 and 2; the errors are 0, 1 and 5."""
     given, true = [0, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 0]
     first = np.array([0.1, 0.4, 0.7, 0.2, 0.8, 0.45])
-    scores = detection_scores(
-        given, true, np.stack([first, 1 - first], axis=1), "predicted_neq_given"
-    )
+    scores = scored(given, true, np.stack([first, 1 - first], axis=1), "predicted_neq_given")
     # Self-confidence .1 .4 .3 .8 .8 .55: errors stand at places 1, 3 and 4 of six.
     assert scores == pytest.approx(
         {
@@ -153,20 +90,20 @@ def test_scores_by_hand() -> None:
 
 def test_a_tie_at_the_kth_place_counts_by_its_share_of_errors() -> None:
     probs = np.array([[0.1, 0.9], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
-    scores = detection_scores([0, 0, 0, 0, 1], [1, 1, 0, 0, 1], probs, "both")
+    scores = scored([0, 0, 0, 0, 1], [1, 1, 0, 0, 1], probs, "both")
     assert scores["precision_at_k"] == pytest.approx((1 + 1 / 4) / 2)
 
 
 def test_small_probabilities_are_ranked_not_rounded_into_ties() -> None:
     low = np.array([1e-12, 1e-10, 0.5, 0.5], dtype=np.float32)
     probs = np.stack([low, 1 - low], axis=1)
-    scores = detection_scores([0, 0, 0, 1], [1, 0, 0, 1], probs, "both")
+    scores = scored([0, 0, 0, 1], [1, 0, 0, 1], probs, "both")
     assert scores["auroc"] == 1
 
 
 def test_without_errors_nothing_about_finding_them_is_defined() -> None:
     given, _, probs = noisy(1, 50)
-    scores = detection_scores(given, given, probs, "predicted_neq_given")
+    scores = scored(given, given, probs, "predicted_neq_given")
     assert nones(scores) == FINDING
     assert scores["error_rate"] == 0
     assert scores["flagged"] > 0
@@ -174,7 +111,7 @@ def test_without_errors_nothing_about_finding_them_is_defined() -> None:
 
 def test_with_errors_only_scores_that_need_both_kinds_are_undefined() -> None:
     given, _, probs = noisy(2, 50)
-    scores = detection_scores(given, (given + 1) % 4, probs, "predicted_neq_given")
+    scores = scored(given, (given + 1) % 4, probs, "predicted_neq_given")
     assert nones(scores) == NEEDS_BOTH
     assert (scores["precision"], scores["f1_flag_all"], scores["error_rate"]) == (1, 1, 1)
     assert scores["recall"] == scores["flagged"]
@@ -182,14 +119,14 @@ def test_with_errors_only_scores_that_need_both_kinds_are_undefined() -> None:
 
 def test_with_nothing_flagged_precision_alone_is_undefined() -> None:
     probs = np.array([[0.9, 0.1], [0.6, 0.4], [0.1, 0.9], [0.2, 0.8]])
-    scores = detection_scores([0, 0, 1, 1], [0, 1, 1, 1], probs, "predicted_neq_given")
+    scores = scored([0, 0, 1, 1], [0, 1, 1, 1], probs, "predicted_neq_given")
     assert nones(scores) == {"precision"}
     assert (scores["f1"], scores["recall"], scores["flagged"]) == (0, 0, 0)
     assert (scores["balanced_accuracy"], scores["auroc"]) == (0.5, 1)
 
 
 def test_without_samples_everything_is_undefined() -> None:
-    scores = detection_scores([], [], np.empty((0, 3)), "both")
+    scores = scored([], [], np.empty((0, 3)), "both")
     assert nones(scores) == FINDING | {"flagged", "error_rate"} == set(scores)
 
 
@@ -197,7 +134,7 @@ def test_without_samples_everything_is_undefined() -> None:
 def test_scores_are_plain_numbers_and_quiet(seed: int, samples: int, filter_by: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scores = detection_scores(*noisy(seed, samples), filter_by)
+        scores = scored(*noisy(seed, samples), filter_by)
     assert all(value is None or type(value) is float for value in scores.values())
     rate = scores["error_rate"]
     assert scores["f1_flag_all"] == pytest.approx(2 * rate / (1 + rate))
@@ -208,8 +145,8 @@ def test_scores_are_plain_numbers_and_quiet(seed: int, samples: int, filter_by: 
 def test_the_order_of_samples_changes_nothing(seed: int, samples: int, filter_by: str) -> None:
     arrays = noisy(seed, samples)
     order = np.random.default_rng(seed).permutation(samples)
-    shuffled = detection_scores(*(array[order] for array in arrays), filter_by)
-    assert shuffled == pytest.approx(detection_scores(*arrays, filter_by))
+    shuffled = scored(*(array[order] for array in arrays), filter_by)
+    assert shuffled == pytest.approx(scored(*arrays, filter_by))
 
 
 @cases(
@@ -222,7 +159,7 @@ def test_rank_scores_survive_any_increasing_transform(samples, transform) -> Non
 
     def ranks(share: np.ndarray) -> list[float | None]:
         probs = np.stack([share, 1 - share], axis=1)
-        scores = detection_scores(np.zeros_like(true), true, probs, "both")
+        scores = scored(np.zeros_like(true), true, probs, "both")
         return [scores[name] for name in ("auroc", "auprc", "precision_at_k", "lift_at_k")]
 
     assert ranks(transform(confidence)) == ranks(confidence)
@@ -279,3 +216,15 @@ def test_noise_matrix_of_small_integers_does_not_overflow() -> None:
 def test_noise_matrix_refuses_labels_outside_the_classes() -> None:
     with pytest.raises(ValueError, match=r"given: labels 0\.\.3"):
         label_noise_matrix([0, 3], [0, 1], 3)
+
+
+def test_of_a_detector_that_only_ranks_what_is_of_a_mask_is_undefined() -> None:
+    given, true, probs = noisy(0, 40)
+    suspicion = -probs[np.arange(40), given]
+    scores = detection_scores(given, true, Judgement(suspicion))
+    whole = scored(given, true, probs, "both")
+    of_mask = {"f1", "balanced_accuracy", "precision", "recall", "flagged"}
+    assert nones(scores) == of_mask
+    assert {name: whole[name] for name in scores.keys() - of_mask} == {
+        name: scores[name] for name in scores.keys() - of_mask
+    }

@@ -33,7 +33,7 @@ def sweep_of(methods: list[str], pretrain: dict[str, Any], name: str = "x", **tr
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    torch.save(ResNet18(width=4).build(1).state_dict(), tmp_path / "mine.pth")
+    torch.save(ResNet18(width=4).build(1, (8, 8)).state_dict(), tmp_path / "mine.pth")
     return tmp_path / "mine.pth"
 
 
@@ -62,7 +62,7 @@ def test_the_driver_counts_by_the_content_of_the_weights(tmp_path: Path, checkpo
     sweep, home = sweep_of(["none", "checkpoint"], {"path": str(checkpoint)}), Home(tmp_path)
     assert run_here(home, sweep).finished
     copy = shutil.copy(checkpoint, tmp_path / "copy.pth")
-    torch.save(ResNet18(width=4).build(1).state_dict(), tmp_path / "other.pth")
+    torch.save(ResNet18(width=4).build(1, (8, 8)).state_dict(), tmp_path / "other.pth")
     stored = {}
     for file in (checkpoint, copy, tmp_path / "other.pth"):
         planned = sweep_of(["none", "checkpoint"], {"path": str(file)})

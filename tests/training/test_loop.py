@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 import torch
@@ -34,9 +34,10 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
 
 
-def losses_of(module: nn.Module) -> Callable[[int], Tensor]:
+def losses_of(module: nn.Module) -> Iterator[Tensor]:
+    """The loss of each of three batches, computed when it is asked for."""
     batches = torch.randn(3, 8, 3, generator=torch.Generator().manual_seed(0))
-    return lambda index: module(batches[index]).square().mean()
+    return (module(batch).square().mean() for batch in batches)
 
 
 Trained = tuple[nn.Module, torch.optim.Optimizer]
@@ -61,14 +62,14 @@ def test_an_epoch_returns_the_mean_loss() -> None:
     weight = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1)
     losses = [1.0, 2.0, 6.0]
-    _, mean = drain(run_epoch("x", PLAN, 0, 3, optimizer, lambda index: 0 * weight + losses[index]))
+    _, mean = drain(run_epoch("x", PLAN, 0, 3, optimizer, (0 * weight + loss for loss in losses)))
     assert mean == pytest.approx(3)
 
 
 def test_each_batch_is_stepped_with_the_rate_of_its_middle() -> None:
     weight = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=99)
-    drain(run_epoch("x", PLAN, 1, 2, optimizer, lambda _: weight.sum()))
+    drain(run_epoch("x", PLAN, 1, 2, optimizer, (weight.sum() for _ in range(2))))
     assert weight.item() == pytest.approx(-(PLAN.rate(1.25) + PLAN.rate(1.75)))
 
 
@@ -91,7 +92,7 @@ def test_a_loss_that_is_no_number_is_a_divergence(value: float) -> None:
     optimizer = torch.optim.SGD([weight], lr=1)
     losses = [1.0, value, 1.0]
     with pytest.raises(DivergedError, match=r"the loss of epoch 3 is (nan|inf)"):
-        drain(run_epoch("x", PLAN, 2, 3, optimizer, lambda index: losses[index] * weight.sum()))
+        drain(run_epoch("x", PLAN, 2, 3, optimizer, (loss * weight.sum() for loss in losses)))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])

@@ -9,10 +9,10 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-import noisetune
 from noisetune.errors import UserError
 from noisetune.store import Store
 
+PACKAGE = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 120.0
 
@@ -22,9 +22,8 @@ def connect(address: str, **quiet: Any) -> None:
 
     Its hosts get this checkout of noisetune, whichever they have installed.
     """
-    package = str(Path(noisetune.__file__).resolve().parent)
     environment = {
-        "py_modules": [package],
+        "py_modules": [str(PACKAGE)],
         "excludes": ["__pycache__"],
         "env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"},
     }
@@ -90,8 +89,8 @@ def _alive() -> list[dict[str, Any]]:
 
 
 def _sees(node: str, store: str, mark: str) -> bool:
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    look = ray.remote(num_cpus=0)(_is_there).options(scheduling_strategy=there)
+    on_node = NodeAffinitySchedulingStrategy(node, soft=False)
+    look = ray.remote(num_cpus=0)(_is_there).options(scheduling_strategy=on_node)
     try:
         return ray.get(look.remote(store, mark), timeout=LOOK_SECONDS)
     except (ray.exceptions.RayError, TimeoutError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig, default_choice
 from noisetune.errors import UserError
+from noisetune.ssl.base import SSLConfig
 from noisetune.sweep.spec.config import override
 from noisetune.sweep.spec.designs import FIELD as DESIGN
 from noisetune.sweep.spec.designs import METHOD, Designs, designed, draw_designs
@@ -60,8 +61,8 @@ class Condition:
         raw, given = self.base, {**self.fixed, **self.real_values(values)}
         for field, value in given.items():
             raw = override(raw, field, value)
-        said = {**self.factors, **given}
-        shown = ", ".join(f"{field}={value}" for field, value in said.items())
+        named = {**self.factors, **given}.items()
+        shown = ", ".join(f"{field}={value}" for field, value in named)
         return TrialConfig.parse(raw | {"replicate": replicate}, f"trial ({shown or 'fixed part'})")
 
     @cached_property
@@ -135,9 +136,7 @@ def with_designs(conditions: Sequence[Condition], count: int, seed: int) -> list
     UserError where no condition has a parameter that a design could fix.
     """
     parameters = {field: value for each in conditions for field, value in each.parameters.items()}
-    prefix = "pretrain.schedule" not in parameters and all(
-        each.known.get("pretrain.schedule", "constant") == "constant" for each in conditions
-    )
+    prefix = all(map(_epochs_are_prefixes, conditions))
     fixed = designed(parameters, prefix)
     if not fixed:
         raise UserError(
@@ -155,15 +154,22 @@ def with_designs(conditions: Sequence[Condition], count: int, seed: int) -> list
     return [_with_designs(each, fixed, designs, count) for each in conditions]
 
 
+def _epochs_are_prefixes(condition: Condition) -> bool:
+    """Whether 10 epochs are the beginning of 50, whatever is sampled."""
+    trials = (condition.trial(values) for values in condition.corners())
+    methods = (trial.pretrain for trial in trials if isinstance(trial.pretrain, SSLConfig))
+    return all(method.horizon_free for method in methods)
+
+
 def _with_designs(
     condition: Condition, fixed: Mapping[str, Parameter], designs: Designs, count: int
 ) -> Condition:
     kept = {field: value for field, value in condition.parameters.items() if field not in fixed}
-    mine = [
+    methods = [
         method for method in designs.settings if METHOD in kept or method == condition.known[METHOD]
     ]
-    if mine:
-        choice = Parameter(choices=tuple(range(count)), when={METHOD: tuple(mine)})
+    if methods:
+        choice = Parameter(choices=tuple(range(count)), when={METHOD: tuple(methods)})
         kept = kept | {DESIGN: choice}
     return replace(condition, parameters=kept, designs=designs)
 

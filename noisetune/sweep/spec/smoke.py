@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noisetune.config import TrialConfig
+from noisetune.config import SELECTORS, TrialConfig
+from noisetune.plugins import PluginConfig
 from noisetune.ssl.base import GivenEncoder
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import NAME_RULE, override
@@ -22,7 +23,6 @@ ALL = math.inf
 SMALL: dict[str, int] = {
     "data.train_samples": 256,
     "data.test_samples": 128,
-    "model.width": 4,
     "pretrain.epochs": 1,
     "pretrain.stop.every": 1,
     "finetune.epochs": 2,
@@ -31,39 +31,46 @@ SMALL: dict[str, int] = {
     "telemetry.samples": 64,
     "telemetry.probe_iterations": 5,
 }
-"""The fields that are made small, each with its smallest value.
+"""The fields that are made small, each with its smallest value; plug-ins say which of their own are
+(`PluginConfig.smallest`).
 
 Several values of one field stay apart and in order: they become the smallest, the one after it,
 and so on.
 """
 
 LARGE_BY_DEFAULT = (
-    "data.train_samples", "data.test_samples", "model.width", "pretrain.epochs", "finetune.epochs",
+    "data.train_samples", "data.test_samples", "pretrain.epochs", "finetune.epochs",
     "finetune.probe_epochs",
 )  # fmt: skip
 
 OF_FULL_WIDTH: dict[str, int] = {"data.train_samples": 32, "data.test_samples": 16}
-"""Where weights are given, the width is theirs: fewer images make up for that."""
-
-
-@dataclass(frozen=True)
-class StandIns:
-    """What a smoke run uses in place of what is not there, so that it need not be downloaded.
-
-    `made_up` images for the data sets that would be; files of human `labels`, by the path that
-    the sweep names; a file of weights for `imagenet`.
-    """
-
-    made_up: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
-    imagenet: str | None = None
-
+"""Where weights are given, the backbone is theirs: fewer images make up for its size."""
 
 Shrink = Callable[[str, Any], Any]
 
 
+@dataclass
+class Substitutes:
+    """New values by field and old value; `everywhere` those of fields that stand in no file."""
+
+    values: dict[tuple[str, str], Any] = field(default_factory=dict)
+    everywhere: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, section: str, config: Any, new: Mapping[str, Any]) -> None:
+        """Take the fields of a stand-in for the plug-in `config` of a section."""
+        for name, value in new.items():
+            path, old = f"{section}.{name}", getattr(config, name)
+            self.values[path, str(old)] = value
+            if old == type(config).model_fields[name].default:
+                self.everywhere[path] = value
+
+    def replace(self, path: str, value: Any) -> Any:
+        """The value that a smoke run has instead."""
+        return self.values.get((path, str(Path(value) if isinstance(value, str) else value)), value)
+
+
 def smoke(
-    definition: Mapping[str, Any], trials: list[TrialConfig], stand_ins: StandIns
+    definition: Mapping[str, Any], trials: list[TrialConfig], substitutes: Substitutes
 ) -> dict[str, Any]:
     """The definition of a sweep and its space, in small and under a name that says so.
 
@@ -71,19 +78,21 @@ def smoke(
     name, with the values of `SMALL` in place of its own.
     """
     sweep, space = definition["sweep"], definition["space"]
-    known = _shrinker(trials, sweep["enqueue"])
+    smallest = _smallest(trials)
+    known = _shrinker(trials, sweep["enqueue"], smallest)
 
     def shrink(path: str, value: Any) -> Any:
-        if path == "noise.path" and value is not None:
-            return stand_ins.labels.get(str(Path(value)), value)
-        return known(path, value)
+        return known(path, substitutes.replace(path, value))
 
+    small = _trial(sweep["trial"], trials, shrink, smallest)
+    for path, value in substitutes.everywhere.items():
+        small = override(small, path, value)
     return {
         "sweep": sweep
         | {
             "name": _name(sweep["name"]),
             "smoke": True,
-            "trial": _trial(sweep["trial"], trials, shrink, stand_ins),
+            "trial": small,
             "objective": sweep["objective"]
             | {"allow_uninformative": not sweep["objective"]["oracle"]},
             "trials_per_condition": min(sweep["trials_per_condition"], MOST_TRIALS),
@@ -103,11 +112,24 @@ def smoke(
                 name: _factor(name, factor, shrink) for name, factor in space["conditions"].items()
             },
             "parameters": {
-                path: _parameter(path, parameter, shrink)
+                path: _parameter(path, parameter, shrink, smallest)
                 for path, parameter in space["parameters"].items()
             },
         },
     }
+
+
+def _smallest(trials: list[TrialConfig]) -> dict[str, int]:
+    """The smallest value of every field that is made small, those of plug-ins too."""
+    given = any(isinstance(trial.pretrain, GivenEncoder) for trial in trials)
+    smallest = SMALL | (OF_FULL_WIDTH if given else {})
+    for trial in trials:
+        for section in SELECTORS:
+            plugin: PluginConfig = getattr(trial, section)
+            if not (given and section == "model"):
+                own = {f"{section}.{name}": value for name, value in plugin.smallest.items()}
+                smallest |= {path: max(own[path], smallest.get(path, 0)) for path in own}
+    return smallest
 
 
 def corner_trials(conditions: list[Condition]) -> list[TrialConfig]:
@@ -115,12 +137,10 @@ def corner_trials(conditions: list[Condition]) -> list[TrialConfig]:
     return [condition.trial(values) for condition in conditions for values in condition.corners()]
 
 
-def _shrinker(trials: list[TrialConfig], enqueued: list[dict[str, Any]]) -> Shrink:
+def _shrinker(
+    trials: list[TrialConfig], enqueued: list[dict[str, Any]], smallest: dict[str, int]
+) -> Shrink:
     """What a value of a field becomes: never more than it is, and the order of values stays."""
-    full_width = any(isinstance(trial.pretrain, GivenEncoder) for trial in trials)
-    smallest = SMALL | (OF_FULL_WIDTH if full_width else {})
-    if full_width:
-        del smallest["model.width"]
     values = {
         path: sorted({*_values(trials, path), *(each[path] for each in enqueued if path in each)})
         for path in smallest
@@ -150,24 +170,21 @@ def _values(trials: list[TrialConfig], path: str) -> Iterator[float]:
 
 
 def _trial(
-    raw: Mapping[str, Any], trials: list[TrialConfig], shrink: Shrink, stand_ins: StandIns
+    raw: Mapping[str, Any], trials: list[TrialConfig], shrink: Shrink, smallest: Mapping[str, int]
 ) -> dict[str, Any]:
     """The fixed part: small where it says how large, and where it leaves that to a default."""
     small = _each(raw, shrink)
-    default = TrialConfig()
-    for path in LARGE_BY_DEFAULT:
+    plugins_own = [path for path in smallest if path not in SMALL]
+    for path in (*LARGE_BY_DEFAULT, *plugins_own):
         section, name = path.split(".")
-        if name not in (raw.get(section) or {}) and any(_values(trials, path)):
-            value = shrink(path, getattr(getattr(default, section), name))
-            small = override(small, path, value)
+        owner = next((each for each in trials if hasattr(getattr(each, section), name)), None)
+        if name not in (raw.get(section) or {}) and owner is not None:
+            default = type(getattr(owner, section)).model_fields[name].default
+            small = override(small, path, shrink(path, default))
     if (small.get("telemetry") or {}).get("epochs"):
         small = override(small, "telemetry.epochs", [1])
     if "device" in (small.get("runtime") or {}):
         small = override(small, "runtime.device", "cpu")
-    if stand_ins.made_up:
-        small = override(small, "data.made_up", True)
-    if stand_ins.imagenet:
-        small = override(small, "pretrain.path", stand_ins.imagenet)
     return small
 
 
@@ -187,11 +204,13 @@ def _factor(name: str, factor: Factor, shrink: Shrink) -> Any:
     return [shrink(name, value) for value in factor]
 
 
-def _parameter(path: str, parameter: Mapping[str, Any], shrink: Shrink) -> dict[str, Any]:
+def _parameter(
+    path: str, parameter: Mapping[str, Any], shrink: Shrink, smallest: Mapping[str, int]
+) -> dict[str, Any]:
     small = dict(parameter)
     if small["choices"] is not None:
         small["choices"] = list(dict.fromkeys(shrink(path, each) for each in small["choices"]))
-    elif path in SMALL:
+    elif path in smallest:
         bounds = {bound: shrink(path, small[bound]) for bound in ("low", "high")}
         small |= bounds | {"step": None}
     small["when"] = {

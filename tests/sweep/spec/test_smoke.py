@@ -18,20 +18,20 @@ from noisetune.sweep.home import Home
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.spec.config import read_sweep
 from noisetune.sweep.spec.factors import check_field
-from noisetune.sweep.spec.smoke import NO_RESULTS, SMALL, StandIns, corner_trials, smoke
-from noisetune.sweep.spec.stand_ins import in_small
+from noisetune.sweep.spec.smoke import NO_RESULTS, SMALL, Substitutes, corner_trials, smoke
+from noisetune.sweep.spec.substitutes import in_small
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.storage import open_sweep
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
 MADE_UP = {"name": "cifar10", "root": "nowhere", "download": False}
 HUMAN = {"noise.labels": ["aggre", "worse"], "pretrain.method": ["none", "simclr"]}
 
 
-def small(sweep: Sweep, stand_ins: StandIns = StandIns()) -> Sweep:  # noqa: B008
+def small(sweep: Sweep, substitutes: Substitutes | None = None) -> Sweep:
     trials = corner_trials(sweep.conditions)
-    return Sweep.from_definition(smoke(sweep.definition(), trials, stand_ins))
+    return Sweep.from_definition(smoke(sweep.definition(), trials, substitutes or Substitutes()))
 
 
 def prepared(conditions: dict[str, Any], trial: dict[str, Any], **sweep: Any) -> Sweep:
@@ -114,7 +114,7 @@ def test_what_a_probe_and_telemetry_need_is_kept() -> None:
 def test_given_weights_keep_their_width_on_fewer_images() -> None:
     conditions = {"pretrain.method": ["none", "imagenet"]}
     sweep = prepared(conditions, {"pretrain": {"stem": "random"}})
-    shrunk = small(sweep, StandIns(imagenet="weights.pth"))
+    shrunk = small(sweep, Substitutes(everywhere={"pretrain.path": "weights.pth"}))
     scratch, given = corner_trials(shrunk.conditions)
     assert (scratch.model.width, scratch.data.train_samples) == (64, 32)
     assert (given.pretrain.path, given.pretrain.stem) == (Path("weights.pth"), "random")
