@@ -19,7 +19,8 @@ Settings = dict[str, Any]
 
 @pytest.fixture
 def images() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
+    """Sixty images: the first half for training."""
+    return np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -27,17 +28,17 @@ def settings(
     request: pytest.FixtureRequest, tmp_path: Path, write_cifar: Callable[..., Path], images: Any
 ) -> Settings:
     """What a data set needs to be told of its files, which are there."""
-    labels = np.arange(30) % 3
+    labels, (train, test) = np.arange(30) % 3, np.split(images, 2)
     if request.param is npz.Config:
         file = tmp_path / "mine.npz"
-        np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
+        np.savez(file, x_train=train, y_train=labels, x_test=test, y_test=labels)
         return {"path": file}
     if request.param is folder.Config:
-        for part in ("train", "test"):
-            write_images(tmp_path / part, images)
+        write_images(tmp_path / "train", train)
+        write_images(tmp_path / "test", test)
         return {"root": tmp_path, "size": 16, "cache": tmp_path / "cache"}
     dataset, classes = (CIFAR10, 10) if request.param is cifar10.Config else (CIFAR100, 100)
-    part = images, np.random.default_rng(1).integers(0, classes, 30)
+    part = train, np.random.default_rng(1).integers(0, classes, 30)
     write_cifar(dataset, part, part, [str(label) for label in range(classes)])
     return {"root": tmp_path, "download": False}
 

@@ -130,6 +130,31 @@ def test_types_are_allowed_for_this_one_file_alone(tmp_path: Path) -> None:
     assert torch.serialization.get_safe_globals() == before
 
 
+@pytest.mark.parametrize("kind", ["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"])
+@pytest.mark.parametrize("order", ["=", ">"])
+@pytest.mark.parametrize("suffix", ["pt", "npz"])
+def test_whole_numbers_of_any_width_are_labels(
+    tmp_path: Path, kind: str, order: str, suffix: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    clean, worse = (part.astype(np.dtype(kind).newbyteorder(order)) for part in (CLEAN, WORSE))
+    if suffix == "pt":
+        torch.save({"clean_label": clean, "worse_label": worse}, path)
+    else:
+        np.savez(path, clean=clean, worse=worse)
+    assert corrupted(path).tolist() == WORSE.tolist()
+    np.savez(tmp_path / "usual.npz", clean=CLEAN, worse=WORSE)
+    usual = Config(labels="worse", path=tmp_path / "usual.npz")
+    assert Config(labels="worse", path=path).identity() == usual.identity()
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_tensors_are_labels_too(tmp_path: Path, kind: torch.dtype) -> None:
+    labels = {"clean_label": torch.tensor(CLEAN), "worse_label": torch.tensor(WORSE)}
+    torch.save({name: each.to(kind) for name, each in labels.items()}, tmp_path / "a.pt")
+    assert corrupted(tmp_path / "a.pt").tolist() == WORSE.tolist()
+
+
 @pytest.mark.parametrize("content", [b"", b"no file of labels", b"PK\x03\x04 damaged"])
 @pytest.mark.parametrize("kind", ["pt", "npz"])
 def test_a_file_that_is_none_is_a_user_error(tmp_path: Path, kind: str, content: bytes) -> None:

@@ -37,6 +37,13 @@ def test_a_file_is_the_same_noise_as_the_matrix_written_out(tmp_path: Path, kind
     assert config.identity() != Config(matrix=ROWS, draw="exact").identity()
 
 
+@pytest.mark.parametrize("kind", ["csv", "yaml"])
+def test_a_byte_order_mark_is_no_part_of_a_matrix(tmp_path: Path, kind: str) -> None:
+    path = written(tmp_path, kind, ROWS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert Config(path=path).transition_matrix(THREE).tolist() == ROWS
+
+
 BAD = [
     ([[0.7, 0.3], [0.2, 0.7]], "row 1 sums to 0.9; every row must sum to 1"),
     ([[1.2, -0.2], [0.0, 1.0]], "row 0 holds a number that is no chance in 0..1"),

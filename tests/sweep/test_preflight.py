@@ -61,3 +61,17 @@ def test_a_memory_format_that_the_cpu_fails_at_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(memory_format, "overruns", lambda model, shape: model.width == 4)
     with pytest.raises(UserError, match=r"runtime\.channels_last: true"):
         looked_at({"rate": 0.3}, runtime=runtime, model={"width": 4})
+
+
+@pytest.mark.parametrize(
+    ("data", "trial", "problem"),
+    [
+        ({"train_samples": 2}, {}, "data: 2 training images are too few"),
+        ({"train_samples": 5}, {"detect": {"folds": 2}}, "detect.folds: 2 folds of 5 training"),
+    ],
+)
+def test_too_few_images_are_refused_before_anything_starts(
+    data: dict[str, Any], trial: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        looked_at({"rate": 0.2}, data=data, **trial)
