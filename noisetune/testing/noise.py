@@ -1,6 +1,6 @@
 """What every model of label noise promises that draws its labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
 
@@ -29,7 +29,7 @@ def it_is_a_pure_function_of_the_part_and_the_generator(
     config: type[NoiseConfig], **settings: Any
 ) -> None:
     def holds(rate: float, classes: int, draw: str, seed: int) -> None:
-        clean, noise = drawn(50, classes, seed), noise_of(config, rate, classes, draw, **settings)
+        clean, noise = drawn(50, classes, seed), noise_of(config, settings, rate, classes, draw)
         before = clean.labels.copy()
         first, second = (corrupted(noise, clean, seed) for _ in range(2))
         assert np.array_equal(first, second), "corrupt: other labels at the second time"
@@ -42,7 +42,7 @@ def it_is_a_pure_function_of_the_part_and_the_generator(
 def noisy_labels_are_labels(config: type[NoiseConfig], **settings: Any) -> None:
     def holds(rate: float, classes: int, count: int, draw: str, seed: int) -> None:
         clean = drawn(count, classes, seed)
-        noise = noise_of(config, rate, classes, draw, **settings)
+        noise = noise_of(config, settings, rate, classes, draw)
         noisy = corrupted(noise, clean, seed)
         assert noisy.dtype == np.int64, f"corrupt: {noisy.dtype}, labels are int64"
         assert noisy.shape == clean.labels.shape, f"corrupt: {noisy.shape} of {count} labels"
@@ -57,7 +57,7 @@ def noisy_labels_are_labels(config: type[NoiseConfig], **settings: Any) -> None:
 @promise(NoiseConfig)
 def the_transition_matrix_is_row_stochastic(config: type[NoiseConfig], **settings: Any) -> None:
     def holds(rate: float, classes: int, count: int) -> None:
-        noise = noise_of(config, rate, classes, **settings)
+        noise = noise_of(config, settings, rate, classes)
         matrix = noise.transition_matrix(drawn(count, classes, 0))
         assert matrix.shape == (classes, classes), f"transition_matrix: shape {matrix.shape}"
         assert (matrix >= 0).all(), "transition_matrix: it has chances below 0"
@@ -73,7 +73,7 @@ def every_realised_transition_is_as_likely_as_the_matrix_says(
     highest = _highest(config, settings)
     cases = ((0.1, 10, 0), (min(0.45, highest), 3, 1), (min(0.3, highest), 7, 2))
     for (rate, classes, seed), draw in product(cases, ("iid", "exact")):
-        noise = noise_of(config, rate, classes, draw, **settings)
+        noise = noise_of(config, settings, rate, classes, draw)
         clean = balanced(2000, classes)
         noisy = corrupted(noise, clean, seed)
         found = np.bincount(clean.labels * classes + noisy, minlength=classes**2)
@@ -89,7 +89,7 @@ def other_seeds_give_other_wrong_labels_where_any_are_wrong(
     config: type[NoiseConfig], **settings: Any
 ) -> None:
     clean = drawn(200, 5, 0)
-    noise = noise_of(config, min(0.4, _highest(config, settings)), 5, **settings)
+    noise = noise_of(config, settings, min(0.4, _highest(config, settings)), 5)
     first, second = (corrupted(noise, clean, seed) for seed in (1, 2))
     wrong = bool((first != clean.labels).any() or (second != clean.labels).any())
     assert np.array_equal(first, second) != wrong, "corrupt: two seeds give the same wrong labels"
@@ -104,7 +104,7 @@ def an_exact_draw_has_the_expected_number_of_wrong_labels(
         return
 
     def holds(rate: float, classes: int, count: int, seed: int) -> None:
-        noise = noise_of(config, rate, classes, "exact", **settings)
+        noise = noise_of(config, settings, rate, classes, "exact")
         clean = drawn(count, classes, seed)
         wrong = corrupted(noise, clean, seed) != clean.labels
         present = np.bincount(clean.labels, minlength=classes)
@@ -133,9 +133,9 @@ def a_higher_rate_keeps_the_wrong_labels_of_a_lower_one(
 
     def holds(low: float, high: float, draw: str, seed: int) -> None:
         both = [round(rate, 2) for rate in sorted((low, high))]
-        noises = [noise_of(config, rate, 4, draw, **settings) for rate in both]
+        noises = [noise_of(config, settings, rate, 4, draw) for rate in both]
         if any(map(leaves_a_remainder, noises)):
-            noises = [noise_of(config, rate, 4, "iid", **settings) for rate in both]
+            noises = [noise_of(config, settings, rate, 4, "iid") for rate in both]
         less, more = (corrupted(noise, clean, seed) for noise in noises)
         wrong = less != clean.labels
         assert np.array_equal(less[wrong], more[wrong]), "corrupt: a higher rate draws anew"
@@ -148,7 +148,7 @@ def a_higher_rate_keeps_the_wrong_labels_of_a_lower_one(
 def no_rate_is_no_noise(config: type[RateNoise], **settings: Any) -> None:
     def holds(classes: int, draw: str, seed: int) -> None:
         clean = drawn(100, classes, seed)
-        noise = noise_of(config, 0.0, classes, draw, **settings)
+        noise = noise_of(config, settings, 0.0, classes, draw)
         noisy = corrupted(noise, clean, seed)
         assert np.array_equal(noisy, clean.labels), "corrupt: wrong labels at rate 0"
 
@@ -171,14 +171,20 @@ def _refused(config: type[NoiseConfig], settings: dict[str, Any]) -> set[str]:
 
 
 def noise_of(
-    config: type[NoiseConfig], rate: float, classes: int, draw: str = "iid", **settings: Any
+    config: type[NoiseConfig],
+    settings: Mapping[str, Any],
+    rate: float,
+    classes: int,
+    draw: str = "iid",
 ) -> NoiseConfig:
-    """The model at a rate and with a draw, or of a random matrix, where it has such fields."""
-    matrix = np.random.default_rng(classes).dirichlet(np.ones(classes), classes)
-    given: dict[str, Any] = {"rate": rate, "draw": draw, "matrix": matrix.tolist()}
+    """The model with `settings` at a rate and with a draw, or of a random matrix, where it has
+    such fields."""
+    matrix = np.random.default_rng(classes).dirichlet(np.ones(classes), classes).tolist()
+    given: dict[str, Any] = {"matrix": matrix, **settings, "rate": rate, "draw": draw}
     known = {name: given[name] for name in given.keys() & config.model_fields.keys()}
+    unknown = {name: settings[name] for name in settings.keys() - known.keys()}
     try:
-        return config(**{**known, **settings})
+        return config(**known, **unknown)
     except ValidationError as error:
         raise NeedsSettingsError(config, error) from None
 
@@ -191,15 +197,15 @@ def corrupted(noise: NoiseConfig, clean: CleanPart, seed: int) -> Labels:
         raise NeedsSettingsError(type(noise), error) from None
 
 
-def rates(config: type[NoiseConfig], settings: Any) -> SearchStrategy[float]:
+def rates(config: type[NoiseConfig], settings: Mapping[str, Any]) -> SearchStrategy[float]:
     """Rates that the model permits."""
     return st.floats(0.01, _highest(config, settings))
 
 
-def _highest(config: type[NoiseConfig], settings: Any) -> float:
+def _highest(config: type[NoiseConfig], settings: Mapping[str, Any]) -> float:
     for rate in HIGHEST:
         try:
-            noise_of(config, rate, 5, **settings)
+            noise_of(config, settings, rate, 5)
         except NeedsSettingsError as error:
             refused = error
         else:

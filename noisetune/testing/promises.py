@@ -19,10 +19,14 @@ class NeedsSettingsError(Exception):
     """A plug-in that cannot be looked at as it is: it has a field without a default, or reads files
     that are not there."""
 
-    def __init__(self, config: type[PluginConfig], why: object) -> None:
+    def __init__(self, config: type[PluginConfig], error: Exception) -> None:
+        why = str(error)
+        if isinstance(error, ValidationError):
+            each = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
+            why = "; ".join(f"{field}: {rule}" if field else rule for field, rule in each)
         super().__init__(
-            f"{config.__module__}: cannot be had without settings; check it in a test of your own "
-            f"by noisetune.testing.check(Config, ...): {why}"
+            f"{config.__module__}: cannot be had with these settings ({why}); give others in a "
+            "test of your own, by noisetune.testing.check(Config, ...)"
         )
 
 
