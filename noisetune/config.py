@@ -30,6 +30,7 @@ from noisetune.plugins import Choices, PluginConfig, choices, section
 from noisetune.protocols import STANDARD, merged, protocol_of, recipe_of
 from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.training import speed
+from noisetune.training.memory_format import check_memory_format
 from noisetune.training.optimisation import Optimisation
 from noisetune.training.representation import TelemetryConfig
 from noisetune.training.runtime import Runtime
@@ -56,7 +57,7 @@ def _detection(detectors: Choices) -> Choices:
     """Each detector with what all of them share, so that both stand in one section."""
     composed = Choices()
     composed.broken = detectors.broken
-    also = GenericAlias(tuple, (AnyDetector, ...)), Field(default=(), description=ALSO)
+    also = GenericAlias(tuple, (AnyDetector, ...)), Field(default=())
     fields: dict[str, Any] = {"also": also}
     for name, detector in detectors.items():
         composed[name] = create_model(
@@ -69,7 +70,6 @@ def _detection(detectors: Choices) -> Choices:
     return composed
 
 
-ALSO = DetectConfig.model_fields["also"].description
 PLUGINS: dict[str, Choices] = {
     "data": choices(data_plugins, SELECTORS["data"]),
     "noise": choices(noise_plugins, SELECTORS["noise"]),
@@ -106,27 +106,33 @@ def _default(name: str) -> Callable[[], Any]:
 
 
 class TrialConfig(BaseModel):
-    """One configuration through the whole pipeline.
-
-    `replicate` is the only source of randomness: another one is another split, other wrong
-    labels, other weights and batches. Under `pretrain_seed: shared` every replicate uses the
-    encoder of replicate 0. The `protocol` says what the fields are that are left out: it decides
-    nothing by itself.
-    """
+    """One configuration through the whole pipeline."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     protocol: Literal["standard", "paper"] = "standard"
+    """What the fields are that are left out; it decides nothing by itself."""
     data: AnyData = Field(default_factory=_default("data"))
+    """The images, and which part of them is held out."""
     noise: AnyNoise = Field(default_factory=_default("noise"))
+    """How labels become wrong."""
     model: AnyModel = Field(default_factory=_default("model"))
+    """The backbone."""
     pretrain: AnyPretrain = Field(default_factory=_default("pretrain"))
+    """How the encoder begins, before it sees a label."""
     finetune: AnyFinetune = Field(default_factory=_default("finetune"))
+    """Training on the noisy labels."""
     detect: AnyDetect = Field(default_factory=_default("detect"))
+    """How label errors are found."""
     telemetry: TelemetryConfig | None = None
+    """Looks at the encoder while it is pre-trained; null for none, `{}` for the usual."""
     runtime: Runtime = Field(default_factory=Runtime)
+    """Where and how the trial computes."""
     replicate: Annotated[int, Field(ge=0)] = 0
+    """The only source of randomness: another one is another split, other wrong labels, other
+    weights."""
     pretrain_seed: Literal["per_replicate", "shared"] = "per_replicate"
+    """`shared`: every replicate uses the encoder of replicate 0."""
 
     @model_validator(mode="before")
     @classmethod
@@ -193,9 +199,13 @@ class TrialConfig(BaseModel):
         """The same configuration with nothing `auto` in it.
 
         What depends on the images is settled by `data`, which is loaded only where it is needed.
+        UserError for a device that is not there, and for a memory format that the device fails at.
         """
         choose = None if not speed.measuring() else lambda known: self._choose(known, data)
-        return self.model_copy(update={"runtime": self.runtime.resolve(cpus, gpus, choose)})
+        runtime = self.runtime.resolve(cpus, gpus, choose)
+        if runtime.channels_last and runtime.device == "cpu":
+            check_memory_format(self.model, (data or self.data.load()).shape, runtime)
+        return self.model_copy(update={"runtime": runtime})
 
     def _choose(self, runtime: Runtime, data: ImageData | None) -> Runtime:
         compiled = runtime.compile

@@ -11,7 +11,16 @@ from typing import Any
 from noisetune.config import TrialConfig
 from noisetune.curves import drop_from_peak, loss_escalation, overfits
 from noisetune.detectors.base import Detector
-from noisetune.records import Event, Metrics, TrialResult
+from noisetune.records import (
+    DETECT,
+    FINETUNE,
+    FOLD,
+    PRETRAIN,
+    TELEMETRY,
+    Event,
+    Metrics,
+    TrialResult,
+)
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, points_of
 from noisetune.stages.crossval import PREFIX, cross_validate
@@ -60,11 +69,11 @@ def run_trial(
     tuning = finetune_key(config, data, origin, epochs)
     network = yield from run_stage(finetune_stage(inputs, encoder, tuning), store)
     found = yield from _detect(inputs, encoder, network, tuning, store)
-    seconds = {"finetune": network.record["seconds"], **found.seconds}
+    seconds = {FINETUNE: network.record["seconds"], **found.seconds}
     if encoder is not None:
-        seconds["pretrain"] = encoder.record["seconds"]
+        seconds[PRETRAIN] = encoder.record["seconds"]
     if looks:
-        seconds["telemetry"] = sum(look.record["seconds"] for look in looks)
+        seconds[TELEMETRY] = sum(look.record["seconds"] for look in looks)
     return TrialResult(
         config=config.to_json(),
         epochs=chosen_epochs(network),
@@ -105,18 +114,18 @@ def _detect(
     the others follow under their own labels.
     """
     config = inputs.config
-    first, scores, seconds = None, dict[str, float | None](), {"detect": 0.0}
+    first, scores, seconds = None, dict[str, float | None](), {DETECT: 0.0}
     for detector in config.detect.detectors:
         key = detect_key(config, tuning, detector)
         events = run_stage(detect_stage(inputs, network, key, detector), store)
         made = (yield from (unheard(events) if first else events)).record
         scores |= made["scores"] if first is None else labelled(detector, made["scores"])
         first = first or made
-        seconds["detect"] += made["seconds"]
+        seconds[DETECT] += made["seconds"]
     assert first is not None
     matrices = {"detection_matrix_estimate": first["matrix"]}
     if config.detect.folds is not None:
-        judged, seconds["fold"] = yield from cross_validate(inputs, encoder, tuning, store)
+        judged, seconds[FOLD] = yield from cross_validate(inputs, encoder, tuning, store)
         matrices["train_matrix_estimate"] = judged[0].record["matrix"]
         scores |= judged[0].record["scores"]
         for detector, crossed in zip(config.detect.also, judged[1:], strict=True):

@@ -7,6 +7,16 @@ from typing import Any, Literal
 
 Metrics = dict[str, float | None]
 
+PRETRAIN, TELEMETRY, FINETUNE, DETECT = "pretrain", "telemetry", "finetune", "detect"
+FOLD, DETECT_CV = "fold", "detect_cv"
+"""The stages: of metric points, of stage keys and of the seconds that a trial took."""
+
+GATE = "gate"
+"""What is told of an encoder before fine-tuning: metric points, of no stage of their own."""
+
+ENCODER = "encoder"
+"""A given encoder, in stage keys."""
+
 
 @dataclass(frozen=True)
 class MetricPoint:
@@ -90,6 +100,7 @@ class TrialResult:
 
 
 State = Literal["running", "complete", "pruned", "failed"]
+Kind = Literal["search", "replicate"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ class TrialRecord:
     name: str
     condition: str
     factors: dict[str, Any]
-    kind: Literal["search", "replicate"]
+    kind: Kind
     number: int
     state: State
     parameters: dict[str, Any]

@@ -125,7 +125,7 @@ def _follow(
         path.append(str(part))
         sections = inside
         fields = [section.model_fields[part] for section in inside if part in section.model_fields]
-        inside = [found for field in fields for found in _models(field.annotation)] or inside
+        inside = [found for field in fields for found in models_in(field.annotation)] or inside
     return path, sections
 
 
@@ -135,12 +135,12 @@ def _tags(section: type[BaseModel]) -> set[Any]:
     return {value[0] for value in values if len(value) == 1}
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models in a type such as `A | B | None` or `dict[str, A]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _models(part)
+        yield from models_in(part)
 
 
 def _nearest(path: list[str], sections: list[type[BaseModel]]) -> str:

@@ -1,57 +1,54 @@
-"""The documents say what there is: every field, and command lines that parse."""
+"""The documents say what there is: engines, links that lead somewhere, commands that parse."""
 
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import pytest
 import typer
-from pydantic import BaseModel
 
 from noisetune import cli
-from noisetune.config import PLUGINS, TrialConfig
-from noisetune.sweep.spec.config import SweepConfig
-from noisetune.sweep.spec.pruners import PRUNERS
-from noisetune.sweep.spec.samplers import SAMPLERS
-from noisetune.training.augment import AugmentConfig
+from noisetune.reference.engines import engines
+from noisetune.reference.page import slug
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
-TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "infra" / "README.md"]
-CHOICES = {name for plugins in PLUGINS.values() for name in plugins} | {*SAMPLERS, *PRUNERS}
+TEXTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "infra/README.md",
+]
 
 
-def sections(root: type[BaseModel]) -> set[type[BaseModel]]:
-    """A configuration, and those that are fields of it."""
-    found, left = set(), [root]
-    while left:
-        model = left.pop()
-        if model not in found:
-            found.add(model)
-            left += [each for field in model.model_fields.values() for each in of(field.annotation)]
-    return found
+@pytest.mark.parametrize("engine", [name for names in engines().values() for name in names])
+def test_every_sampler_and_pruner_is_told_of(engine: str) -> None:
+    chapter = CONFIGURATION.split("### Samplers and pruners")[1].split("\n#")[0]
+    assert re.search(rf"^\| .*`{engine}`.* \|", chapter, re.MULTILINE)
 
 
-def of(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from of(argument)
+def links() -> Iterator[tuple[Path, str]]:
+    """What the documents link to, beside pages elsewhere."""
+    for file in TEXTS:
+        found = re.findall(r"\]\(([^)\s]+)\)", file.read_text())
+        yield from ((file, target) for target in found if "://" not in target)
 
 
-def every_field() -> set[str]:
-    plugins = [config for configs in PLUGINS.values() for config in configs.values()]
-    roots = [TrialConfig, SweepConfig, AugmentConfig, *plugins]
-    return {field for root in roots for model in sections(root) for field in model.model_fields}
+def anchors(text: str) -> set[str]:
+    bare = re.sub(r"\]\([^)\s]*\)", "", text)
+    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", bare, re.MULTILINE)}
 
 
-@pytest.mark.parametrize("word", sorted(every_field() | CHOICES))
-def test_every_field_and_choice_is_documented(word: str) -> None:
-    quoted = " ".join(re.findall(r"`([^`\n]+)`", CONFIGURATION))
-    assert re.search(rf"(?<![\w]){word}(?![\w])", quoted)
+@pytest.mark.parametrize(
+    ("file", "target"), [pytest.param(*link, id=link[1]) for link in sorted(set(links()))]
+)
+def test_every_link_leads_somewhere(file: Path, target: str) -> None:
+    path, _, anchor = target.partition("#")
+    there = file.parent / path if path else file
+    assert there.exists()
+    assert not anchor or anchor in anchors(there.read_text())
 
 
 def command_lines() -> Iterator[str]:

@@ -1,8 +1,6 @@
 """A whole trial on 60 digits, again and again."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,15 +67,6 @@ def told(points: list[MetricPoint]) -> list[tuple[str, int, dict[str, float | No
 def outcome(result: TrialResult) -> dict[str, Any]:
     """A result without the time it took."""
     return result.to_json() | {"seconds": None}
-
-
-def test_importing_it_loads_neither_ray_nor_optuna_nor_mlflow() -> None:
-    program = "import sys, noisetune.pipeline; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert "noisetune" in loaded
-    assert loaded & {"ray", "optuna", "mlflow"} == set()
 
 
 @pytest.mark.parametrize("method", COMPUTED)

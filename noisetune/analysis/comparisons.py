@@ -54,18 +54,18 @@ def comparisons_table(
 def verdict(summaries: Sequence[ConditionSummary], comparisons: Sequence[Comparison]) -> str:
     """Which differences are not zero at 5 % after Holm's adjustment, in one line."""
     factors = {summary.name: summary.factors for summary in summaries}
-    found: dict[str, list[str]] = {}
+    wheres: dict[str, list[str]] = {}
     for each in comparisons:
         if each.p_adjusted is None or each.p_adjusted >= ALPHA:
             continue
         above = (each.difference.mean or 0.0) > 0
         first, second = (each.a, each.b) if above else (each.b, each.a)
         where, what = _contrast(factors[first], factors[second], " above ")
-        found.setdefault(what, []).append(where)
-    if not found:
+        wheres.setdefault(what, []).append(where)
+    if not wheres:
         return "no difference is established"
     parts = [
-        f"{what} ({', '.join(where)})" if any(where) else what for what, where in found.items()
+        f"{what} ({', '.join(where)})" if any(where) else what for what, where in wheres.items()
     ]
     return f"established at 5 % after Holm: {'; '.join(parts)}"
 

@@ -56,13 +56,13 @@ def _signed(record: TrialRecord, maximize: Sequence[bool]) -> list[float]:
 
 
 def _again(record: TrialRecord, complete: Sequence[TrialRecord]) -> dict[str, dict[int, float]]:
-    mine = [
+    replicates = [
         other
         for other in complete
         if other.kind == "replicate"
         and (other.condition, other.parameters) == (record.condition, record.parameters)
     ]
-    return {choice: accuracies(mine, choice) for choice in CHOICES}
+    return {choice: accuracies(replicates, choice) for choice in CHOICES}
 
 
 def front_table(points: Sequence[FrontPoint], metrics: Sequence[str], oracle: bool) -> Table:

@@ -78,8 +78,8 @@ def metric_interval(summary: ConditionSummary, metric: str) -> Interval:
 
 def metric_intervals(summary: ConditionSummary, metrics: Iterable[str]) -> dict[str, Interval]:
     """By metric, of those that a replicate has."""
-    found = {metric: metric_interval(summary, metric) for metric in metrics}
-    return {metric: interval for metric, interval in found.items() if interval.n}
+    intervals = {metric: metric_interval(summary, metric) for metric in metrics}
+    return {metric: interval for metric, interval in intervals.items() if interval.n}
 
 
 def metrics_of(group: str) -> list[str]:
@@ -90,13 +90,13 @@ def metrics_of(group: str) -> list[str]:
 def metric_tables(summaries: Sequence[ConditionSummary], group: str) -> Iterator[Table]:
     """The tables of a group, without metrics that no condition has, and without empty ones."""
     for title, metrics in GROUPS[group].items():
-        there = {
+        shown_metrics = {
             metric: heading
             for metric, heading in metrics.items()
             if any(metric_cell(summary, metric) for summary in summaries)
         }
-        if there:
-            yield metric_table(summaries, title, there)
+        if shown_metrics:
+            yield metric_table(summaries, title, shown_metrics)
 
 
 def metric_table(

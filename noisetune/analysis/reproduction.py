@@ -12,9 +12,10 @@ from typing import Any
 
 from noisetune.analysis.metric_tables import metric_interval
 from noisetune.analysis.published_tables import FIGURES, PublishedCell, PublishedTable
-from noisetune.analysis.statistics import ROUNDING, Interval
+from noisetune.analysis.statistics import Interval
 from noisetune.analysis.summaries import ConditionSummary
 from noisetune.records import flatten
+from noisetune.selection import ROUNDING
 
 Config = Mapping[str, Any]
 Recipe = Callable[[Mapping[str, Any]], Config]
@@ -77,8 +78,8 @@ def _of_cell(
     recipe: Recipe,
 ) -> Iterator[Reproduced]:
     paper = recipe(cell.trial | cell.where)
-    found, reasons = nearest(cell, summaries, paper)
-    protocol = [f"protocol {said}"] if (said := _other_protocol(found, paper)) else []
+    summary, reasons = nearest(cell, summaries, paper)
+    protocol = [f"protocol {said}"] if (said := _other_protocol(summary, paper)) else []
     for figure, value in cell.figures.items():
         # Detection comes after training: its settings decide no accuracy.
         counted = [
@@ -88,13 +89,13 @@ def _of_cell(
         ]
         # The protocol decides nothing by itself, but says best why much is different.
         why = [*([cell.unsure] if cell.unsure else []), *(protocol if counted else []), *counted]
-        yield _row(cell, figure, value, found, why, table.printed[figure] / 2)
+        yield _row(cell, figure, value, summary, why, table.printed[figure] / 2)
 
 
-def _other_protocol(found: ConditionSummary | None, paper: Config) -> str | None:
-    if found is None or found.winner is None:
+def _other_protocol(summary: ConditionSummary | None, paper: Config) -> str | None:
+    if summary is None or summary.winner is None:
         return None
-    ours, theirs = (each.get("protocol", "standard") for each in (found.winner.config, paper))
+    ours, theirs = (each.get("protocol", "standard") for each in (summary.winner.config, paper))
     return None if ours == theirs else f"{ours} (not {theirs})"
 
 
@@ -158,48 +159,48 @@ def _row(
     cell: PublishedCell,
     figure: str,
     value: float,
-    found: ConditionSummary | None,
+    summary: ConditionSummary | None,
     reasons: Sequence[str],
     rounding: float,
 ) -> Reproduced:
     of = FIGURES[figure]
-    ours = _scaled(found, of.metric, of.scale)
+    ours = _scaled(summary, of.metric, of.scale)
     alone = None
-    if found is not None and found.winner is not None and not ours.n:
-        there = found.winner.metrics.get(of.metric)
-        alone = None if there is None else of.scale * there
-    comparable = found is not None and not reasons
-    by_epoch = found is not None and figure == "accuracy"
+    if summary is not None and summary.winner is not None and not ours.n:
+        value_alone = summary.winner.metrics.get(of.metric)
+        alone = None if value_alone is None else of.scale * value_alone
+    comparable = summary is not None and not reasons
+    by_epoch = summary is not None and figure == "accuracy"
     others = [f"test/accuracy_at_{choice}" for choice in ("last", "noisy_best")]
-    last, noisy_best = (_scaled(found, each, of.scale) if by_epoch else None for each in others)
+    last, noisy_best = (_scaled(summary, each, of.scale) if by_epoch else None for each in others)
     return Reproduced(
         where=cell.where,
         figure=figure,
         paper=value,
         read_off=cell.read_off,
-        condition=None if found is None else found.name,
+        condition=None if summary is None else summary.name,
         ours=ours,
         alone=alone,
         difference=ours.mean - value if comparable and ours.mean is not None else None,
-        verdict=verdict(ours, value, rounding) if comparable else _why_not(found),
-        one_encoder=found is not None and found.one_encoder,
-        reasons=tuple(reasons) if found is not None else (),
+        verdict=verdict(ours, value, rounding) if comparable else _why_not(summary),
+        one_encoder=summary is not None and summary.one_encoder,
+        reasons=tuple(reasons) if summary is not None else (),
         last=last,
         noisy_best=noisy_best,
     )
 
 
-def _scaled(found: ConditionSummary | None, metric: str, scale: float) -> Interval:
-    if found is None:
+def _scaled(summary: ConditionSummary | None, metric: str, scale: float) -> Interval:
+    if summary is None:
         return Interval(None, None, None, 0)
-    interval = metric_interval(found, metric)
+    interval = metric_interval(summary, metric)
     ends = (interval.mean, interval.low, interval.high)
     mean, low, high = (None if end is None else scale * end for end in ends)
     return Interval(mean, low, high, interval.n)
 
 
-def _why_not(found: ConditionSummary | None) -> str:
-    return "not run" if found is None else "not comparable"
+def _why_not(summary: ConditionSummary | None) -> str:
+    return "not run" if summary is None else "not comparable"
 
 
 def verdict(ours: Interval, paper: float, rounding: float) -> str:

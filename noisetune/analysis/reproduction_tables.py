@@ -22,10 +22,10 @@ def reproduction_tables(table: PublishedTable, rows: Sequence[Reproduced]) -> It
     tables = []
     for figure in table.printed:
         for data in (data for each, data in parts if each == figure):
-            mine = [
+            rows_of_figure = [
                 row for row in rows if (row.figure, row.where.get("data.name")) == (figure, data)
             ]
-            tables.append(_figure_table(table, mine, figure, data))
+            tables.append(_figure_table(table, rows_of_figure, figure, data))
     tables[-1].caption = "\n".join(_notes(table, rows))
     yield from tables
 

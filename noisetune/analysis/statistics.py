@@ -1,8 +1,6 @@
-"""How sure a comparison is: intervals, paired tests, and what noisy labels can resolve.
+"""How sure a comparison is: intervals, paired tests, ties and rankings.
 
-Pure functions over floats. Intervals hold at their level for roughly normal values; noise matrices
-are (C, C), entry [i, j] being the probability that true class i is labelled j. A row of None or
-nan, a class that does not occur, is left out.
+Pure functions over floats. Intervals hold at their level for roughly normal values.
 """
 
 import math
@@ -11,11 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-ROUNDING = 1e-9
-"""Differences below this are the rounding of floats, not a finding."""
+from noisetune.selection import ROUNDING
 
 
 @dataclass(frozen=True)
@@ -97,52 +93,15 @@ def compare_all(
 
     A pair with one of the `untested` groups has an interval and no p.
     """
-    found = []
+    differences = []
     for a, b in pairs:
         interval, p = paired_difference(groups[a], groups[b], level)
-        found.append((interval, None if a in untested or b in untested else p))
-    adjusted = holm([p for _, p in found])
+        differences.append((interval, None if a in untested or b in untested else p))
+    adjusted = holm([p for _, p in differences])
     return [
         Comparison(a, b, interval, p, p_adjusted)
-        for (a, b), (interval, p), p_adjusted in zip(pairs, found, adjusted, strict=True)
+        for (a, b), (interval, p), p_adjusted in zip(pairs, differences, adjusted, strict=True)
     ]
-
-
-def clean_slope(matrix: ArrayLike, prior: ArrayLike | None = None) -> float:
-    """Points of accuracy on noisy labels gained for each point of accuracy on clean ones.
-
-    A classifier that is right with probability a in every class, and spreads its mistakes evenly
-    over the other classes, agrees with the noisy label of class i with probability
-    a T_ii + (1 - a) mean_{j != i} T_ij. The slope in a, averaged over the classes with weights
-    `prior` (C,) (uniform by default), is sum_i prior_i (T_ii - mean_{j != i} T_ij): for symmetric
-    noise 1 - r - r/(C-1), whatever the prior. Zero or less: noisy accuracy says nothing, or the
-    opposite. Real mistakes are not even, so under other noise it is an approximation.
-    """
-    rows, classes = _transitions(matrix)
-    kept = rows[classes, classes]
-    weights = None if prior is None else np.asarray(prior, dtype=np.float64)[classes]
-    return float(np.average(kept - (1 - kept) / (len(rows) - 1), weights=weights))
-
-
-def diagonally_dominant(matrix: ArrayLike) -> bool:
-    """Whether every class keeps its own label more often than it takes any other one."""
-    rows, classes = _transitions(matrix)
-    others = rows[classes].copy()
-    others[np.arange(len(classes)), classes] = -np.inf
-    return bool((rows[classes, classes] > others.max(axis=1) + ROUNDING).all())
-
-
-def selection_resolution(noisy_accuracy: float, n_validation: int, slope: float) -> float:
-    """Standard error of a noisy validation accuracy (0..1), in units of clean accuracy.
-
-    The binomial error over `clean_slope`, infinite when the slope is zero or less. An accuracy of
-    0 or 1 is taken as 1/(n+1) from it, since no finite sample proves a rate of exactly that.
-    """
-    if slope <= ROUNDING:
-        return math.inf
-    edge = 1 / (n_validation + 1)
-    share = min(max(noisy_accuracy, edge), 1 - edge)
-    return math.sqrt(share * (1 - share) / n_validation) / slope
 
 
 def tied(
@@ -153,7 +112,7 @@ def tied(
     """The names whose score is within `resolution` of the best one, the best included.
 
     `resolution` is in the units of the scores: for noisy accuracies that is
-    `selection_resolution` times the slope. A nan score is never among them.
+    `selection_resolution` at a slope of 1. A nan score is never among them.
     """
     best = {"maximize": max, "minimize": min}[direction]
     ranked = {name: score for name, score in scores.items() if not math.isnan(score)}
@@ -174,14 +133,3 @@ def kendall(a: Sequence[float], b: Sequence[float]) -> float | None:
         return None
     tau = float(stats.kendalltau(a, b).statistic)
     return None if math.isnan(tau) else tau
-
-
-def _transitions(matrix: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """The matrix as floats, and the indices of the rows that occur."""
-    rows = np.array(matrix, dtype=np.float64)
-    if rows.ndim != 2 or rows.shape[0] != rows.shape[1] or len(rows) < 2:
-        raise ValueError(f"matrix: shape {rows.shape}, expected (C, C) with two or more classes")
-    classes = np.flatnonzero(~np.isnan(rows).all(axis=1))
-    if not len(classes) or not np.allclose(rows[classes].sum(axis=1), 1, atol=1e-6):
-        raise ValueError("matrix: every row that occurs must sum to 1, and one must occur")
-    return rows, classes

@@ -7,14 +7,12 @@ from typing import Any
 
 from noisetune.analysis.statistics import (
     Comparison,
-    Interval,
     compare_all,
     kendall,
-    mean_interval,
-    selection_resolution,
     tied,
 )
 from noisetune.records import TrialRecord
+from noisetune.selection import best_trial, group_of, selection_resolution
 
 CHOICES = ("last", "noisy_best", "oracle")
 BASELINES = ("none", "scratch")
@@ -45,9 +43,6 @@ class ConditionSummary:
     def one_encoder(self) -> bool:
         """Whether its intervals are conditional on the encoder that all replicates begin with."""
         return self.winner is not None and self.winner.one_encoder
-
-    def interval(self, choice: str) -> Interval:
-        return mean_interval(list(self.replicates[choice].values()))
 
 
 def summarise(records: Sequence[TrialRecord], maximize: bool) -> list[ConditionSummary]:
@@ -97,24 +92,14 @@ def ranking(complete: Sequence[TrialRecord], maximize: bool) -> float | None:
 
 
 def winner_of(complete: Sequence[TrialRecord], maximize: bool) -> TrialRecord | None:
-    """The best search trial by the objective, the earlier of equals; a fixed recipe has none."""
-    sign = -1 if maximize else 1
+    """The winner among search trials; of a fixed recipe, which has none, the first replicate."""
     searched = [record for record in complete if record.kind == "search"] or list(complete)[:1]
-    return min(
-        searched, key=lambda record: (sign * (record.objective or 0.0), record.number), default=None
-    )
+    return best_trial(searched, lambda record: record.objective, maximize)
 
 
 def accuracies(records: Iterable[TrialRecord], choice: str) -> dict[int, float]:
     values = {record.seed: record.metrics.get(f"test/accuracy_at_{choice}") for record in records}
     return {seed: value for seed, value in values.items() if value is not None}
-
-
-def group_of(factors: Mapping[str, Any]) -> dict[str, Any]:
-    """The factors that make conditions comparable: equal data, equal noise."""
-    return {
-        field: value for field, value in factors.items() if field.split(".")[0] in ("data", "noise")
-    }
 
 
 def comparable_pairs(summaries: Sequence[ConditionSummary]) -> list[tuple[str, str]]:
@@ -165,16 +150,16 @@ def best_of_groups(
     for summary in summaries:
         if summary.winner is not None:
             groups.setdefault(repr(group_of(summary.factors)), []).append(summary)
-    found = []
+    best_groups = []
     for members in groups.values():
         scores = {member.name: _score(member) for member in members}
         sign = 1 if maximize else -1
         best = max(members, key=lambda member: sign * scores[member.name])
         equal = tied(scores, resolution[best.name], "maximize" if maximize else "minimize")
-        found.append(
+        best_groups.append(
             GroupBest(group_of(best.factors), best, scores[best.name], sorted(equal - {best.name}))
         )
-    return found
+    return best_groups
 
 
 def _score(summary: ConditionSummary) -> float:
@@ -185,7 +170,10 @@ def _score(summary: ConditionSummary) -> float:
     return summary.winner.objective or 0.0
 
 
-def noisy_resolution(summary: ConditionSummary, n_validation: int) -> float:
-    """Standard error of the noisy accuracy that the condition was chosen by."""
-    n = n_validation * max(1, len(summary.replicate_objectives))
-    return selection_resolution(_score(summary), n, slope=1.0)
+def score_resolution(summary: ConditionSummary, labels: int, slope: float = 1.0) -> float:
+    """Standard error of the noisy accuracy, on so many `labels`, that a condition is judged by.
+
+    In units of that accuracy, or at the `slope` of its noise in units of clean accuracy.
+    """
+    replicates = max(1, len(summary.replicate_objectives))
+    return selection_resolution(_score(summary), labels * replicates, slope)

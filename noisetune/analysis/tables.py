@@ -22,6 +22,16 @@ def shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def factors_text(factors: Mapping[str, Any]) -> str:
+    """Factors in words, `all` where there are none."""
+    return " ".join(f"{field}={value}" for field, value in factors.items()) or "all"
+
+
+def points_text(resolution: float | None) -> str:
+    """A selection resolution in points of clean accuracy; `none` where there is none."""
+    return "none" if resolution is None else f"{100 * resolution:.1f}"
+
+
 def short_names(fields: Iterable[str]) -> dict[str, str]:
     """The last part of each field's path, or all of it where two end alike."""
     last = {field: field.rsplit(".", 1)[-1] for field in fields}

@@ -1,10 +1,10 @@
 """What the engine itself costs: a sweep of trials that do nothing, with all of it switched on."""
 
-import json
 import statistics
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,17 @@ import psutil
 
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options
-from noisetune.records import Event, MetricPoint, Metrics, TrialRecord, TrialResult
+from noisetune.records import FINETUNE, Event, MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.store import StoreLike
-from noisetune.sweep.execution.launch import ray_session, run_trials
-from noisetune.sweep.home import Home
+from noisetune.sweep.execution.launch import ray_session
+from noisetune.sweep.home import Home, Site
+from noisetune.sweep.run import drive
 from noisetune.sweep.spec.config import Resources, parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
-from noisetune.sweep.study.lease import claim_sweep
-from noisetune.sweep.study.storage import drive_ledger
-from noisetune.tracking.tracker import open_tracker
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.scheduler import Watcher
+from noisetune.tracking.outbox import read_messages
 
 POINTS = 10
 
@@ -38,20 +39,35 @@ def instant_pipeline(
             "test/accuracy": accuracy,
             "train/loss": 1 - accuracy,
         }
-        yield MetricPoint("finetune", step, values)
+        yield MetricPoint(FINETUNE, step, values)
     last: Metrics = {"epoch": float(POINTS), "test/accuracy": quality}
     epochs = dict.fromkeys(("last", "noisy_best", "oracle"), last)
-    return TrialResult(config.to_json(), epochs, {}, {}, {"finetune": 0.0})
+    return TrialResult(config.to_json(), epochs, {}, {}, {FINETUNE: 0.0})
 
 
 class Clock:
-    """Watches the driver: when trials start and end, and how much memory it holds."""
+    """Watches the driver: when trials start and end, what it takes, how much memory it holds.
+
+    `cpu` is in seconds, `over` the moment when the last trial had ended.
+    """
 
     def __init__(self) -> None:
+        self.cpu = self.over = 0.0
         self.first_points: list[float] = []
         self.ends: list[float] = []
         self.memory: list[int] = []
         self._seen: set[str] = set()
+
+    def say(self, line: str) -> None:
+        pass
+
+    @contextmanager
+    def watching(self, sweep: Sweep, ledger: Ledger) -> Iterator[Sequence[Watcher]]:
+        process = psutil.Process()
+        before = sum(process.cpu_times()[:2])
+        yield [self]
+        self.cpu = sum(process.cpu_times()[:2]) - before
+        self.over = time.monotonic()
 
     def started(self, trial: TrialRecord) -> None:
         pass
@@ -112,27 +128,22 @@ def _run(trials: int, home: Home, purpose: str) -> dict[str, float]:
     sweep = engine_sweep(trials)
     name = f"{sweep.config.name}-{purpose}"
     sweep = Sweep(sweep.config.model_copy(update={"name": name}), sweep.space, sweep.conditions)
-    clock, process = Clock(), psutil.Process()
-    with claim_sweep(home, name) as lease:
-        ledger = drive_ledger(home, sweep, lease)
-        outbox = home.sweep(name) / "outbox.jsonl"
-        tracker = open_tracker(home.tracking_uri, name, outbox, home.artifacts)
-        tracker.sweep("running", {})
-        cpu = sum(process.cpu_times()[:2])
-        scheduler = run_trials(sweep, ledger, home, [tracker, clock], pipeline=instant_pipeline)
-        cpu = sum(process.cpu_times()[:2]) - cpu
-        over = time.monotonic()
-        if not tracker.close() or not scheduler.finished:
-            raise RuntimeError("the sweep or its tracking did not come to its end")
-    points = sum(json.loads(line)["kind"] == "point" for line in outbox.read_text().splitlines())
+    clock = Clock()
+    site = Site(home, tracking_uri=home.tracking_uri)
+    outcome = drive(sweep, site, clock, pipeline=instant_pipeline)
+    behind = time.monotonic() - clock.over
+    if not outcome.delivered or not outcome.scheduler.finished:
+        raise RuntimeError("the sweep or its tracking did not come to its end")
+    points = sum(message["kind"] == "point" for message in read_messages(home.outbox(name)))
+    records = outcome.ledger.records(sweep.cells)
     return {
         # Actors start once; what follows the first end is the engine at work.
         "per_trial": (clock.ends[-1] - clock.ends[0]) / (len(clock.ends) - 1),
-        "per_point": cpu / points,
+        "per_point": clock.cpu / points,
         "gap": _gap(clock),
         "kb_per_trial": _growth(clock.memory) / 1000,
-        "pruned": sum(record.state == "pruned" for record in ledger.records(sweep.cells)),
-        "behind": time.monotonic() - over,
+        "pruned": sum(record.state == "pruned" for record in records),
+        "behind": behind,
     }
 
 

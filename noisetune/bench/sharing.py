@@ -4,23 +4,21 @@ import itertools
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ray
-
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
-from noisetune.sweep.execution.launch import ray_session, run_trials
-from noisetune.sweep.home import Home
-from noisetune.sweep.resources.capacity import fitting_trials
+from noisetune.records import GATE, PRETRAIN, MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep.execution.launch import ray_session, slots_of
+from noisetune.sweep.home import Home, Site
+from noisetune.sweep.run import drive
 from noisetune.sweep.spec.config import Resources, parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
-from noisetune.sweep.study.lease import claim_sweep
-from noisetune.sweep.study.storage import drive_ledger
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.scheduler import Watcher
 
 RATES = (0.2, 0.4, 0.6, 0.8)
 METHODS = ("none", "simclr", "barlow_twins")
@@ -40,13 +38,26 @@ class Span:
 
 @dataclass
 class Stopwatch:
-    """Watches a sweep: which pre-training epochs were really computed, and what stages took."""
+    """Watches a sweep: which pre-training epochs were really computed, and what stages took.
+
+    `wall` is the seconds from its first trial to the end of its last.
+    """
 
     computed: set[tuple[float, int]] = field(default_factory=set)
     made: dict[tuple[str, int], float] = field(default_factory=dict)
     spans: dict[str, Span] = field(default_factory=dict)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: list[tuple[str, dict[str, float]]] = field(default_factory=list)
+    wall: float = 0.0
+
+    def say(self, line: str) -> None:
+        pass
+
+    @contextmanager
+    def watching(self, sweep: Sweep, ledger: Ledger) -> Iterator[Sequence[Watcher]]:
+        began = time.monotonic()
+        yield [self]
+        self.wall = time.monotonic() - began
 
     def started(self, trial: TrialRecord) -> None:
         pretrain = trial.config["pretrain"]
@@ -55,9 +66,9 @@ class Stopwatch:
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         span = self.spans[trial.name]
-        if point.stage == "gate":
+        if point.stage == GATE:
             span.gate = time.time()
-        elif point.stage == "pretrain":
+        elif point.stage == PRETRAIN:
             # A replayed point has its first timestamp: it is no epoch of its own.
             self.computed.add((point.made, point.step))
             self.made.setdefault((span.method, point.step), point.made)
@@ -134,32 +145,24 @@ def measure_sharing(epochs: tuple[int, ...] = (10, 25, 50), width: int = 16) -> 
     `idle_share` the part of slot time that was idle while a trial could have run.
     """
     with _temporary_home() as home, ray_session(Resources()):
-        slots = fitting_trials(Resources(), ray.cluster_resources(), None)
-        shared, shared_wall = _run(paper_shaped(epochs, width, "shared"), home, share=True)
-        alone, alone_wall = _run(paper_shaped(epochs, width, "alone"), home, share=False)
+        slots = slots_of(paper_shaped(epochs, width, "shared").config)
+        shared, alone = Stopwatch(), Stopwatch()
+        drive(paper_shaped(epochs, width, "shared"), Site(home, str(home.stages)), shared)
+        drive(paper_shaped(epochs, width, "alone"), Site(home), alone)
     bound = _bound(alone, shared, slots)
-    ratio = alone_wall / shared_wall
+    ratio = alone.wall / shared.wall
     return {
         "slots": slots,
         "trials": len(alone.results),
         "same_results": alone.results == shared.results,
         "pretrain_epochs": [len(alone.computed), len(shared.computed)],
         "pretrain_epochs_ratio": len(alone.computed) / len(shared.computed),
-        "wall_seconds": [alone_wall, shared_wall],
+        "wall_seconds": [alone.wall, shared.wall],
         "wall_ratio": ratio,
         "wall_ratio_bound": bound,
         "share_of_bound": ratio / bound,
         "idle_share": shared.idle_share(slots),
     }
-
-
-def _run(sweep: Sweep, home: Home, share: bool) -> tuple[Stopwatch, float]:
-    watch = Stopwatch()
-    began = time.monotonic()
-    store = str(home.stages) if share else None
-    with claim_sweep(home, sweep.config.name) as lease:
-        run_trials(sweep, drive_ledger(home, sweep, lease), home, [watch], store=store)
-    return watch, time.monotonic() - began
 
 
 def _bound(alone: Stopwatch, shared: Stopwatch, slots: int) -> float:
@@ -174,7 +177,7 @@ def _bound(alone: Stopwatch, shared: Stopwatch, slots: int) -> float:
     after = []
     for method, seconds in shared.seconds:
         rest = dict(seconds)
-        spent = rest.pop("pretrain", 0.0)
+        spent = rest.pop(PRETRAIN, 0.0)
         pretraining[method] = max(pretraining.get(method, 0.0), spent)
         after.append(sum(rest.values()))
     work = sum(pretraining.values()) + sum(after)

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from noisetune.bench.train import Setting, one_epoch, stages
+from noisetune.records import PRETRAIN
 
 
 def measure_side_by_side(
@@ -67,7 +68,7 @@ def _trial(setting: Setting, threads: int) -> Iterator[Connection]:
 def _serve(asked: Connection, setting: Setting) -> None:
     inputs = setting.inputs()
     inputs.config.runtime.apply()
-    epoch = one_epoch(stages(inputs)["pretrain"])
+    epoch = one_epoch(stages(inputs)[PRETRAIN])
     epoch()
     asked.send("ready")
     images = setting.batches * setting.batch_size

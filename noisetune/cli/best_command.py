@@ -1,6 +1,7 @@
 """`noisetune best`: the winners of a sweep, to look at, to run again, to read by a program."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_hom
 if TYPE_CHECKING:
     from noisetune.analysis.summaries import ConditionSummary, GroupBest
     from noisetune.records import TrialRecord
+    from noisetune.sweep.resolution import SelectingLabels
     from noisetune.sweep.spec.sweep import Sweep
 
 
@@ -35,7 +37,7 @@ def best(
 
     There is no winner across noise rates: it would be the lowest rate.
     """
-    from noisetune.analysis.summaries import best_of_groups, summarise
+    from noisetune.analysis.summaries import best_of_groups, score_resolution, summarise
     from noisetune.analysis.tables import conditions_table
     from noisetune.sweep.spec.smoke import NO_RESULTS
     from noisetune.sweep.study.storage import open_sweep
@@ -48,13 +50,17 @@ def best(
     if objective.several:
         return _show_front(prepared, records, files, as_json, same_place(open_home(mlruns)))
     summaries = summarise(records, objective.maximize)
-    resolution = {each.name: _resolution(prepared, each) for each in summaries}
-    groups = best_of_groups(summaries, objective.maximize, resolution)
+    labels = _selecting_labels(prepared, summaries)
+    errors = {
+        each.name: score_resolution(each, labels[each.name].count) if each.name in labels else 0.0
+        for each in summaries
+    }
+    groups = best_of_groups(summaries, objective.maximize, errors)
     if as_json:
-        print(json.dumps(_as_json(prepared, summaries, groups, files), indent=1))
+        print(json.dumps(_as_json(prepared, summaries, groups, labels, files), indent=1))
         return
     console.print(conditions_table(summaries, objective.metric, objective.oracle))
-    console.print(_groups_table(summaries, groups, objective.metric))
+    console.print(_groups_table(summaries, groups, labels, objective.metric))
     _show_files(files)
 
 
@@ -71,7 +77,8 @@ def _show_front(
     same: str,
 ) -> None:
     """With several goals nothing wins: what no other trial beats, for the user to choose from."""
-    from noisetune.cli.winners import front_of, front_shown
+    from noisetune.cli.results import front_shown
+    from noisetune.sweep.winners import front_of
 
     name, front = prepared.config.name, front_of(prepared, records)
     if as_json:
@@ -94,20 +101,40 @@ def _show_front(
         )
 
 
-def _resolution(prepared: "Sweep", summary: "ConditionSummary") -> float:
-    from noisetune.analysis.summaries import noisy_resolution
+def _selecting_labels(
+    prepared: "Sweep", summaries: "list[ConditionSummary]"
+) -> "dict[str, SelectingLabels]":
+    """The noisy labels that each condition was judged by; of none by another objective."""
     from noisetune.config import TrialConfig
-    from noisetune.stages.labels import draw_labels
+    from noisetune.datasets import Datasets
+    from noisetune.sweep.resolution import METRIC, selecting_labels
 
-    if summary.winner is None or prepared.config.objective.metric != "val/accuracy":
-        return 0.0
-    config = TrialConfig.parse(summary.winner.config, "ledger")
-    return noisy_resolution(summary, len(draw_labels(config, config.data.load()).selected.rows))
+    if prepared.config.objective.metric != METRIC:
+        return {}
+    labels, datasets = {}, Datasets()
+    for summary in summaries:
+        if summary.winner is not None:
+            config = TrialConfig.parse(summary.winner.config, "ledger")
+            labels[summary.name] = selecting_labels(config, datasets.load(config.data))
+    return labels
+
+
+def _clean_resolution(
+    group: "GroupBest", labels: "Mapping[str, SelectingLabels]"
+) -> "float | None":
+    """The error of the best one's score in units of clean accuracy; None where there is none."""
+    from noisetune.analysis.summaries import score_resolution
+    from noisetune.sweep.resolution import finite
+
+    if group.best.name not in labels:
+        return None
+    mine = labels[group.best.name]
+    return finite(score_resolution(group.best, mine.count, mine.slope))
 
 
 def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
     """Write what was chosen as files, by the names of their trials."""
-    from noisetune.cli.winners import chosen_trials
+    from noisetune.sweep.winners import chosen_trials
     from noisetune.yaml_files import write_yaml
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,41 +157,52 @@ def _file(files: dict[str, Path], trial: "TrialRecord") -> str | None:
 
 
 def _groups_table(
-    summaries: list["ConditionSummary"], groups: list["GroupBest"], metric: str
+    summaries: list["ConditionSummary"],
+    groups: list["GroupBest"],
+    labels: "Mapping[str, SelectingLabels]",
+    metric: str,
 ) -> Table:
-    from noisetune.analysis.tables import accuracy_cell, captioned, plain_table
+    from noisetune.analysis.tables import (
+        accuracy_cell,
+        captioned,
+        factors_text,
+        plain_table,
+        points_text,
+    )
 
     table = plain_table(f"best of each data set and noise, by {metric} (mean over replicates)")
-    table.caption = captioned(
-        ["tied: within one standard error of the noisy score"], [group.best for group in groups]
-    )
+    notes = ["tied: within one standard error of the noisy score"]
+    if labels:
+        notes.append("resolution: that error in points of clean accuracy")
+    table.caption = captioned(notes, [group.best for group in groups])
     for heading in ("data and noise", "best", "tied with"):
         table.add_column(heading, overflow="fold")
     table.add_column(metric, justify="right")
+    if labels:
+        table.add_column("resolution", justify="right")
     table.add_column("clean test %", justify="right", no_wrap=True)
     factors = {summary.name: summary.factors for summary in summaries}
     for group in groups:
-        where = _words(group.group) or "all"
-        clean = accuracy_cell(group.best, "noisy_best")
         ties = "\n".join(_rest(factors[name], group.group) for name in group.ties)
         best = _rest(group.best.factors, group.group)
-        table.add_row(where, best, ties or "-", f"{group.score:.4f}", clean)
+        cells = [factors_text(group.group), best, ties or "-", f"{group.score:.4f}"]
+        cells += [points_text(_clean_resolution(group, labels))] if labels else []
+        table.add_row(*cells, accuracy_cell(group.best, "noisy_best"))
     return table
-
-
-def _words(factors: dict[str, Any]) -> str:
-    return " ".join(f"{field}={value}" for field, value in factors.items())
 
 
 def _rest(factors: dict[str, Any], group: dict[str, Any]) -> str:
     """What tells a condition from the others of its group."""
-    return _words({key: value for key, value in factors.items() if key not in group}) or "all"
+    from noisetune.analysis.tables import factors_text
+
+    return factors_text({key: value for key, value in factors.items() if key not in group})
 
 
 def _as_json(
     prepared: "Sweep",
     summaries: list["ConditionSummary"],
     groups: list["GroupBest"],
+    labels: "Mapping[str, SelectingLabels]",
     files: dict[str, Path],
 ) -> dict[str, Any]:
     objective = prepared.config.objective
@@ -197,6 +235,7 @@ def _as_json(
             "best": group.best.name,
             "objective": group.score,
             "tied": group.ties,
+            "resolution": _clean_resolution(group, labels),
         }
         for group in groups
     ]

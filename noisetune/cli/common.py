@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from noisetune.store import StoreLike
     from noisetune.sweep.home import Home
 
 console = Console()
@@ -68,21 +67,3 @@ def open_home(mlruns: Path) -> "Home":
 def same_place(home: "Home") -> str:
     """What a suggested command needs to look where this one did."""
     return "" if home.root == DEFAULT_MLRUNS else f" --mlruns {shlex.quote(str(home.root))}"
-
-
-def stages_of(home: "Home", store: str | None, share: bool) -> str | None:
-    """Where stages are shared; None where they are not."""
-    if not share:
-        return None
-    if store is not None and "://" in store:
-        return store
-    # Trials may run in another folder than this one.
-    return str(Path(store or home.stages).expanduser().resolve())
-
-
-def known_store(stages: str | None) -> "StoreLike":
-    """What is stored at `stages` so far. It makes no folder: where none is, nothing is stored."""
-    from noisetune.store import NullStore, Store
-
-    there = stages is not None and ("://" in stages or Path(stages).is_dir())
-    return Store.open(str(stages)) if there else NullStore()

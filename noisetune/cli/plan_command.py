@@ -15,12 +15,11 @@ from noisetune.cli.common import (
     SmokeOption,
     StoreOption,
     console,
-    known_store,
-    open_home,
-    stages_of,
 )
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from noisetune.sweep.plan import Plan
 
 
@@ -43,17 +42,22 @@ def plan(
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """Count trials and stage runs, with and without sharing, and estimate hours. Starts nothing."""
+    from noisetune.datasets import Datasets
+    from noisetune.sweep.home import Site
     from noisetune.sweep.plan import make_plan
-    from noisetune.sweep.preflight import prepare_file
+    from noisetune.sweep.preflight import preflight
     from noisetune.sweep.resources.capacity import local_resources
-    from noisetune.sweep.spec.substitutes import in_small
+    from noisetune.sweep.run import new_sweep
+    from noisetune.sweep.spec.sweep import naming
 
-    known = known_store(stages_of(open_home(mlruns), store, share=True))
+    stored, datasets = Site.of(mlruns, store).stored, Datasets()
+    say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
     with TemporaryDirectory() as folder:
-        say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
-        small = partial(in_small, folder=Path(folder), say=say) if smoke else None
-        prepared = prepare_file(file, None, settings or (), known, small)
-        made = make_plan(prepared, local_resources(), known, measure)
+        small = Path(folder) if smoke else None
+        prepared = new_sweep(file, None, None, settings or (), small, say)
+        with naming(*prepared.sources):
+            preflight(prepared, stored, datasets)
+        made = make_plan(prepared, local_resources(), stored, measure, datasets)
     if as_json:
         print(json.dumps(made.to_json(), indent=1))
         return
@@ -83,6 +87,27 @@ def _show(plan: "Plan") -> None:
     if plan.gpu_hours is not None and plan.gpu_hours[1] > 0:
         console.print(f"GPU time: {_span(plan.gpu_hours)}")
     console.print(f"disk: {plan.disk_bytes / 1e6:,.0f} MB in the store")
+    if plan.resolution:
+        console.print(_resolution_table(plan))
+
+
+def _resolution_table(plan: "Plan") -> "Table":
+    """What its noisy labels tell apart, in points of clean accuracy."""
+    from noisetune.analysis.tables import factors_text, plain_table, points_text
+    from noisetune.sweep.resolution import ASSUMED
+
+    table = plain_table("selection resolution, in points of clean accuracy")
+    table.caption = (
+        "one standard error of the noisy accuracy over its slope, at the noisy accuracy "
+        f"that a clean one of {100 * ASSUMED:g} % shows; winners within it are called a tie"
+    )
+    table.add_column("data and noise", overflow="fold")
+    for heading in ("noisy labels", "slope", "one trial", "mean of replicates"):
+        table.add_column(heading, justify="right")
+    for each in plan.resolution:
+        cells = (f"{each.slope:.2f}", points_text(each.one_trial), points_text(each.replicates))
+        table.add_row(factors_text(each.group), str(each.labels), *cells)
+    return table
 
 
 def _span(hours: tuple[float, float]) -> str:

@@ -9,6 +9,7 @@ from noisetune.cli.common import console
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from noisetune.analysis.front import FrontPoint
     from noisetune.records import TrialRecord
     from noisetune.sweep.spec.sweep import Sweep
     from noisetune.sweep.study.ledger import Ledger
@@ -56,7 +57,7 @@ def _tables(prepared: "Sweep", records: "list[TrialRecord]", wanted: Wanted) -> 
     from noisetune.analysis.metric_tables import metric_tables
     from noisetune.analysis.summaries import CHOICES, compare, summarise
     from noisetune.analysis.tables import conditions_table
-    from noisetune.cli.winners import front_of, front_shown
+    from noisetune.sweep.winners import front_of
 
     objective = prepared.config.objective
     if objective.several:
@@ -74,6 +75,14 @@ def _tables(prepared: "Sweep", records: "list[TrialRecord]", wanted: Wanted) -> 
         if not tables:
             console.print(f"no trial of this sweep has figures of {group}")
         yield from tables
+
+
+def front_shown(prepared: "Sweep", front: "list[FrontPoint]") -> "Table":
+    from noisetune.analysis.front import front_table
+
+    goals = prepared.config.objective.goals
+    oracle = any(goal.oracle for goal in goals)
+    return front_table(front, [goal.metric for goal in goals], oracle)
 
 
 def _refuse_groups(prepared: "Sweep", wanted: Wanted) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,11 +14,12 @@ from noisetune.cli.common import (
     ShareOption,
     StoreOption,
     console,
-    open_home,
-    stages_of,
 )
+from noisetune.records import DETECT, FINETUNE, FOLD, PRETRAIN
 
-STAGES = ("pretrain", "finetune", "detect", "fold")
+if TYPE_CHECKING:
+    from noisetune.config import TrialConfig
+    from noisetune.records import Event
 
 
 def register(app: typer.Typer) -> None:
@@ -38,18 +39,17 @@ def run(
     share: ShareOption = True,
 ) -> None:
     """Run one configuration through the whole pipeline and write its result as JSON."""
-    from noisetune.config import TrialConfig
     from noisetune.errors import UserError
-    from noisetune.store import NullStore, Store
     from noisetune.training.loop import DivergedError
+    from noisetune.trial import read_trial, run_trial
 
-    trial = TrialConfig.read(config)
+    trial = read_trial(config)
     target = out or config.with_suffix(".result.json")
     if not target.parent.is_dir():
         raise UserError(f"--out: the folder {target.parent} does not exist; make it first")
-    stages = stages_of(open_home(mlruns), store, share)
     try:
-        result = _drive(trial, NullStore() if stages is None else Store.open(stages))
+        with Bars(trial) as bars:
+            result = run_trial(trial, store=store, share=share, mlruns=mlruns, on_event=bars.show)
     except DivergedError as error:
         raise UserError(f"{config}: the trial diverged: {error}; lower the learning rate") from None
     target.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
@@ -57,49 +57,54 @@ def run(
     console.print(f"result written to {target}")
 
 
-def _drive(trial: Any, store: Any) -> Any:
-    """Pull the pipeline to its end, with a bar for each stage."""
-    from noisetune.pipeline import run_trial
-    from noisetune.records import MetricPoint, Tick
+class Bars:
+    """A bar for each stage of a trial, while it is entered."""
 
-    events = run_trial(trial, store)
-    totals = {
-        "pretrain": getattr(trial.pretrain, "epochs", 0),
-        "finetune": trial.finetune.epochs,
-        "detect": 0,
-        "fold": trial.detect.folds or 0,
-    }
-    columns = (
-        TextColumn("{task.description:<9}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[metrics]}"),
-    )
-    with Progress(*columns, console=console) as progress:
-        bars = {
-            stage: progress.add_task(stage, total=1.0, metrics="", start=False)
-            for stage in STAGES
-            if totals[stage] or stage == "detect"
+    def __init__(self, trial: "TrialConfig") -> None:
+        self._epochs = {
+            PRETRAIN: getattr(trial.pretrain, "epochs", 0),
+            FINETUNE: trial.finetune.epochs,
+            DETECT: 0,
+            FOLD: trial.detect.folds or 0,
         }
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as stop:
-                return stop.value
-            if event.stage not in bars:
-                continue
-            bar = bars[event.stage]
-            progress.start_task(bar)
-            if isinstance(event, MetricPoint):
-                done = event.step / totals[event.stage] if totals[event.stage] else 1.0
-                progress.update(bar, completed=done, metrics=_line(event.values))
-                if done >= 1:
-                    progress.stop_task(bar)
-            elif isinstance(event, Tick):
-                progress.update(bar, completed=event.done)
-            else:
-                progress.update(bar, metrics="waiting: another process computes it")
+        self._progress = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=console,
+        )
+        self._bars = {
+            stage: self._progress.add_task(stage, total=1.0, metrics="", start=False)
+            for stage, epochs in self._epochs.items()
+            if epochs or stage == DETECT
+        }
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, event: "Event") -> None:
+        from noisetune.records import MetricPoint, Tick
+
+        bar = self._bars.get(event.stage)
+        if bar is None:
+            return
+        self._progress.start_task(bar)
+        if isinstance(event, MetricPoint):
+            epochs = self._epochs[event.stage]
+            done = event.step / epochs if epochs else 1.0
+            self._progress.update(bar, completed=done, metrics=_line(event.values))
+            if done >= 1:
+                self._progress.stop_task(bar)
+        elif isinstance(event, Tick):
+            self._progress.update(bar, completed=event.done)
+        else:
+            self._progress.update(bar, metrics="waiting: another process computes it")
 
 
 def _line(values: dict[str, float | None]) -> str:

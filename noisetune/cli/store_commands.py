@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
+from noisetune.records import DETECT, DETECT_CV, FINETUNE, FOLD, PRETRAIN, TELEMETRY
 
 if TYPE_CHECKING:
     from noisetune.store import EntryInfo, Store
@@ -91,16 +92,16 @@ def _open(url: str | None, mlruns: Any) -> "Store":
 def _origin(entry: "EntryInfo") -> str:
     """In a few words, what an entry was made from."""
     inputs = entry.inputs
-    if entry.stage in ("detect", "detect_cv"):
+    if entry.stage in (DETECT, DETECT_CV):
         return f"filter {inputs['detect']['filter_by']} on {inputs['finetune'][:8]}"
-    if entry.stage == "fold":
+    if entry.stage == FOLD:
         return f"fold {inputs['fold'] + 1} of {inputs['folds']} as {inputs['finetune'][:8]}"
-    if entry.stage == "telemetry":
+    if entry.stage == TELEMETRY:
         return f"on {inputs['pretrain'][:8]}"
     settings = inputs[entry.stage]
-    words = [settings["method"]] if entry.stage == "pretrain" else [inputs["name"]]
+    words = [settings["method"]] if entry.stage == PRETRAIN else [inputs["name"]]
     words += [f"lr {settings['lr']:.3g}", f"batch {settings['batch_size']}"]
-    if entry.stage == "finetune":
+    if entry.stage == FINETUNE:
         noise = " ".join(str(value) for value in inputs["noise"].values())
         words += [noise, f"on {(inputs['pretrain'] or 'scratch')[:8]}"]
     return ", ".join([*words, f"replicate {inputs['replicate']}"])

@@ -1,9 +1,9 @@
 """`noisetune sweep`, `resume` and `status`."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,20 +19,17 @@ from noisetune.cli.common import (
     StoreOption,
     TrackingOption,
     console,
-    known_store,
     open_home,
     same_place,
-    stages_of,
 )
 from noisetune.cli.results import Epoch, Wanted, show_results
 
 if TYPE_CHECKING:
-    from noisetune.store import Lease
     from noisetune.sweep.home import Home
+    from noisetune.sweep.run import Outcome
     from noisetune.sweep.spec.sweep import Sweep
     from noisetune.sweep.study.ledger import Ledger
-    from noisetune.sweep.study.scheduler import Scheduler
-    from noisetune.tracking.tracker import Tracker
+    from noisetune.sweep.study.scheduler import Scheduler, Watcher
 
 INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
 
@@ -70,21 +67,14 @@ def sweep(
     tracking_uri: TrackingOption = None,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
-    from noisetune.sweep.preflight import prepare_file
-    from noisetune.sweep.resources.capacity import check_fits, local_resources
-    from noisetune.sweep.spec.sweep import naming
-    from noisetune.sweep.study.storage import refuse_taken
+    from noisetune.sweep.home import Site
+    from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
-    home = open_home(mlruns)
-    stages = stages_of(home, store, share)
-    small = _in_small(home) if smoke else None
-    prepared = prepare_file(file, name, settings or (), known_store(stages), small)
-    with naming(str(file)):
-        if not again:
-            refuse_taken(home, prepared.config.name)
-        if address is None:
-            check_fits(prepared.config.resources, local_resources(), "this machine")
-    _go(prepared, home, tracking_uri, address, stages)
+    site, terminal = Site.of(mlruns, store, share, address, tracking_uri), Terminal()
+    folder = smoke_folder(site.home) if smoke else None
+    prepared = new_sweep(file, None, name, settings or (), folder, terminal.say)
+    outcome = drive(prepared, site, terminal, again)
+    _show_outcome(outcome, _Same.options(site.home, tracking_uri, address, site.stages))
 
 
 def resume(
@@ -104,17 +94,13 @@ def resume(
 
     With `--set` it grows: trials_per_condition, replicates, budget, resources, patience.
     """
-    from noisetune.sweep.preflight import preflight
-    from noisetune.sweep.study.resume_rules import replicating
-    from noisetune.sweep.study.storage import open_sweep
+    from noisetune.sweep.home import Site
+    from noisetune.sweep.run import begun_sweep, drive
 
-    home = open_home(mlruns)
-    prepared, ledger = open_sweep(home, name, settings or ())
-    if replicate:
-        prepared = replicating(prepared, ledger, replicate)
-    stages = stages_of(home, store, share)
-    preflight(prepared, known_store(stages))
-    _go(prepared, home, tracking_uri, address, stages)
+    site = Site.of(mlruns, store, share, address, tracking_uri)
+    prepared = begun_sweep(site.home, name, settings or (), replicate or ())
+    outcome = drive(prepared, site, Terminal(), resume=True)
+    _show_outcome(outcome, _Same.options(site.home, tracking_uri, address, site.stages))
 
 
 def status(
@@ -160,135 +146,39 @@ class _Same:
         given = {
             "--tracking-uri": tracking_uri,
             "--address": address,
-            "--store": None if stages == stages_of(home, None, True) else stages,
+            "--store": None if stages == home.shared_stages() else stages,
         }
         words = [f" {name} {shlex.quote(value)}" for name, value in given.items() if value]
         return cls(same_place(home), "".join(words) + ("" if stages else " --no-share"))
 
 
-def _in_small(home: "Home") -> "Callable[[Sweep], Sweep]":
-    """Makes a smoke run of a sweep, and says what is made up for it."""
-    from noisetune.sweep.spec.substitutes import in_small
+class Terminal:
+    """The reporter of the command line: lines, and the live table while trials run."""
 
-    folder = (home.root / "smoke").resolve()
-    return partial(in_small, folder=folder, say=partial(console.print, soft_wrap=True))
+    def say(self, line: str) -> None:
+        console.print(line, soft_wrap=True)
+
+    @contextmanager
+    def watching(self, prepared: "Sweep", ledger: "Ledger") -> "Iterator[Sequence[Watcher]]":
+        from noisetune.cli.live import LiveTable
+        from noisetune.sweep.study.searcher import Searcher
+
+        config = prepared.config
+        states = Searcher(config, prepared.conditions, ledger).states
+        totals = {state.condition.name: state.size for state in states}
+        objective = config.objective
+        table = LiveTable(console, list(totals), totals, objective.metric, objective.maximize)
+        table.count(ledger.records(prepared.cells))
+        with table:
+            yield [table]
 
 
-def _go(
-    prepared: "Sweep",
-    home: "Home",
-    tracking_uri: str | None,
-    address: str | None,
-    stages: str | None,
-) -> None:
-    """Run what is left of a sweep with Ray, tracker and live table; then say what came of it."""
-    from noisetune.errors import UserError
-    from noisetune.sweep import show_token
-    from noisetune.sweep.study.lease import claim_sweep
-
-    if address is not None:
-        show_token()
-    from noisetune.sweep.execution.launch import ray_session
-    from noisetune.sweep.study.storage import check_warm_start, drive_ledger
-    from noisetune.tracking.tracker import check_tracking
-
-    config = prepared.config
-    check_warm_start(home, config)
-    uri = tracking_uri or home.tracking_uri
-    artifacts = None if uri.startswith("http") else home.artifacts
-    with claim_sweep(home, config.name) as lease:
-        check_tracking(uri, config.name, artifacts)
-        console.print(f"starting Ray {f'at {address}' if address else 'on this machine'} ...")
-        with ray_session(config.resources, address, stages):
-            prepared = _settled(prepared)
-            ledger = drive_ledger(home, prepared, lease)
-            tracker = _tracker(prepared, ledger, home, uri, artifacts, lease)
-            scheduler = _run(prepared, ledger, home, tracker, stages)
-        if scheduler.superseded:
-            tracker.abandon()
-            raise UserError(f"sweep {config.name!r}: {scheduler.stopped}; this one has ended")
-        _close(prepared, ledger, scheduler, tracker)
-    show_results(prepared, ledger)
-    same = _Same.options(home, tracking_uri, address, stages)
-    _next_commands(config.name, scheduler, same)
-    if not scheduler.finished and scheduler.stopped is None:
+def _show_outcome(outcome: "Outcome", same: _Same) -> None:
+    """The tables of a sweep that was driven, and what to type next."""
+    show_results(outcome.sweep, outcome.ledger)
+    _next_commands(outcome.sweep.config.name, outcome.scheduler, same)
+    if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _settled(prepared: "Sweep") -> "Sweep":
-    """The sweep with its resources measured where they are `auto`, and said."""
-    from noisetune.sweep.resources.auto_share import settle
-
-    settled = settle(prepared)
-    if settled is not prepared:
-        share = settled.config.resources
-        console.print(f"resources: cpu {share.cpu:g}, gpu {share.gpu:g} (measured)")
-    return settled
-
-
-def _tracker(
-    prepared: "Sweep",
-    ledger: "Ledger",
-    home: "Home",
-    uri: str,
-    artifacts: Path | None,
-    lease: "Lease",
-) -> "Tracker":
-    """A tracker that has caught up with the ledger."""
-    from noisetune.records import flatten
-    from noisetune.tracking.tracker import open_tracker
-
-    name = prepared.config.name
-    outbox = home.sweep(name) / "outbox.jsonl"
-    tracker = open_tracker(
-        uri, name, outbox, artifacts, mine=lambda: lease.alive, identity=ledger.identity
-    )
-    tracker.sweep("running", flatten(prepared.definition()))
-    tracker.catch_up(ledger.records(prepared.cells))
-    return tracker
-
-
-def _close(prepared: "Sweep", ledger: "Ledger", scheduler: "Scheduler", tracker: "Tracker") -> None:
-    """Say the last words to MLflow, and wait until it has them."""
-    for job in scheduler.left:
-        tracker.interrupted(job.record())
-    if scheduler.finished:
-        _publish_best(prepared, ledger, tracker)
-    tracker.sweep("complete" if scheduler.finished else "interrupted", {})
-    if not tracker.close():
-        console.print(
-            f"MLflow did not take everything: {tracker.left} messages wait in "
-            f"{tracker.outbox.path}; `noisetune resume {prepared.config.name}` delivers them",
-            soft_wrap=True,
-        )
-
-
-def _run(
-    prepared: "Sweep", ledger: "Ledger", home: "Home", tracker: "Tracker", stages: str | None
-) -> "Scheduler":
-    from noisetune.cli.live import LiveTable
-    from noisetune.sweep.execution.launch import run_trials
-    from noisetune.sweep.study.searcher import Searcher
-
-    config = prepared.config
-    sizes = Searcher(config, prepared.conditions, ledger)
-    totals = {each.name: sizes.size(each) for each in sizes.conditions}
-    objective = config.objective
-    table = LiveTable(console, list(totals), totals, objective.metric, objective.maximize)
-    table.count(ledger.records(prepared.cells))
-    with table:
-        return run_trials(prepared, ledger, home, [tracker, table], store=stages)
-
-
-def _publish_best(prepared: "Sweep", ledger: "Ledger", tracker: "Tracker") -> None:
-    """The winners in MLflow: a tag on their runs, their configurations on the sweep's run."""
-    import yaml
-
-    from noisetune.cli.winners import chosen_trials
-
-    for file, trial in chosen_trials(prepared, ledger.records(prepared.cells)).items():
-        tracker.tags(trial.name, {"noisetune.best": trial.condition})
-        tracker.artifact(f"best/{file}.yaml", yaml.safe_dump(trial.config, sort_keys=False))
 
 
 def _next_commands(name: str, scheduler: "Scheduler", same: _Same) -> None:
@@ -300,9 +190,8 @@ def _next_commands(name: str, scheduler: "Scheduler", same: _Same) -> None:
         console.print("next:")
     else:
         why = f" ({scheduler.stopped})" if scheduler.stopped else ""
-        begun, searcher = len(scheduler.left), scheduler.searcher
-        ended = sum(map(sum, searcher.ended.values()))
-        rest = max(0, sum(map(searcher.size, scheduler.conditions)) - ended - begun)
+        begun = len(scheduler.left)
+        rest = max(0, scheduler.searcher.unfinished - begun)
         console.print(f"stopped{why}: {begun} trials were interrupted, {rest} had not begun.")
         console.print("Go on with:")
         meaning = "with --set for a larger budget" if scheduler.stopped else ""

@@ -85,19 +85,21 @@ class ImageData:
 
 
 class DataConfig(PluginConfig):
-    """Settings that all data sets share.
-
-    `validation_fraction` of the training set is held out, with noisy labels, for selection; where
-    it is 0, selection uses the part that label errors are sought in. That part is the test set, but
-    for noise without test labels another `detection_fraction` of the training set. `train_samples`
-    and `test_samples` keep only the first so many images.
-    """
+    """Settings that all data sets share."""
 
     name: str
+    """The data set."""
     validation_fraction: float = Field(default=0.2, ge=0.0, lt=1.0)
+    """Share of the training set held out, with noisy labels, for selection; 0 selects on the part
+    that label errors are sought in, which is then not disjoint from it: for reproduction only."""
     detection_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
+    """Where the noise has no test labels (labels that people gave): another share of the training
+    set, held out of training and validation, in which label errors are sought. Otherwise that is
+    the test set."""
     train_samples: int | None = Field(default=None, ge=2)
+    """Keep only the first so many training images; null for all."""
     test_samples: int | None = Field(default=None, ge=1)
+    """Keep only the first so many test images; null for all."""
 
     def load(self) -> ImageData:
         """Read the data set; raises UserError where its files are missing or malformed."""

@@ -9,6 +9,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data._made_up import MadeUp, made_up
+from noisetune.data._overlap import say_shared
 from noisetune.data.base import DataConfig, ImageData, as_images, as_labels
 from noisetune.errors import UserError
 from noisetune.plugins import StandIn
@@ -20,15 +21,15 @@ CLASSES = (
 
 
 class CifarConfig(DataConfig):
-    """Either CIFAR. `root` is the folder that holds torchvision's own layout.
-
-    Where it is not found there, it is downloaded to `root` once, unless `download` is false.
-    `made_up` images are drawn at random instead, as many and of the same classes.
-    """
+    """Either CIFAR, by torchvision."""
 
     root: Path = Field(default=Path("data"))
+    """The folder with torchvision's own layout."""
     download: bool = True
+    """Fetch them to `root`, once, where they are not there."""
     made_up: bool = False
+    """Images drawn at random in their place, as many, of the same shape and classes; for smoke
+    runs."""
 
     def stand_in(self) -> StandIn | None:
         """Made-up images where they would have to be downloaded."""
@@ -52,6 +53,7 @@ class CifarConfig(DataConfig):
         classes = len(train.classes)
         x_train = as_images(train.data[: self.train_samples], self.name)
         x_test = as_images(test.data[: self.test_samples], self.name)
+        say_shared(self.name, x_train, x_test)
         y_train, y_test = (np.asarray(part.targets) for part in (train, test))
         return ImageData(
             x_train=x_train,

@@ -53,6 +53,7 @@ class Detector(PluginConfig):
     reads: ClassVar[tuple[Kept, ...]] = ()
 
     method: str
+    """The detector: a file of `noisetune/detectors/`, or a plug-in of another package."""
 
     @property
     def label(self) -> str:

@@ -71,6 +71,7 @@ class FinetuneConfig(PluginConfig, Optimisation):
     """Networks that are trained together, each from the same encoder with a head of its own."""
 
     method: str
+    """The method: a file of `noisetune/finetuning/`, or a plug-in of another package."""
     train: Literal["all", "head", "probe_then_tune"] = "all"
     """What of the network: `all` of it; the `head` alone, on a frozen backbone (batch-norm
     statistics too); or the head for `probe_epochs` of the `epochs`, then all."""

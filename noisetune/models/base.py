@@ -45,6 +45,7 @@ class ModelConfig(PluginConfig):
     """A backbone's settings."""
 
     name: str
+    """The backbone."""
 
     def build(self, channels: int, size: Size) -> Backbone:
         """A freshly initialised backbone for images of `channels` channels and `size` (H, W).

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from noisetune.plugins import PluginConfig, StandIn
@@ -44,6 +44,7 @@ class NoiseConfig(PluginConfig):
     parts: ClassVar[tuple[Part, ...]] = PARTS
 
     model: str
+    """The noise model."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         """Noisy labels, int64 (N,), of the images of `clean`; UserError where it has none."""
@@ -69,14 +70,12 @@ class NoiseConfig(PluginConfig):
 
 
 class ClassNoise(NoiseConfig):
-    """Noise that depends on the clean class alone: all of it is in its transition matrix.
-
-    `draw: iid` decides of each label by itself. `exact` makes the number of wrong labels the
-    expected one, rounded, and splits it over the clean classes by largest remainder; which labels
-    of a class are wrong, and which wrong class they get, stays random.
-    """
+    """Noise that depends on the clean class alone: all of it is in its transition matrix."""
 
     draw: Literal["iid", "exact"] = "iid"
+    """`iid` decides of each label by itself. `exact` makes as many labels wrong as expected,
+    rounded, split over the clean classes by largest remainder; which labels of a class are wrong,
+    and which wrong class they get, stays random."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         matrix = self.transition_matrix(clean)
@@ -99,6 +98,7 @@ class RateNoise(ClassNoise):
     """Class-dependent noise whose matrix hangs on one `rate`."""
 
     rate: float = Field(default=0.4, ge=0.0, le=1.0)
+    """How much noise: each model says what it is the chance of."""
 
 
 def pick(weights: Matrix, uniform: NDArray[np.float64]) -> Labels:
@@ -140,3 +140,52 @@ def realised_matrix(clean: Labels, noisy: Labels, classes: int) -> Matrix:
     absent = counts.sum(axis=1) == 0
     counts[absent, absent] = 1
     return counts / counts.sum(axis=1, keepdims=True)
+
+
+def noisy_accuracy(
+    matrix: ArrayLike, clean_accuracy: float, prior: ArrayLike | None = None
+) -> float:
+    """The accuracy (0..1) on noisy labels of a classifier that has `clean_accuracy` on clean ones.
+
+    It is taken to be right with that probability a in every class, and to spread its mistakes
+    evenly over the other classes: it agrees with the noisy label of class i with probability
+    a T_ii + (1 - a) mean_{j != i} T_ij. This is averaged over the classes with weights `prior`
+    (C,), uniform by default. Real mistakes are not even: under other than symmetric noise it is
+    an approximation. A row of `matrix` (C, C) that is None or nan, that of a class which does not
+    occur, is left out. ValueError for what is no transition matrix.
+    """
+    rows, classes = _occurring(matrix)
+    kept = rows[classes, classes]
+    agreeing = clean_accuracy * kept + (1 - clean_accuracy) * (1 - kept) / (len(rows) - 1)
+    weights = None if prior is None else np.asarray(prior, dtype=np.float64)[classes]
+    return float(np.average(agreeing, weights=weights))
+
+
+def clean_slope(matrix: ArrayLike, prior: ArrayLike | None = None) -> float:
+    """Points of accuracy on noisy labels gained for each point of accuracy on clean ones.
+
+    For symmetric noise 1 - r - r/(C-1), whatever the prior. Zero or less: noisy accuracy says
+    nothing, or the opposite. Under the assumptions of `noisy_accuracy`.
+    """
+    return noisy_accuracy(matrix, 1.0, prior) - noisy_accuracy(matrix, 0.0, prior)
+
+
+def diagonally_dominant(matrix: ArrayLike) -> bool:
+    """Whether every class that occurs keeps its label more often than it takes any other one."""
+    rows, classes = _occurring(matrix)
+    # Shares such as 1 - 2/3 miss 1/3 by a last bit.
+    others = rows[classes].round(9)
+    kept = others[np.arange(len(classes)), classes]
+    others[np.arange(len(classes)), classes] = -np.inf
+    return bool((kept > others.max(axis=1)).all())
+
+
+def _occurring(matrix: ArrayLike) -> tuple[Matrix, NDArray[np.intp]]:
+    """The matrix as floats, and the indices of the rows that occur."""
+    rows = np.array(matrix, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[0] != rows.shape[1] or len(rows) < 2:
+        raise ValueError(f"matrix: shape {rows.shape}, expected (C, C) with two or more classes")
+    classes = np.flatnonzero(~np.isnan(rows).all(axis=1))
+    if not len(classes) or not np.allclose(rows[classes].sum(axis=1), 1, atol=1e-6):
+        raise ValueError("matrix: every row that occurs must sum to 1, and one must occur")
+    return rows, classes

@@ -29,11 +29,11 @@ MADE_UP_RATE = 0.3
 """The share of wrong labels among made-up ones."""
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
-# All that the authors' files hold. An older NumPy wrote them, and had that function elsewhere.
+# Arrays of whole numbers of any width. An older NumPy wrote them, and had that function elsewhere.
 HELD_TYPES: list[Any] = [
     np.ndarray,
     np.dtype,
-    np.dtypes.Int64DType,
+    *(type(np.dtype(kind)) for kind in np.typecodes["AllInteger"]),
     _RECONSTRUCT,
     (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
 ]
@@ -42,17 +42,19 @@ HELD_TYPES: list[Any] = [
 class Config(NoiseConfig):
     """The labels of a file, for the training set in its original order; there are none for tests.
 
-    `path` is the authors' CIFAR-10_human.pt or CIFAR-100_human.pt, or an .npz with arrays of the
-    same names or of those below. `labels` are of CIFAR-10N `aggre` (the majority), `random1` to
-    `random3` (one annotator each) or `worse` (a wrong one, where any of the three is wrong), of
-    CIFAR-100N `noisy`. The transition matrix is the realised one.
+    The clean labels in the file must be those of the data set. The transition matrix is the
+    realised one. Nothing is unpickled but arrays of labels.
     """
 
     parts: ClassVar[tuple[Part, ...]] = ("train",)
 
     model: Literal["human"] = "human"
     labels: Literal["aggre", "random1", "random2", "random3", "worse", "noisy"]
+    """Of CIFAR-10N `aggre` (the majority), `random1` to `random3` (one annotator each) or `worse`
+    (a wrong one, where any of the three is wrong); of CIFAR-100N `noisy`."""
     path: Path
+    """The authors' CIFAR-10_human.pt or CIFAR-100_human.pt (of UCSC-REAL/cifar-10-100n), or an
+    .npz of `clean` and the labels by the names of `labels` or by the authors'."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         return self._noisy(clean)

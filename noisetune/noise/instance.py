@@ -24,23 +24,21 @@ class Config(NoiseConfig):
     """An image x of class y is mislabelled with chance q, as class j with q * softmax(x W_y)_j.
 
     q ~ TruncNorm(rate, 0.1^2, [0, 1]) for each image, W_y ~ N(0, 1) for each class, the own class
-    left out of the softmax. The mean of q is `rate` only where the interval cuts off little: 0.41
-    at 0.4, but 0.09 at 0.05 (`exact` is exactly `rate`).
-
-    `pixels` pins the scale of x, on which everything hangs. Both kinds are standardised by the
-    data set's mean and deviation. `standardised` stops there, as the authors' code does: a logit
-    then has the deviation sqrt(D) for D pixel values (55 on CIFAR), and the softmax is one-hot for
-    most images. `unit`, the default, divides by sqrt(D): logits have a deviation of about 1
-    whatever the size of the images.
-
-    Training and test labels of a replicate share W. `draw: exact` mislabels round(rate * N)
-    images, those of the lowest u / q with u uniform (sequential Poisson sampling, Ohlsson 1998).
+    left out of the softmax. Training and test labels of a replicate share W.
     """
 
     model: Literal["instance"] = "instance"
     rate: float = Field(default=0.4, gt=0.0, le=1.0)
+    """The centre of q's distribution. The mean of q is that only where the interval cuts off
+    little: 0.41 at 0.4, but 0.09 at 0.05 (`draw: exact` is exactly `rate`)."""
     draw: Literal["iid", "exact"] = "iid"
+    """`iid` decides of each label by itself. `exact` mislabels round(rate * N) images, those of
+    the lowest u / q with u uniform (sequential Poisson sampling, Ohlsson 1998)."""
     pixels: Literal["unit", "standardised"] = "unit"
+    """The scale of x, on which everything hangs. Both are standardised by the data set's mean and
+    deviation. `standardised` stops there, as the authors' code does: a logit then has the deviation
+    sqrt(D) for D pixel values (55 on CIFAR), and the softmax is one-hot for most images. `unit`
+    divides by sqrt(D): logits have a deviation of about 1 whatever the size of the images."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         count = len(clean.labels)

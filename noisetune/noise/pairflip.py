@@ -9,13 +9,11 @@ from noisetune.noise.base import CleanPart, Matrix, RateNoise
 
 
 class Config(RateNoise):
-    """Each label i becomes i + 1 mod C with probability `rate`, under one half.
-
-    From one half on, the wrong class would be as frequent as the right one.
-    """
+    """Each label i becomes i + 1 mod C with probability `rate`."""
 
     model: Literal["pairflip"] = "pairflip"
     rate: float = Field(default=0.4, ge=0.0, lt=0.5)
+    """From one half on, the wrong class would be as frequent as the right one."""
 
     def transition_matrix(self, clean: CleanPart) -> Matrix:
         own = np.eye(clean.classes)

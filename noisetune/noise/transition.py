@@ -19,13 +19,14 @@ Rows = tuple[tuple[float, ...], ...]
 class Config(ClassNoise):
     """Entry [i][j] of the matrix is the chance that clean class i is labelled j.
 
-    Give `matrix`, a list of rows, or `path`: a .npy file, a .csv of numbers, or a .yaml list of
-    rows. Every row sums to 1 within 1e-6.
+    Give `matrix` or `path`. Every row sums to 1 within 1e-6.
     """
 
     model: Literal["transition"] = "transition"
     matrix: Rows | None = None
+    """The rows: `[[0.9, 0.1], [0.2, 0.8]]`."""
     path: Path | None = None
+    """A .npy file, a .csv of numbers, or a .yaml list of rows."""
 
     @field_validator("matrix")
     @classmethod
@@ -75,7 +76,8 @@ def read_matrix(path: Path) -> Any:
         case ".npy":
             return np.load(path, allow_pickle=False)
         case ".csv":
-            return np.loadtxt(path, delimiter=",", ndmin=2)
+            # A spreadsheet puts a byte order mark first.
+            return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
         case ".yaml" | ".yml":
             return read_yaml(path)
     raise ValueError("is of no kind that holds a matrix; give a .npy, .csv or .yaml file")

@@ -20,6 +20,7 @@ class PretrainConfig(PluginConfig):
     """How the encoder is initialised, before fine-tuning."""
 
     method: str
+    """The method: a file of `noisetune/ssl/`, or a plug-in of another package."""
 
     def check_model(self, model: ModelConfig) -> None:
         """Raises ValueError, naming the field, for a backbone that cannot begin in this way."""
@@ -50,6 +51,7 @@ class Plateau(PluginConfig):
     """Ends a pre-training once kNN accuracy under the trial's own noisy labels stands still."""
 
     metric: Literal["knn"] = "knn"
+    """What is looked at: accuracy of the nearest neighbours."""
     patience: int = Field(default=3, ge=1)
     """So many looks in a row may improve nothing."""
     every: int = Field(default=5, ge=1)

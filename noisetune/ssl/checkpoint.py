@@ -8,12 +8,13 @@ from torch import Tensor
 
 from noisetune.errors import UserError
 from noisetune.models.base import ModelConfig, Size
+from noisetune.records import FINETUNE, PRETRAIN
 from noisetune.ssl.base import GivenEncoder
 from noisetune.store import StageKey, StoreLike
 from noisetune.training.loop import strip
 from noisetune.training.weights import fit_weights, read_weights
 
-PREFIXES = {"pretrain": "network.encoder", "finetune": "selected.backbone"}
+PREFIXES = {PRETRAIN: "network.encoder", FINETUNE: "selected.backbone"}
 """Under which names each stage of the store keeps a backbone."""
 
 
@@ -27,9 +28,15 @@ class Config(GivenEncoder):
 
     method: Literal["checkpoint"] = "checkpoint"
     path: Path | None = None
+    """A `.safetensors` file, or a state dict of `torch.save`."""
     prefix: str | None = None
+    """What comes before the encoder's names in the file, such as `network.encoder.`; names are ours
+    or torchvision's. A stage knows its own."""
     stage: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,32}$")
+    """Instead of `path`: a pre-training or fine-tuning of this store, by its key as
+    `noisetune store ls` shows it; quote it."""
     step: int | None = Field(default=None, ge=0)
+    """Which entry of `stage`, by its epochs; null for the only one."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

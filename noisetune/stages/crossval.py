@@ -21,19 +21,24 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.detectors.base import Detector
-from noisetune.errors import UserError
-from noisetune.records import Event, MetricPoint, Tick
+from noisetune.records import DETECT_CV, FOLD, Event, MetricPoint, Tick
 from noisetune.seeds import derive_seed
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start
-from noisetune.stages.detect import FEATURES, LOGITS, PREDICTIONS, detect, evidence_of
+from noisetune.stages.detect import (
+    FEATURES,
+    LOGITS,
+    PREDICTIONS,
+    detect,
+    evidence_of,
+    judged_part,
+)
 from noisetune.stages.finetune import finetune_stage
+from noisetune.stages.labels import FEWEST, require_folds
 from noisetune.stages.runner import run_stage, unheard
 from noisetune.store import Artifact, StageKey, StoreLike
 
 VERSION = 1
-FOLD, NAME = "fold", "detect_cv"
 PREFIX = "cv_"
-SMALLEST_FOLD = 2
 INNER_FRACTION = 0.2  # of the other folds, where the trial itself holds no validation part out
 
 
@@ -51,7 +56,7 @@ def crossval_key(
     settings = config.detect
     read = {"checkpoint": settings.checkpoint, "folds": settings.folds}
     judge = (detector or settings).identity()
-    return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": judge | read})
+    return StageKey(DETECT_CV, VERSION, {"finetune": origin.digest, "detect": judge | read})
 
 
 def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]:
@@ -62,11 +67,7 @@ def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]
     """
     count = config.detect.folds
     assert count is not None
-    if samples < SMALLEST_FOLD * count:
-        raise UserError(
-            f"detect.folds: {count} folds of {samples} training images: a fold must have at least "
-            f"{SMALLEST_FOLD}; choose {samples // SMALLEST_FOLD} folds or fewer"
-        )
+    require_folds(config, samples)
     order = _rng("folds", config, samples).permutation(samples)
     return [np.sort(part) for part in np.array_split(order, count)]
 
@@ -80,9 +81,7 @@ def fold_stage(inputs: Inputs, encoder: Artifact | None, origin: StageKey, fold:
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         for event in tuning.compute(start, due):
             if isinstance(event, Checkpoint) and event.step == tuning.total:
-                kept = event.artifact.tensors
-                judged = {name: kept[f"{name}.{choice}"] for name in (LOGITS, FEATURES)}
-                judged[PREDICTIONS] = kept[PREDICTIONS]
+                judged = judged_part(event.artifact.tensors, choice)
                 event = Checkpoint(event.step, replace(event.artifact, tensors=judged))
             yield event
 
@@ -118,10 +117,9 @@ def _in_order(
     """What was kept of each fold, in the order of the training set, and the fold of each image."""
     order = np.argsort(np.concatenate(folds))
     kept = [name for name in (LOGITS, FEATURES, PREDICTIONS) if all(name in part for part in parts)]
-    along = {PREDICTIONS: 1}
     whole = {}
     for name in kept:
-        axis = along.get(name, 0)
+        axis = 1 if name == PREDICTIONS else 0
         joined = torch.cat([part[name] for part in parts], dim=axis)
         whole[name] = joined.index_select(axis, torch.from_numpy(order))
     numbers = np.repeat(np.arange(len(folds)), [len(fold) for fold in folds])
@@ -138,8 +136,8 @@ def _detection(
     true = inputs.data.y_train.numpy() if inputs.data.labels_clean else None
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        evidence = evidence_of(inputs.labels.train, kept, fold=fold_of)
-        yield from detect(NAME, PREFIX, evidence, true, detector)
+        evidence = evidence_of(inputs.labels.train, kept, fold_of)
+        yield from detect(DETECT_CV, PREFIX, evidence, true, detector)
 
     return Stage(crossval_key(inputs.config, origin, detector), 0, compute)
 
@@ -151,7 +149,7 @@ def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:
     held_out = folds.pop(fold)
     others = _rng("inner", config, fold).permutation(np.sort(np.concatenate(folds)))
     fraction = config.data.validation_fraction or INNER_FRACTION
-    count = min(max(1, round(len(others) * fraction)), len(others) - 1)
+    count = min(max(1, round(len(others) * fraction)), max(1, len(others) - FEWEST))
     validation = others[:count]
     learnt = others if config.detect.checkpoint == "last" else others[count:]
     return Inputs(

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.detectors.base import Detector, Evidence
-from noisetune.records import MetricPoint, Metrics
+from noisetune.records import DETECT, MetricPoint, Metrics
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
 from noisetune.stages.noise_estimate import estimate_noise, noise_scores
 from noisetune.stages.scores import calibration_error, detection_scores, flagged_share
 from noisetune.store import Artifact, StageKey
 
 VERSION = 3
-NAME = "detect"
 LOGITS, FEATURES, PREDICTIONS = "logits", "features", "predictions"
 """What fine-tuning keeps of the detection part; the first two of two choices of epoch."""
 
@@ -30,7 +29,7 @@ def detect_key(config: TrialConfig, origin: StageKey, detector: Detector | None 
     settings = config.detect
     read = {"checkpoint": settings.checkpoint, "test_seed": settings.test_seed}
     judge = (detector or settings).identity()
-    return StageKey(NAME, VERSION, {"finetune": origin.digest, "detect": judge | read})
+    return StageKey(DETECT, VERSION, {"finetune": origin.digest, "detect": judge | read})
 
 
 def detect_stage(
@@ -40,23 +39,27 @@ def detect_stage(
     settings, part = inputs.config.detect, inputs.labels.detected
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        evidence = evidence_of(part.noisy, network.tensors, f".{settings.checkpoint}")
-        yield from detect(NAME, "", evidence, part.truth(inputs.data), detector or settings)
+        evidence = evidence_of(part.noisy, judged_part(network.tensors, settings.checkpoint))
+        yield from detect(DETECT, "", evidence, part.truth(inputs.data), detector or settings)
 
     return Stage(key, 0, compute)
 
 
+def judged_part(kept: Mapping[str, Tensor], choice: str) -> dict[str, Tensor]:
+    """Logits, features and predictions of the detection part, out of what fine-tuning kept, at a
+    `choice` of epoch; a network that was stored before may lack the last two."""
+    names = {f"{name}.{choice}": name for name in (LOGITS, FEATURES)} | {PREDICTIONS: PREDICTIONS}
+    return {name: kept[stored] for stored, name in names.items() if stored in kept}
+
+
 def evidence_of(
-    given: NDArray[np.int64],
-    kept: Mapping[str, Tensor],
-    choice: str = "",
-    fold: NDArray[np.int64] | None = None,
+    given: NDArray[np.int64], judged: Mapping[str, Tensor], fold: NDArray[np.int64] | None = None
 ) -> Evidence:
-    """What detectors read, out of what fine-tuning kept at a `choice` of epoch."""
-    features, predictions = kept.get(FEATURES + choice), kept.get(PREDICTIONS)
+    """What detectors read of labels (N,), out of the `judged_part` of their images."""
+    features, predictions = judged.get(FEATURES), judged.get(PREDICTIONS)
     return Evidence(
         given,
-        torch.softmax(kept[LOGITS + choice].double(), dim=1).numpy(),
+        torch.softmax(judged[LOGITS].double(), dim=1).numpy(),
         None if features is None else features.float().numpy(),
         None if predictions is None else predictions.long().numpy(),
         fold,

@@ -23,7 +23,7 @@ from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.finetuning.base import Batch, Task
 from noisetune.models.base import Classifier
-from noisetune.records import MetricPoint, Metrics, Tick
+from noisetune.records import FINETUNE, MetricPoint, Metrics, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
 from noisetune.stages.detect import FEATURES, LOGITS, PREDICTIONS
@@ -42,7 +42,6 @@ from noisetune.training.loop import (
 )
 
 VERSION = 1
-NAME = "finetune"
 SELECTED, LAST = "selected", "last"
 
 
@@ -69,7 +68,7 @@ def finetune_key(
         "runtime": config.runtime.key(),
         "replicate": config.replicate,
     }
-    return StageKey(NAME, VERSION, read)
+    return StageKey(FINETUNE, VERSION, read)
 
 
 def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> Stage:
@@ -152,7 +151,7 @@ class _Finetuning:
             loss = yield from self._epoch(epoch)
             values, judged = self._evaluate(loss)
             _require_finite(values, epoch + 1)
-            point = MetricPoint(NAME, epoch + 1, values)
+            point = MetricPoint(FINETUNE, epoch + 1, values)
             self.points.append(point)
             self.predictions.append(judged.logits.argmax(1).short().cpu())
             if best_epoch(self.points, "val/accuracy") == epoch + 1:
@@ -172,7 +171,9 @@ class _Finetuning:
             network.backbone.train(not frozen).requires_grad_(not frozen)
         with closing(self._losses(epoch)) as losses:
             return (
-                yield from run_epoch(NAME, self.plan, epoch, self.batches, self.optimizer, losses)
+                yield from run_epoch(
+                    FINETUNE, self.plan, epoch, self.batches, self.optimizer, losses
+                )
             )
 
     def _losses(self, epoch: int) -> Generator[Tensor, None, None]:

@@ -2,12 +2,11 @@
 
 import torch
 
-from noisetune.records import MetricPoint, Metrics
+from noisetune.records import GATE, MetricPoint, Metrics
 from noisetune.stages.base import Inputs
 from noisetune.store import Artifact
 from noisetune.training.representation import feature_deviation, knn_accuracy, rankme
 
-NAME = "gate"
 FEATURES = "features"
 
 
@@ -20,7 +19,7 @@ def gate_point(inputs: Inputs, encoder: Artifact, epochs: int, knn: bool) -> Met
     }
     if knn:
         values["pretrain/knn"] = noisy_knn(inputs, encoder)
-    return MetricPoint(NAME, epochs, values)
+    return MetricPoint(GATE, epochs, values)
 
 
 def noisy_knn(inputs: Inputs, encoder: Artifact) -> float:

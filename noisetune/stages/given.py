@@ -2,13 +2,13 @@
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.records import ENCODER
 from noisetune.ssl.base import GivenEncoder
 from noisetune.stages.base import record_of
 from noisetune.store import Artifact, StageKey, StoreLike
 from noisetune.training.weights import content_hash
 
 VERSION = 1
-NAME = "encoder"
 
 
 def given_encoder(
@@ -24,6 +24,6 @@ def given_encoder(
     if not isinstance(method, GivenEncoder):
         return None
     weights = method.encoder(config.model, data.channels, data.size, store)
-    key = StageKey(NAME, VERSION, {"weights": content_hash(weights)})
+    key = StageKey(ENCODER, VERSION, {"weights": content_hash(weights)})
     tensors = {f"network.encoder.{name}": tensor for name, tensor in weights.items()}
     return key, Artifact(tensors, record_of([], 0.0))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
-from noisetune.records import MetricPoint, Tick
+from noisetune.records import PRETRAIN, MetricPoint, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.ssl.base import Progress, SSLConfig, View
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
@@ -26,7 +26,6 @@ from noisetune.training.loop import (
 )
 
 VERSION = 1
-NAME = "pretrain"
 
 
 def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
@@ -45,7 +44,7 @@ def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
         "runtime": config.runtime.key(),
         "replicate": 0 if config.pretrain_seed == "shared" else config.replicate,
     }
-    return StageKey(NAME, VERSION, read)
+    return StageKey(PRETRAIN, VERSION, read)
 
 
 def pretrain_stage(inputs: Inputs, method: SSLConfig, key: StageKey, epochs: int) -> Stage:
@@ -71,7 +70,7 @@ class _Pretraining:
         self.device = self.runtime.torch_device
         self.seed = derive_seed(key.digest)
         given = augmentation(method, data)
-        self.views = [_augment(view, data) for view in method.views(given)]
+        self.views = [view_augment(view, data) for view in method.views(given)]
         # Features are of images in the scale that the encoder is trained on.
         self.statistics = (data.mean, data.std) if given.normalise else (None, None)
         with seeded_initialisation(self.seed):
@@ -93,7 +92,7 @@ class _Pretraining:
             began = time.monotonic()
             loss = yield from self._epoch(epoch)
             self.seconds += time.monotonic() - began
-            point = MetricPoint(NAME, epoch + 1, {"pretrain/loss": loss})
+            point = MetricPoint(PRETRAIN, epoch + 1, {"pretrain/loss": loss})
             self.points.append(point)
             # The checkpoint first: who hears of the epoch may count on finding it.
             if due(epoch + 1) or epoch + 1 == epochs:
@@ -104,7 +103,9 @@ class _Pretraining:
         self.learner.train()
         with closing(self._losses(epoch)) as losses:
             return (
-                yield from run_epoch(NAME, self.method, epoch, self.batches, self.optimizer, losses)
+                yield from run_epoch(
+                    PRETRAIN, self.method, epoch, self.batches, self.optimizer, losses
+                )
             )
 
     def _losses(self, epoch: int) -> Generator[Tensor, None, None]:
@@ -161,6 +162,7 @@ class _Pretraining:
         return torch.cat(parts).cpu()
 
 
-def _augment(view: View, data: ImageData) -> Augment:
+def view_augment(view: View, data: ImageData) -> Augment:
+    """What makes a view of a data set's images."""
     height, width = (max(1, round(side * view.scale)) for side in data.size)
     return Augment(view.augment, data.size, data.mean, data.std, out=(height, width))

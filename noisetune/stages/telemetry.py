@@ -12,7 +12,7 @@ from torch import Tensor
 from noisetune.config import TrialConfig
 from noisetune.data.base import content_hash
 from noisetune.models.base import Backbone
-from noisetune.records import MetricPoint, Metrics
+from noisetune.records import TELEMETRY, MetricPoint, Metrics
 from noisetune.seeds import generator
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
@@ -34,7 +34,6 @@ from noisetune.training.representation import (
 )
 
 VERSION = 2
-NAME = "telemetry"
 Views = tuple[Tensor, Tensor]
 Sides = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -53,7 +52,7 @@ def telemetry_key(inputs: Inputs, origin: StageKey, epoch: int) -> StageKey:
         "telemetry": _settings(inputs).model_dump(mode="json", exclude={"epochs"}),
         "runtime": config.runtime.key(),
     }
-    return StageKey(NAME, VERSION, read)
+    return StageKey(TELEMETRY, VERSION, read)
 
 
 def telemetry_stage(inputs: Inputs, encoder: Artifact, origin: StageKey, epoch: int) -> Stage:
@@ -70,7 +69,7 @@ def telemetry_stage(inputs: Inputs, encoder: Artifact, origin: StageKey, epoch: 
             if not features.isfinite().all():
                 raise DivergedError(f"the encoder's features after epoch {epoch} are not finite")
         values = _geometry(train, views) | _noisy(inputs, train) | _clean(inputs, train, test)
-        point = MetricPoint(NAME, epoch, values)
+        point = MetricPoint(TELEMETRY, epoch, values)
         yield point
         yield Checkpoint(epoch, Artifact({}, record_of([point], time.monotonic() - began)))
 
@@ -126,7 +125,7 @@ def _extract(inputs: Inputs, encoder: Artifact) -> tuple[Views, Tensor]:
     backbone = config.runtime.place(backbone).eval()
     augment = Augment(augmentation(config.pretrain, data), data.size, data.mean, data.std)
     # The same images and views at every epoch, in every trial on this data.
-    random = generator(NAME, data.train_images_hash)
+    random = generator(TELEMETRY, data.train_images_hash)
     rows = torch.randperm(len(data.x_train), generator=random)[: _settings(inputs).samples]
     draws = [augment.sample(len(rows), random) for _ in range(2)]
     chosen = Feed(data.x_train[rows], config.runtime)

@@ -1,6 +1,7 @@
 """The sweep engine: Optuna decides what to try and what to prune, Ray where and when it runs."""
 
 import os
+import sys
 from pathlib import Path
 
 import optuna
@@ -25,7 +26,7 @@ def show_token() -> None:
     """Meet a cluster with the token that lies here; to be called before Ray is imported.
 
     Given an address, Ray would not look for it, and be turned away. Once imported, Ray does not
-    read this any more, and would not even start a session of its own.
+    read this any more, and would not even start a session of its own: then nothing is done.
     """
-    if (Path.home() / ".ray" / "auth_token").is_file():
+    if "ray" not in sys.modules and (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

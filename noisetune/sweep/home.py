@@ -1,7 +1,11 @@
-"""Where sweeps leave things: the folder `mlruns/` and what is in it."""
+"""Where sweeps leave things: the folder `mlruns/` and what is in it; and where one runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from noisetune.store import StoreLike
 
 
 @dataclass(frozen=True)
@@ -12,21 +16,83 @@ class Home:
 
     @property
     def tracking_uri(self) -> str:
+        """MLflow's database, where no server is named."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:
+        """MLflow's artifacts, where no server is named."""
         return self.root / "artifacts"
 
     @property
     def stages(self) -> Path:
+        """The store of stages, where no other is named."""
         return self.root / "stages"
 
     def sweep(self, name: str) -> Path:
+        """The folder of a sweep: its ledger, its outbox, its driver's lease, Ray's files."""
         return self.root / "sweeps" / name
 
     def ledger_file(self, name: str) -> Path:
+        """The ledger of a sweep, whether there is one or not."""
         return self.sweep(name) / "ledger.journal"
 
+    def outbox(self, name: str) -> Path:
+        """What a sweep told its tracker, and with it the curves of its trials."""
+        return self.sweep(name) / "outbox.jsonl"
+
     def names(self) -> list[str]:
+        """The sweeps that have a ledger here."""
         return sorted(path.parent.name for path in (self.root / "sweeps").glob("*/ledger.journal"))
+
+    def shared_stages(self, store: str | None = None, share: bool = True) -> str | None:
+        """Where stages are shared: at `store`, a folder or a URL, or here; None: they are not."""
+        if not share:
+            return None
+        if store is not None and "://" in store:
+            return store
+        # Trials may run in another folder than this one.
+        return str(Path(store or self.stages).expanduser().resolve())
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a sweep runs, and where it leaves things.
+
+    `stages` is the folder or URL that finished stages are shared in (None: each trial computes its
+    own), `address` a Ray cluster's (None: this machine), `tracking_uri` MLflow's (None: it is
+    told nothing).
+    """
+
+    home: Home
+    stages: str | None = None
+    address: str | None = None
+    tracking_uri: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        mlruns: str | Path,
+        store: str | None = None,
+        share: bool = True,
+        address: str | None = None,
+        tracking_uri: str | None = None,
+    ) -> "Site":
+        """What the options of `noisetune sweep` say; what is left out is in the mlruns folder."""
+        home = Home(Path(mlruns))
+        stages = home.shared_stages(store, share)
+        return cls(home, stages, address, tracking_uri or home.tracking_uri)
+
+    @property
+    def artifacts(self) -> Path | None:
+        """Where MLflow's artifacts go; None where its server decides that."""
+        served = self.tracking_uri is not None and self.tracking_uri.startswith("http")
+        return None if served else self.home.artifacts
+
+    @property
+    def stored(self) -> "StoreLike":
+        """The stages that there are. It makes no folder: where none is, nothing is stored."""
+        from noisetune.store import NullStore, Store
+
+        there = self.stages is not None and ("://" in self.stages or Path(self.stages).is_dir())
+        return Store.open(str(self.stages)) if there else NullStore()

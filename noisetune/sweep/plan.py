@@ -7,22 +7,31 @@ from typing import Any
 from optuna.storages import InMemoryStorage
 
 from noisetune.config import TrialConfig
-from noisetune.data.base import DataConfig, ImageData
+from noisetune.data.base import DataConfig
+from noisetune.datasets import Datasets
 from noisetune.models.base import ModelConfig
-from noisetune.records import MetricPoint, Metrics, TrialResult
+from noisetune.records import (
+    DETECT,
+    DETECT_CV,
+    FINETUNE,
+    FOLD,
+    PRETRAIN,
+    MetricPoint,
+    Metrics,
+    TrialResult,
+)
 from noisetune.ssl.base import PretrainConfig, SSLConfig
-from noisetune.stages.crossval import FOLD, crossval_key, fold_key
-from noisetune.stages.crossval import NAME as DETECT_CV
+from noisetune.stages.crossval import crossval_key, fold_key
 from noisetune.stages.detect import detect_key
 from noisetune.stages.finetune import finetune_key
 from noisetune.stages.given import given_encoder
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import StageKey, StoreLike
+from noisetune.sweep.resolution import Resolution, resolutions
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.calibration import Speed, calibrate, stage_bytes
 from noisetune.sweep.resources.capacity import fitting_trials
 from noisetune.sweep.spec.config import PretrainGate
-from noisetune.sweep.spec.samplers import LEARNS_NOTHING
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
@@ -50,7 +59,7 @@ class Plan:
     that stops no trial and ends no search early, and whose first trials win.
 
     `hours` and `gpu_hours` are ranges, None where nothing was measured; `disk_bytes` is what the
-    store will hold of it.
+    store will hold of it. `resolution` says, by data and noise, what its noisy labels tell apart.
     """
 
     sweep: str
@@ -63,8 +72,10 @@ class Plan:
     hours: tuple[float, float] | None
     gpu_hours: tuple[float, float] | None
     disk_bytes: int
+    resolution: list[Resolution]
 
     def to_json(self) -> dict[str, Any]:
+        """As `noisetune plan --json` prints it."""
         return asdict(self)
 
 
@@ -79,17 +90,21 @@ class _Work:
 
 
 def make_plan(
-    sweep: Sweep, resources: Mapping[str, float], store: StoreLike, measure: bool = True
+    sweep: Sweep,
+    resources: Mapping[str, float],
+    store: StoreLike,
+    measure: bool = True,
+    datasets: Datasets | None = None,
 ) -> Plan:
     """Count what a sweep does by handing out all its trials to nobody; starts nothing.
 
     Samplers that learn are replaced by random sampling, which asks for as many trials.
     """
-    sweep = settle_runtime(sweep)
+    data = datasets or Datasets()
+    sweep = settle_runtime(sweep, datasets=data)
     kinds, trials = _trials(sweep)
-    data = _load(trials)
     given = _given(trials, data, store)
-    work = [each for trial in trials for each in _stages(trial, data[trial.data], given)]
+    work = [each for trial in trials for each in _stages(trial, data, given)]
     slots = fitting_trials(sweep.config.resources, resources, sweep.config.max_concurrent)
     left = {key: _left(key, list(steps), store) for key, (steps, _) in _by_key(work).items()}
     hours = gpu_hours = None
@@ -111,12 +126,13 @@ def make_plan(
         hours=hours,
         gpu_hours=gpu_hours,
         disk_bytes=_disk(work, left, data),
+        resolution=resolutions(sweep, data.load),
     )
 
 
 def _shown(work: list[_Work]) -> tuple[str, ...]:
     crossed = (FOLD, DETECT_CV) if any(each.key.stage == FOLD for each in work) else ()
-    return ("pretrain", "finetune", "detect", *crossed)
+    return (PRETRAIN, FINETUNE, DETECT, *crossed)
 
 
 def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
@@ -124,8 +140,8 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
     config = sweep.config
     searched = {field for condition in sweep.conditions for field in condition.parameters}
     return not (
-        config.sampler.get("name", "tpe") not in LEARNS_NOTHING
-        or config.pruner.get("name") != "none"
+        config.sampler_kind.learns
+        or config.prunes
         or config.pretrain_gate != PretrainGate()
         or config.patience is not None
         or config.budget.hours is not None
@@ -138,9 +154,9 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
 
 def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     """Every trial that the scheduler hands out when each ends as well as the other."""
-    learns = sweep.config.sampler.get("name", "tpe") not in LEARNS_NOTHING
-    sampler = {"name": "random", "seed": sweep.config.seed} if learns else sweep.config.sampler
-    alone = {"sampler": sampler, "pruner": {"name": "none"}, "patience": None, "warm_start": ()}
+    alone: dict[str, Any] = {"pruner": {"name": "none"}, "patience": None, "warm_start": ()}
+    if sweep.config.sampler_kind.learns:
+        alone["sampler"] = {"name": "random", "seed": sweep.config.seed}
     config = sweep.config.model_copy(update=alone)
     ledger = Ledger.create(InMemoryStorage(), config.name, {})
     scheduler = Scheduler(config, sweep.conditions, ledger)
@@ -149,23 +165,17 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
         kinds[job.kind] += 1
         trials.append(job.config)
         same: Metrics = {goal.metric: 0.5 for goal in config.objective.goals}
-        scheduler.report(job, [MetricPoint("finetune", job.config.finetune.epochs, same)])
+        scheduler.report(job, [MetricPoint(FINETUNE, job.config.finetune.epochs, same)])
         scheduler.complete(job, TrialResult({}, {}, {}, {}, {}))
     return kinds, trials
 
 
-def _load(trials: list[TrialConfig]) -> dict[DataConfig, ImageData]:
-    return {data: data.load() for data in dict.fromkeys(trial.data for trial in trials)}
-
-
-def _given(
-    trials: list[TrialConfig], data: Mapping[DataConfig, ImageData], store: StoreLike
-) -> dict[_Origin, StageKey]:
+def _given(trials: list[TrialConfig], data: Datasets, store: StoreLike) -> dict[_Origin, StageKey]:
     """What each given encoder is known by; each is read once."""
     found: dict[_Origin, StageKey] = {}
     for trial in trials:
         if _origin(trial) not in found:
-            encoder = given_encoder(trial, data[trial.data], store)
+            encoder = given_encoder(trial, data.load(trial.data), store)
             found |= {} if encoder is None else {_origin(trial): encoder[0]}
     return found
 
@@ -175,8 +185,9 @@ def _origin(trial: TrialConfig) -> _Origin:
 
 
 def _stages(
-    config: TrialConfig, data: ImageData, given: Mapping[_Origin, StageKey]
+    config: TrialConfig, datasets: Datasets, given: Mapping[_Origin, StageKey]
 ) -> Iterator[_Work]:
+    data = datasets.load(config.data)
     origin, epochs = pretrain_key(config, data) or given.get(_origin(config)), 0
     if isinstance(config.pretrain, SSLConfig):
         assert origin is not None
@@ -184,11 +195,13 @@ def _stages(
         yield _Work(origin, epochs, config, config.looked_at())
     tuning = finetune_key(config, data, origin, epochs)
     yield _Work(tuning, config.finetune.epochs, config)
-    yield _Work(detect_key(config, tuning), 0, config)
+    for detector in config.detect.detectors:
+        yield _Work(detect_key(config, tuning, detector), 0, config)
     if config.detect.folds is not None:
         for fold in range(config.detect.folds):
             yield _Work(fold_key(config, tuning, fold), config.finetune.epochs, config)
-        yield _Work(crossval_key(config, tuning), 0, config)
+        for detector in config.detect.detectors:
+            yield _Work(crossval_key(config, tuning, detector), 0, config)
 
 
 def _by_key(work: list[_Work]) -> dict[StageKey, tuple[set[int], TrialConfig]]:
@@ -228,7 +241,7 @@ def _count(work: list[_Work], left: Mapping[StageKey, tuple[int, int, int]]) -> 
 def _seconds(
     work: list[_Work],
     left: Mapping[StageKey, tuple[int, int, int]],
-    data: Mapping[DataConfig, ImageData],
+    data: Datasets,
 ) -> float:
     """Seconds of all stages one after the other, from a short measurement of each kind."""
     speeds: dict[str, Speed] = {}
@@ -236,8 +249,8 @@ def _seconds(
     for key, (_, config) in _by_key(work).items():
         if left[key][1]:
             # A fold is a fine-tuning on a little less.
-            stage = "finetune" if key.stage == FOLD else key.stage
-            speed = calibrate(stage, config, data[config.data], speeds)
+            stage = FINETUNE if key.stage == FOLD else key.stage
+            speed = calibrate(stage, config, data.load(config.data), speeds)
             total += left[key][1] * speed.seconds_per_epoch
     return total
 
@@ -249,9 +262,9 @@ def _range(estimate: float) -> tuple[float, float]:
 def _disk(
     work: list[_Work],
     left: Mapping[StageKey, tuple[int, int, int]],
-    data: Mapping[DataConfig, ImageData],
+    data: Datasets,
 ) -> int:
     return sum(
-        left[key][0] * stage_bytes(key.stage, config, data[config.data])
+        left[key][0] * stage_bytes(key.stage, config, data.load(config.data))
         for key, (_, config) in _by_key(work).items()
     )

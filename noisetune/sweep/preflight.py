@@ -1,72 +1,48 @@
-"""What is looked at before anything starts: a sweep's files, data, noise, backbones, encoders."""
+"""What is looked at before anything starts: a sweep's data, noise, backbones and encoders."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from noisetune.analysis.statistics import diagonally_dominant
 from noisetune.data.base import DataConfig, ImageData
+from noisetune.datasets import Datasets
 from noisetune.errors import UserError
 from noisetune.models.base import ModelConfig
-from noisetune.noise.base import Matrix, NoiseConfig
+from noisetune.noise.base import Matrix, NoiseConfig, diagonally_dominant
 from noisetune.ssl.base import PretrainConfig
 from noisetune.stages.given import given_encoder
-from noisetune.stages.labels import clean_part
+from noisetune.stages.labels import clean_part, require_images
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
-from noisetune.sweep.spec.config import find_search_space, read_sweep
-from noisetune.sweep.spec.samplers import NO_CHOICES
-from noisetune.sweep.spec.space import read_space
-from noisetune.sweep.spec.sweep import Sweep, naming
+from noisetune.sweep.spec.samplers import SAMPLERS
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.training.memory_format import check_memory_format
 
 NULL = NullStore()
 
 
-def prepare_file(
-    file: Path,
-    name: str | None = None,
-    settings: Sequence[str] = (),
-    store: StoreLike = NULL,
-    in_small: "Callable[[Sweep], Sweep] | None" = None,
-) -> Sweep:
-    """The sweep in a file, with its search space and its data looked at, before anything starts.
-
-    `store` is where encoders are that it names by their stage; `in_small` makes a smoke run of it
-    before its data are looked at. UserError, naming the files, for all that is wrong.
-    """
-    config = read_sweep(file, name, settings)
-    space_file = find_search_space(config.search_space, file)
-    space = read_space(space_file)
-    with naming(f"{file} with {space_file}"):
-        sweep = Sweep.prepare(config, space)
-        sweep = in_small(sweep) if in_small else sweep
-        preflight(sweep, store)
-    return sweep
-
-
-def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
-    """Refuse, before anything starts, data that cannot be read, a device that a trial does not
-    have, labels that tell nothing, backbones that cannot take the images, and encoders that are
-    given and are not there or do not fit."""
+def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
+    """Refuse, before anything starts, data that cannot be read or are too few, a device that a
+    trial does not have or a memory format that it fails at, labels that tell nothing, backbones
+    that cannot take the images, and encoders that are given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
-        sweep.config.warm_start or sweep.config.sampler.get("name") in NO_CHOICES
+        sweep.config.warm_start or not sweep.config.sampler_kind.takes_choices
     ):
+        numeric = [name for name, kind in SAMPLERS.items() if not kind.takes_choices]
         raise UserError(
             "pretraining_designs: designs are numbered choices of this sweep: they go neither with "
-            f"warm_start nor with sampler {' or '.join(NO_CHOICES)}; take one of the two out"
+            f"warm_start nor with sampler {' or '.join(numeric)}; take one of the two out"
         )
-    loaded: dict[DataConfig, ImageData] = {}
+    datasets = datasets or Datasets()
     matrices: dict[tuple[DataConfig, NoiseConfig], Matrix] = {}
     checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]] = set()
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
-        trial.runtime.resolve(resources.cpu, resources.known_gpu)
-        if trial.data not in loaded:
-            loaded[trial.data] = trial.data.load()
+        runtime = trial.runtime.resolve(resources.cpu, resources.known_gpu)
+        data = datasets.load(trial.data)
+        for values in condition.corners():
+            require_images(condition.trial(values), len(data.y_train))
         noise = trial.data, trial.noise
         if noise not in matrices:
-            clean = clean_part(trial, loaded[trial.data], "train")
+            clean = clean_part(trial, data, "train")
             matrices[noise] = trial.noise.transition_matrix(clean)
         if selected_by_noise and not diagonally_dominant(matrices[noise]):
             raise UserError(
@@ -74,7 +50,9 @@ def preflight(sweep: Sweep, store: StoreLike = NULL) -> None:
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
-        _check_encoders(condition, loaded[trial.data], store, checked)
+        _check_encoders(condition, data, store, checked)
+        for values in condition.corners():
+            check_memory_format(condition.trial(values).model, data.shape, runtime)
 
 
 def _check_encoders(

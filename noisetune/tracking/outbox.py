@@ -50,23 +50,29 @@ class Outbox:
 
     def unread(self) -> Iterator[tuple[int, Message]]:
         """What was not delivered yet: each message with the place behind it."""
-        return self._messages(self.delivered)
+        return _messages(self.path, self.delivered)
 
     def all(self) -> Iterator[Message]:
         """Every message, delivered or not."""
-        return (message for _, message in self._messages(0))
-
-    def _messages(self, place: int) -> Iterator[tuple[int, Message]]:
-        with self.path.open("rb") as file:
-            file.seek(place)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                place += len(line)
-                yield place, json.loads(line)
+        return read_messages(self.path)
 
     def deliver_up_to(self, place: int) -> None:
         """Note that everything before `place` was delivered."""
         beside = self._mark.with_suffix(".new")
         beside.write_text(str(place))
         beside.replace(self._mark)
+
+
+def read_messages(path: Path) -> Iterator[Message]:
+    """Every message of an outbox, whose sweep may be running: nothing in it is changed."""
+    return (message for _, message in _messages(path, 0))
+
+
+def _messages(path: Path, place: int) -> Iterator[tuple[int, Message]]:
+    with path.open("rb") as file:
+        file.seek(place)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            place += len(line)
+            yield place, json.loads(line)

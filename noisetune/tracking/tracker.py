@@ -66,8 +66,14 @@ class Tracker:
         )
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
-        message = {"kind": "point", "trial": trial.name, "step": point.step}
-        self._say(**message, values=point.values, made=point.made)
+        self._say(
+            kind="point",
+            trial=trial.name,
+            stage=point.stage,
+            step=point.step,
+            values=point.values,
+            made=point.made,
+        )
 
     def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
         self._say(
@@ -171,8 +177,15 @@ class Tracker:
         return True
 
 
+class Nobody:
+    """Takes every message, and tells it to nobody."""
+
+    def apply(self, messages: Sequence[Message]) -> None:
+        pass
+
+
 def open_tracker(
-    uri: str,
+    uri: str | None,
     sweep: str,
     outbox: Path,
     artifacts: Path | None,
@@ -181,13 +194,20 @@ def open_tracker(
 ) -> Tracker:
     """A tracker for MLflow at `uri`; `artifacts` is their folder where `uri` is a database file.
 
-    `identity` tells the sweep's runs from those of an earlier sweep of its name.
+    `identity` tells the sweep's runs from those of an earlier sweep of its name. Without a `uri`
+    the outbox is all that hears of the sweep.
     """
-    return Tracker(Outbox(outbox), lambda: _open_runs(uri, sweep, artifacts, identity), mine=mine)
+
+    def connect() -> Receiver:
+        return Nobody() if uri is None else _open_runs(uri, sweep, artifacts, identity)
+
+    return Tracker(Outbox(outbox), connect, mine=mine)
 
 
-def check_tracking(uri: str, sweep: str, artifacts: Path | None) -> None:
+def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
     """UserError where MLflow at `uri` cannot take this sweep; to be asked before a sweep starts."""
+    if uri is None:
+        return
     try:
         _open_runs(uri, sweep, artifacts)
     except UserError:

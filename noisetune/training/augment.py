@@ -35,28 +35,36 @@ ATTEMPTS = 10  # of torchvision's RandomResizedCrop, before it falls back to a c
 class AugmentConfig(BaseModel):
     """Which operations run and how strongly; the default runs none.
 
-    crop_scale, crop_ratio: share of the area and width/height of RandomResizedCrop, None for off.
-    pad: RandomCrop of the original size after zero-padding by so many pixels; not with crop_scale.
-    flip, grayscale, blur, solarize: probabilities. jitter: brightness, contrast, saturation and
-    hue strengths of ColorJitter, applied with jitter_probability. blur_kernel: odd width in pixels.
-    blur_sigma: range of the standard deviation in pixels. solarize inverts from 0.5 on.
-    normalise: whether the data set's mean and deviation are taken out at the end.
+    Parameters mean what they mean in torchvision; every image of a batch draws its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop_scale: tuple[Share, Share] | None = None
+    """Random resized crop: least and largest share of the area; null for off."""
     crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+    """The crop's least and largest width over height."""
     pad: Annotated[int, Field(ge=0)] = 0
+    """Zero-pad by so many pixels, then crop to the original size at random; not with
+    `crop_scale`."""
     flip: Probability = 0.0
+    """Chance of mirroring left and right."""
     jitter: tuple[Strength, Strength, Strength, HueStrength] | None = None
+    """Strengths of brightness, contrast, saturation and hue; null for off."""
     jitter_probability: Probability = 0.8
+    """Chance of the jitter."""
     grayscale: Probability = 0.0
+    """Chance of losing colour."""
     blur: Probability = 0.0
+    """Chance of a Gaussian blur."""
     blur_kernel: Annotated[int, Field(ge=1)] = 3
+    """Width of the blur's kernel in pixels, an odd number."""
     blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)
+    """Least and largest standard deviation of the blur, in pixels."""
     solarize: Probability = 0.0
+    """Chance of inverting what is 0.5 or brighter."""
     normalise: bool = True
+    """Take out the data set's mean and deviation at the end; evaluation does the same."""
 
     @field_validator("crop_scale", "crop_ratio", "blur_sigma")
     @classmethod

@@ -10,22 +10,27 @@ from torch import nn
 
 
 class Optimisation(BaseModel):
-    """How a stage is optimised.
-
-    `lr` is the peak rate. Every schedule first rises linearly over `warmup_epochs`; then
-    `constant` stays, `cosine` falls to 0 at the end of the last epoch (Loshchilov & Hutter 2017).
-    """
+    """How a stage is optimised."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(default=10, ge=1)
+    """Passes over the training images."""
     batch_size: int = Field(default=256, ge=2)
+    """Images in a step."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """`sgd` is with Nesterov momentum."""
     lr: float = Field(default=1e-3, gt=0.0)
+    """The peak of the learning rate."""
     weight_decay: float = Field(default=1e-4, ge=0.0)
-    momentum: float = Field(default=0.9, ge=0.0, lt=1.0, description="used by sgd alone")
+    """As torch's optimiser of that name takes it: decoupled from the gradient in `adamw` alone."""
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    """Used by `sgd` alone."""
     schedule: Literal["constant", "cosine"] = "constant"
+    """After the warm-up: `constant` stays at the peak, `cosine` falls to 0 at the end of the last
+    epoch (Loshchilov & Hutter 2017)."""
     warmup_epochs: float = Field(default=0.0, ge=0.0)
+    """The rate first rises linearly over so many epochs."""
 
     @property
     def horizon_free(self) -> bool:

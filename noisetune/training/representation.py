@@ -20,17 +20,22 @@ QUERIES_AT_ONCE = 2048
 class TelemetryConfig(BaseModel):
     """When the encoder is looked at while it is pre-trained, and how closely.
 
-    `epochs` are looked at as far as the pre-training goes, and its last one always. Alignment and
-    uniformity are of `samples` images; kNN asks `k` neighbours; a linear probe is fitted in at
-    most `probe_iterations` steps of L-BFGS.
+    It changes no other result. The last look is in the trial's result as `..._at_pretrained`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Pre-training epochs to look at, as far as the trial goes; its last one always is. Under a
+    `cosine` schedule only that."""
     samples: int = Field(default=2000, ge=2)
+    """Images whose two views give `pretrain/alignment` and `pretrain/uniformity`."""
     k: int = Field(default=200, ge=1)
+    """Neighbours of `pretrain/knn` (noisy labels, on the validation part, or on every fifth image
+    where none is held out) and `test/knn` (clean labels, on the test set)."""
     probe_iterations: int = Field(default=100, ge=1)
+    """Most steps of L-BFGS that fit the linear probes, `pretrain/probe` and `test/probe`, as for
+    kNN."""
 
     @field_validator("epochs")
     @classmethod

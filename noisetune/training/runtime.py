@@ -17,22 +17,26 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Runtime(BaseModel):
-    """Settings of the machine; what is `auto` is settled by `resolve` before a trial starts.
-
-    `precision` bf16 runs the network under autocast, with weights and losses in fp32. `compile`
-    asks for torch.compile in training steps; a network that cannot be compiled runs as it is.
-    `images` lie on the `device` or are read from memory or disk as a `stream`; `auto` on a GPU
-    stays, for only the stage that starts there sees whether they fit. No result depends on it.
-    """
+    """Settings of the machine; what is `auto` is settled before a trial starts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a GPU where the trial has one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`bf16` runs the network under autocast; weights and losses stay fp32. `auto`: measured."""
     channels_last: bool | Auto = "auto"
+    """The memory format of images and weights. `auto`: measured."""
     compile: bool | Auto = "auto"
+    """Asks for torch.compile in training steps; a network that cannot be compiled runs as it is.
+    `auto`: on a GPU from 10,000 steps a trial on."""
     threads: Annotated[int, Field(ge=1)] | Auto = "auto"
+    """Of the CPU; `auto`: the trial's CPUs. It moves last bits only and is in no stage key."""
     images: Literal["auto", "device", "stream"] = "auto"
+    """`device`: they lie on the device (on the CPU: in memory, or in the cache file); `stream`:
+    batches are gathered ahead from memory or disk. `auto` stays on a GPU, where the stage that
+    starts there streams images that would take more than half of its free memory. The results are
+    the same, bit for bit."""
 
     @property
     def depends_on_trial(self) -> bool:

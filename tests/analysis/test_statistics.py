@@ -8,28 +8,16 @@ from scipy import stats
 
 from noisetune.analysis.statistics import (
     Interval,
-    clean_slope,
     compare_all,
-    diagonally_dominant,
     holm,
     kendall,
     mean_interval,
     paired_difference,
-    selection_resolution,
     tied,
 )
 
 shares = st.floats(0, 1)
 p_lists = st.lists(st.none() | shares, max_size=12)
-
-
-def symmetric(rate: float, classes: int) -> np.ndarray:
-    matrix = np.full((classes, classes), rate / (classes - 1))
-    np.fill_diagonal(matrix, 1 - rate)
-    return matrix
-
-
-PAIR_FLIP = [[0.7, 0.3, 0.0], [0.0, 0.6, 0.4], [0.2, 0.0, 0.8]]
 
 
 def test_mean_interval_by_hand() -> None:
@@ -165,96 +153,6 @@ def test_a_group_that_is_not_to_be_tested_has_intervals_and_no_p() -> None:
     assert both.p_adjusted == both.p == paired_difference(groups["a"], groups["b"])[1]
     assert (one.p, one.p_adjusted) == (None, None)
     assert one.difference == paired_difference(groups["a"], groups["c"])[0]
-
-
-def test_clean_slope_by_hand() -> None:
-    """Rows give .7 - .15, .6 - .2 and .8 - .1."""
-    assert clean_slope(PAIR_FLIP) == pytest.approx((0.55 + 0.4 + 0.7) / 3)
-    assert clean_slope(PAIR_FLIP, [2, 1, 1]) == pytest.approx((2 * 0.55 + 0.4 + 0.7) / 4)
-
-
-@given(st.floats(0, 0.99), st.integers(2, 20), st.integers(0, 99))
-def test_clean_slope_of_symmetric_noise_is_the_formula_at_any_prior(
-    rate: float, classes: int, seed: int
-) -> None:
-    prior = np.random.default_rng(seed).dirichlet(np.ones(classes))
-    expected = pytest.approx(1 - rate - rate / (classes - 1), abs=1e-9)
-    assert clean_slope(symmetric(rate, classes)) == expected
-    assert clean_slope(symmetric(rate, classes), prior) == expected
-
-
-@pytest.mark.parametrize("matrix", [PAIR_FLIP, symmetric(0.6, 3), symmetric(0.8, 3)])
-def test_clean_slope_is_what_a_simulation_measures(matrix) -> None:
-    rng = np.random.default_rng(0)
-    true = rng.integers(0, 3, 400_000)
-    noisy = (rng.random(len(true))[:, None] > np.cumsum(matrix, axis=1)[true]).sum(axis=1)
-
-    def agreement(clean_accuracy: float) -> float:
-        wrong = rng.random(len(true)) >= clean_accuracy
-        guess = np.where(wrong, (true + rng.integers(1, 3, len(true))) % 3, true)
-        return float(np.mean(guess == noisy))
-
-    assert (agreement(0.9) - agreement(0.4)) / 0.5 == pytest.approx(clean_slope(matrix), abs=0.01)
-
-
-def test_absent_classes_are_left_out_of_a_noise_matrix() -> None:
-    matrix = [[0.9, 0.1, 0.0], [None, None, None], [0.0, 0.4, 0.6]]
-    assert clean_slope(matrix) == pytest.approx((0.85 + 0.4) / 2)
-    assert clean_slope(matrix, [3, 5, 1]) == pytest.approx((3 * 0.85 + 0.4) / 4)
-    assert diagonally_dominant(matrix)
-
-
-@pytest.mark.parametrize(
-    ("matrix", "message"),
-    [
-        ([[1.0]], "shape"),
-        ([[0.5, 0.5]], "shape"),
-        ([[0.5, 0.4], [0, 1]], "sum to 1"),
-        ([[None, 1.0], [0, 1]], "sum to 1"),
-        ([[None, None], [None, None]], "one must occur"),
-    ],
-)
-def test_a_matrix_that_is_none_is_refused(matrix, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        clean_slope(matrix)
-
-
-@pytest.mark.parametrize(
-    ("matrix", "dominant"),
-    [
-        (np.eye(4), True),
-        (PAIR_FLIP, True),
-        (symmetric(0.65, 3), True),
-        (symmetric(2 / 3, 3), False),
-        (symmetric(0.7, 3), False),
-        ([[0.4, 0.35, 0.25], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]], False),
-    ],
-)
-def test_diagonally_dominant(matrix, dominant: bool) -> None:
-    assert diagonally_dominant(matrix) is dominant
-
-
-def test_selection_resolution_by_hand() -> None:
-    """At .5 of 10,000 labels the error is .005; a slope of .25 makes it 2 points."""
-    assert selection_resolution(0.5, 10_000, 0.25) == pytest.approx(0.02)
-    assert selection_resolution(0.9, 100, 1.0) == pytest.approx(0.03)
-
-
-@pytest.mark.parametrize("slope", [0.0, -0.1, 1e-17])
-def test_noisy_labels_that_say_nothing_resolve_nothing(slope: float) -> None:
-    assert selection_resolution(0.5, 100, slope) == math.inf
-
-
-@pytest.mark.parametrize("accuracy", [0.0, 1.0])
-def test_a_perfect_score_of_a_finite_sample_is_not_certain(accuracy: float) -> None:
-    assert selection_resolution(accuracy, 99, 1.0) == pytest.approx(0.01)
-    assert 0 < selection_resolution(accuracy, 99, 1.0) < selection_resolution(2 / 99, 99, 1.0)
-
-
-@pytest.mark.parametrize("accuracy", [0.3, 0.8])
-def test_selection_resolution_is_the_spread_of_estimates(accuracy: float) -> None:
-    drawn = np.random.default_rng(0).binomial(500, accuracy, 20_000) / 500
-    assert selection_resolution(accuracy, 500, 0.5) == pytest.approx(drawn.std() / 0.5, rel=0.02)
 
 
 def test_tied_are_those_within_the_resolution_of_the_best() -> None:

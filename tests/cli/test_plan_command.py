@@ -45,6 +45,7 @@ def test_a_program_reads_it_as_json(plan: Callable[..., Any]) -> None:
     assert (said.code, said.err) == (0, "")
     told = json.loads(said.out)
     stages = told.pop("stages")
+    resolution = told.pop("resolution")
     assert told.pop("slots") >= 1
     assert told.pop("disk_bytes") > 0
     assert told == {
@@ -56,6 +57,11 @@ def test_a_program_reads_it_as_json(plan: Callable[..., Any]) -> None:
         "hours": None,
         "gpu_hours": None,
     }
+    assert [(each["group"], each["labels"]) for each in resolution] == [
+        ({"noise.rate": 0.2}, 12),
+        ({"noise.rate": 0.4}, 12),
+    ]
+    assert 0 < resolution[0]["one_trial"] < resolution[1]["one_trial"]
     assert stages.keys() == {"pretrain", "finetune", "detect"}
     assert stages["pretrain"] == {
         "runs_unshared": 4,
@@ -73,6 +79,7 @@ def test_a_person_reads_it_as_a_table(plan: Callable[..., Any]) -> None:
     rows = {line.split()[0]: line.split()[1:] for line in said.out.splitlines() if line.strip()}
     assert rows["pretrain"] == ["4", "1", "0", "8", "3"]
     assert "MB in the store" in said.out
+    assert rows["noise.rate=0.2"][:2] == ["12", "0.78"]
     assert max(map(len, said.out.splitlines())) <= 80
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,15 @@ def test_best_has_the_intervals_of_detection(said: Callable[..., str]) -> None:
     (found,) = (each["detection"]["detect/f1"] for each in winners[:1])
     assert (found["mean"], found["n"]) == (pytest.approx(0.82), 3)
     assert found["low"] < found["mean"] < found["high"]
+
+
+def test_best_says_what_its_noisy_labels_tell_apart(said: Callable[..., str]) -> None:
+    """Three replicates of .5 on 360 test labels, which choose under the paper's protocol; at rate
+    .6 of ten classes the slope is a third."""
+    (group,) = json.loads(said("best", "small", "--json"))["groups"]
+    error = 0.5 / math.sqrt(3 * 360) * 3
+    assert group["resolution"] == pytest.approx(error)
+    assert f" {100 * error:.1f} " in said("best", "small")
 
 
 def test_reproduce_says_where_the_papers_figures_lie(

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from noisetune.config import TrialConfig
+from noisetune.detectors.base import Evidence
+from noisetune.detectors.confident_learning import Config
 from noisetune.models.base import Classifier
 from noisetune.records import MetricPoint
 from noisetune.stages.base import Inputs
@@ -84,7 +86,8 @@ def test_detection_is_scored_on_the_held_out_part(by_people: MakeInputs, drive: 
     rows = inputs.labels.detection
     given, true = inputs.labels.train[rows], inputs.data.y_train.numpy()[rows]
     probabilities = torch.softmax(network.tensors["logits.selected"].double(), 1).numpy()
-    expected = detection_scores(given, true, probabilities, "prune_by_noise_rate")
+    judgement = Config().judge(Evidence(given, probabilities))
+    expected = detection_scores(given, true, judgement)
     assert made.record["scores"].items() >= expected.items()
     assert made.record["scores"]["error_rate"] == (given != true).mean() > 0
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
-from noisetune.models.resnet18 import STEM
+from noisetune.models._resnet import STEM
 from noisetune.models.resnet18 import Config as ResNet18
 from noisetune.pipeline import run_trial
+from noisetune.records import MetricPoint
 from noisetune.stages.base import Inputs
 from noisetune.stages.finetune import finetune_key
 from noisetune.stages.given import given_encoder
@@ -59,7 +60,7 @@ def from_imagenet(tiny_trial: TinyTrial, imagenet_file: Path) -> Trial:
 
 
 def key(config: TrialConfig, store: Any = None) -> StageKey:
-    given = given_encoder(config, 1, store or NullStore())
+    given = given_encoder(config, config.data.load(), store or NullStore())
     assert given is not None
     return given[0]
 
@@ -68,7 +69,8 @@ def key(config: TrialConfig, store: Any = None) -> StageKey:
 def test_who_computes_an_encoder_or_has_none_is_given_none(
     tiny_trial: TinyTrial, method: str
 ) -> None:
-    assert given_encoder(tiny_trial(pretrain={"method": method}), 1, NullStore()) is None
+    config = tiny_trial(pretrain={"method": method})
+    assert given_encoder(config, config.data.load(), NullStore()) is None
 
 
 def test_the_key_is_of_the_content_and_not_of_the_place(
@@ -135,7 +137,14 @@ def test_a_run_repeats_bit_for_bit_without_pretraining_and_gate(
 ) -> None:
     config = from_imagenet(stem, finetune={"epochs": 1})
     runs = [drive(run_trial(config, NullStore())) for _ in range(2)]
-    told = [[(point.stage, point.step, point.values) for point in points] for points, _ in runs]
+    told = [
+        [
+            (event.stage, event.step, event.values)
+            for event in events
+            if isinstance(event, MetricPoint)
+        ]
+        for events, _ in runs
+    ]
     assert told[0] == told[1]
     assert [(stage, step) for stage, step, _ in told[0]] == [("finetune", 1), ("detect", 0)]
 
@@ -147,7 +156,7 @@ def test_a_stage_of_the_store_gives_what_its_own_pretraining_does(
     (made,) = (each for each in store.list() if each.stage == "pretrain")
     given = tiny_trial(pretrain={"method": "checkpoint", "stage": made.digest[:8]})
     artifact = store.load(StageKey("pretrain", made.version, made.inputs), made.step)
-    found = given_encoder(given, 1, store)
+    found = given_encoder(given, given.data.load(), store)
     assert artifact is not None
     assert found is not None
     expected = strip("network.encoder", artifact.tensors)

@@ -5,7 +5,7 @@ import pytest
 from made_up import Heard, Play
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from noisetune.sweep.spec.conditions import cross
+from noisetune.sweep.spec.conditions import cross, with_designs
 from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.study.ledger import Ledger
@@ -26,10 +26,12 @@ def open_scheduler() -> Callable[..., Play]:
         trial = {"finetune": {"epochs": 4}}
         config = parse_sweep({"trial": trial, **defaults, **sweep}, "the test")
         conditions = cross(SearchSpace.model_validate(space or SPACE), config.trial)
+        if config.pretraining_designs is not None:
+            conditions = with_designs(conditions, config.pretraining_designs, config.seed)
         storage = storage or InMemoryStorage()
         if not Ledger(storage, NAME).begun:
             Ledger.create(storage, NAME, {})
-        ledger = Ledger.open(storage, NAME)
+        ledger = Ledger(storage, NAME)
         heard = Heard()
         return Play(Scheduler(config, conditions, ledger, [heard]), ledger, heard)
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.spec.conditions import Condition
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
-from noisetune.sweep.study.searcher import Job
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Sweeps over trials on 60 digits, in the Ray that all tests share or, quicker, without it."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -85,14 +86,22 @@ def run(
 
 def run_here(*arguments: Any, **options: Any) -> Scheduler:
     """`run` without Ray: one trial after the other, in this process."""
+    with without_ray():
+        return run(*arguments, **options)
+
+
+@contextmanager
+def without_ray() -> Iterator[None]:
+    """Whoever runs a sweep meets a Ray that is none: trials run here, one after the other."""
 
     def tuner(sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> Any:
         return SimpleNamespace(fit=lambda: _fit(searcher, pipeline))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "_tuner", tuner)
+        patch.setattr(launch, "ray_session", lambda *_: nullcontext())
         patch.setattr(launch.ray, "cluster_resources", lambda: {"CPU": 1.0})
-        return run(*arguments, **options)
+        yield
 
 
 def _fit(searcher: TuneSearcher, pipeline: Pipeline) -> None:

@@ -13,7 +13,8 @@ from real_sweep import Seen, prepare, run_here
 from sklearn.datasets import load_digits
 
 from noisetune.sweep.home import Home
-from noisetune.sweep.preflight import prepare_file
+from noisetune.sweep.preflight import preflight
+from noisetune.sweep.spec.sweep import Sweep
 
 TRAIN, TEST = 60, 20
 PARTS = {
@@ -76,7 +77,9 @@ def test_a_sweep_beside_another_data_set(tmp_path: Path, data: dict[str, Any]) -
         yaml.safe_dump({"name": "both", "search_space": "space.yaml", "trial": trial})
     )
     files[1].write_text(yaml.safe_dump(space))
-    assert len(prepare_file(files[0]).conditions) == 4
+    read = Sweep.read(files[0])
+    preflight(read)
+    assert len(read.conditions) == 4
     seen = Seen()
     run_here(Home(tmp_path / "mlruns"), prepare(space, "both", trial=trial), [seen])
     assert [trial.state for trial in seen.ends.values()] == ["complete"] * 4

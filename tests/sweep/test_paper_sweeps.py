@@ -17,7 +17,7 @@ from noisetune.ssl.base import SSLConfig
 from noisetune.ssl.imagenet import Config as ImageNet
 from noisetune.store import NullStore
 from noisetune.sweep.plan import make_plan
-from noisetune.sweep.preflight import prepare_file
+from noisetune.sweep.preflight import preflight
 from noisetune.sweep.spec.config import find_search_space, read_sweep
 from noisetune.sweep.spec.space import read_space
 from noisetune.sweep.spec.sweep import Sweep
@@ -69,7 +69,9 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
 def test_a_sweep_costs_what_its_comment_says(file: Path, everything_there: None) -> None:
     said = COSTS.search(file.read_text())
     assert said is not None
-    plan = make_plan(prepare_file(file), {"CPU": 4}, NullStore(), measure=False)
+    sweep = Sweep.read(file)
+    preflight(sweep)
+    plan = make_plan(sweep, {"CPU": 4}, NullStore(), measure=False)
     assert [int(number.replace(",", "")) for number in said.groups()] == [
         plan.search_trials + plan.replicates,
         plan.stages["pretrain"].epochs,

@@ -13,8 +13,8 @@ from noisetune.errors import UserError
 from noisetune.records import MetricPoint, TrialResult
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.resume_rules import replicating
-from noisetune.sweep.study.searcher import Job
 from noisetune.sweep.study.storage import open_sweep
 
 OpenScheduler = Callable[..., Play]
@@ -86,7 +86,7 @@ def test_a_replicate_killed_before_its_settings_were_written_gets_the_same_ones(
     play = open_scheduler(SPACE, storage, **sweep, replicate=named)
     for _ in range(asked):
         play.next()
-    study = play.scheduler.searcher.studies["replicate"][0]
+    study = play.scheduler.searcher.states[0].replicates.study
     study.ask()  # and nothing more is written
     taken_up = open_scheduler(SPACE, storage, **sweep, replicate=named)
     again = play_out(taken_up, lambda _: (0.5, 1.0))

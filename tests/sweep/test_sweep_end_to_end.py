@@ -148,7 +148,7 @@ def swept(home: Home, ray_at_hand: None) -> Swept:
 def read_back(home: Home, sweep: Sweep, notes: Path) -> Swept:
     """The ledger and MLflow, as another process sees them."""
     name = sweep.config.name
-    ledger = Ledger.open(journal(home.ledger_file(name)), name)
+    ledger = Ledger(journal(home.ledger_file(name)), name)
     client = MlflowClient(home.tracking_uri)
     experiment = client.get_experiment_by_name(name)
     found = client.search_runs([experiment.experiment_id], max_results=1000)

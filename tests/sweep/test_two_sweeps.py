@@ -27,6 +27,7 @@ from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import Lease, NullStore, StageKey, Store
 from noisetune.store import folder as folders
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
+from noisetune.sweep.execution.message import Message
 from noisetune.sweep.home import Home
 from noisetune.sweep.plan import make_plan
 
@@ -93,7 +94,7 @@ def test_a_paused_trial_counts_only_where_the_user_said_how_many_may_be_at_work(
     )
     assert searcher.suggest("a") is not None
     assert searcher.suggest("b") is None
-    told = {"noisetune": json.dumps({"points": [], "waiting": True})}
+    told = Message(waiting=True).to_result()
     assert scheduler.on_trial_result(controller, trial, told) == TrialScheduler.NOOP
     assert (searcher.suggest("b") is not None) == another
     wait_until(lambda: scheduler.choose_trial_to_run(controller) is trial)

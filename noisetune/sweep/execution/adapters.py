@@ -1,4 +1,4 @@
-"""The bridge between Ray and Optuna: a searcher and a scheduler that share one scheduler.
+"""What Ray Tune asks for trials and decisions: a searcher and a scheduler, both of our scheduler.
 
 Ray's own OptunaSearch never prunes and tells Optuna COMPLETE for what a scheduler stopped; here
 Optuna's pruner decides in the scheduler, and is told PRUNED at once.
@@ -13,13 +13,12 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from noisetune.records import MetricPoint, TrialResult
+from noisetune.sweep.execution.message import Message
 from noisetune.sweep.spec.conditions import milestones
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.scheduler import Scheduler
-from noisetune.sweep.study.searcher import Job
 
 log = logging.getLogger(__name__)
-TOLD = "noisetune"
 LOOK_SECONDS = 0.5
 IDLE_SECONDS = 0.1
 LONGEST_CAUSE = 300
@@ -48,6 +47,7 @@ class TuneSearcher(Searcher):
         self.causes: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
+        """The configuration of the next trial; None for not now, FINISHED for never again."""
         if self.scheduler.over:
             return Searcher.FINISHED
         # The share of a paused trial is another's, unless the user said how many may be at work.
@@ -64,26 +64,33 @@ class TuneSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        """Tell the scheduler how a trial ended; `error` where its process did, without a word."""
         self.paused.discard(trial_id)
         job = self.jobs.pop(trial_id, None)
         if job is None or not job.open:
             return
-        told = json.loads((result or {}).get(TOLD, "{}"))
-        self.scheduler.report(job, points_in(told))
-        if told.get("out_of_memory"):
-            self.scheduler.out_of_memory(job, told["error"])
-        elif told.get("finished"):
-            self.scheduler.complete(job, TrialResult.from_json(told["finished"]))
-        elif told.get("error"):
-            if told.get("trace"):
-                log.error("%s failed\n%s", job.name, told["trace"])
-            self.scheduler.fail(job, told["error"])
+        message = Message.from_result(result)
+        self.scheduler.report(job, message.points)
+        if message.finished is not None:
+            self.scheduler.complete(job, message.finished)
+        elif message.error is not None:
+            self._failed(job, message.error, message)
         elif error:
-            cause = self.causes.pop(trial_id, "")
-            if cause:
-                log.error("%s: its process ended\n%s", job.name, cause)
-            why = f": {last_line(cause)}" if NOT_STARTED in cause else ""
-            self.scheduler.lost(job, f"the trial's process ended unexpectedly{why}")
+            self._lost(job, self.causes.pop(trial_id, ""))
+
+    def _failed(self, job: Job, reason: str, message: Message) -> None:
+        if message.out_of_memory:
+            return self.scheduler.out_of_memory(job, reason)
+        if message.trace is not None:
+            log.error("%s failed\n%s", job.name, message.trace)
+        self.scheduler.fail(job, reason)
+
+    def _lost(self, job: Job, cause: str) -> None:
+        """The trial's process ended without a word; `cause` is what Ray says of that."""
+        if cause:
+            log.error("%s: its process ended\n%s", job.name, cause)
+        why = f": {last_line(cause)}" if NOT_STARTED in cause else ""
+        self.scheduler.lost(job, f"the trial's process ended unexpectedly{why}")
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         pass
@@ -121,13 +128,14 @@ class TuneScheduler(FIFOScheduler):
         return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Pass a step's points on, and say whether the trial goes on, stops, or was paused."""
         job = self.searcher.jobs.get(trial.trial_id)
         if job is None:
             return TrialScheduler.CONTINUE
-        told = json.loads(result[TOLD])
-        if not self.searcher.scheduler.report(job, points_in(told)):
+        message = Message.from_result(result)
+        if not self.searcher.scheduler.report(job, message.points):
             return TrialScheduler.STOP
-        if told["waiting"]:
+        if message.waiting:
             self._next_look[trial.trial_id] = time.monotonic() + LOOK_SECONDS
             self.searcher.paused.add(trial.trial_id)
             # Without a checkpoint: the trial is rebuilt from its configuration and the store.
@@ -141,6 +149,7 @@ class TuneScheduler(FIFOScheduler):
             self.searcher.causes[trial.trial_id] = Path(trial.error_file).read_text()
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The first trial that can start or go on; None where each waits."""
         live = list(tune_controller.get_live_trials())
         for trial in live:
             if trial.status == "PENDING" or (trial.status == "PAUSED" and self._over(trial)):
@@ -168,8 +177,3 @@ def last_line(text: str) -> str:
     """The end of an error's text, which says what it was."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:LONGEST_CAUSE] if lines else ""
-
-
-def points_in(told: dict[str, Any]) -> list[MetricPoint]:
-    """The metric points in what a trainable told."""
-    return [MetricPoint.from_json(point) for point in told.get("points", [])]

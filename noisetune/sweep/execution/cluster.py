@@ -9,10 +9,11 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-import noisetune
 from noisetune.errors import UserError
+from noisetune.plugins import for_hosts
 from noisetune.store import Store
 
+PACKAGE = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 120.0
 
@@ -20,13 +21,14 @@ LOOK_SECONDS = 120.0
 def connect(address: str, **quiet: Any) -> None:
     """Join the cluster at HOST:PORT, or the one that `auto` finds; UserError where there is none.
 
-    Its hosts get this checkout of noisetune, whichever they have installed.
+    Its hosts get this checkout of noisetune, whichever they have installed, and the packages whose
+    entry points are plug-ins here; what those import beside noisetune must be there.
     """
-    package = str(Path(noisetune.__file__).resolve().parent)
+    packages, variables = for_hosts()
     environment = {
-        "py_modules": [package],
+        "py_modules": [str(PACKAGE), *packages],
         "excludes": ["__pycache__"],
-        "env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"},
+        "env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0", **variables},
     }
     try:
         _knock(address)
@@ -90,8 +92,8 @@ def _alive() -> list[dict[str, Any]]:
 
 
 def _sees(node: str, store: str, mark: str) -> bool:
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    look = ray.remote(num_cpus=0)(_is_there).options(scheduling_strategy=there)
+    on_node = NodeAffinitySchedulingStrategy(node, soft=False)
+    look = ray.remote(num_cpus=0)(_is_there).options(scheduling_strategy=on_node)
     try:
         return ray.get(look.remote(store, mark), timeout=LOOK_SECONDS)
     except (ray.exceptions.RayError, TimeoutError) as error:

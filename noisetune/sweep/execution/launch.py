@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from noisetune.datasets import Datasets
 from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
@@ -18,7 +19,7 @@ from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.capacity import check_fits, fitting_trials, local_resources
-from noisetune.sweep.spec.config import Resources
+from noisetune.sweep.spec.config import Resources, SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.order import Order
@@ -56,6 +57,11 @@ def ray_session(
         ray.shutdown()
 
 
+def slots_of(config: SweepConfig) -> int:
+    """How many trials of a sweep run at once in the Ray session at hand; UserError for none."""
+    return fitting_trials(config.resources, ray.cluster_resources(), config.max_concurrent)
+
+
 def run_trials(
     sweep: Sweep,
     ledger: Ledger,
@@ -63,19 +69,22 @@ def run_trials(
     watchers: Sequence[Watcher] = (),
     pipeline: Pipeline = run_trial,
     store: str | None = None,
+    datasets: Datasets | None = None,
 ) -> Scheduler:
     """Run what is left of a sweep in the Ray session at hand; returns when it ends or is stopped.
 
     Ctrl-C stops it: trials that ran stay `running` in the ledger, for a resume. `store` is the
     folder or URL of the stages; without it every trial computes every stage itself.
     """
-    sweep = settle_runtime(sweep, ledger.records(sweep.cells))
+    datasets = datasets or Datasets()
+    sweep = settle_runtime(sweep, ledger.records(sweep.cells), datasets)
     shared = None if store is None else Store.open(store)
     if shared is not None and sweep.config.store_limit is not None:
         watchers = [*watchers, StoreLimit(shared, parse_size(sweep.config.store_limit))]
     config = sweep.config
-    slots = fitting_trials(config.resources, ray.cluster_resources(), config.max_concurrent)
-    scheduler = Scheduler(config, sweep.conditions, ledger, watchers, Order(shared), slots)
+    slots = slots_of(config)
+    order = Order(shared, datasets)
+    scheduler = Scheduler(config, sweep.conditions, ledger, watchers, order, slots)
     if scheduler.finished:
         return scheduler
     searcher = TuneSearcher(scheduler, store, slots, lookahead=config.max_concurrent is None)

@@ -9,7 +9,8 @@ SECONDS_BETWEEN = 30.0
 
 
 class StoreLimit:
-    """Watches a sweep; when trials end, evicts what was not used for longest, once in a while."""
+    """Watches a sweep; when a trial ends, evicts what was not used for longest, down to `limit`
+    bytes, at most twice a minute."""
 
     def __init__(self, store: StoreLike, limit: int) -> None:
         self.store, self.limit = store, limit
@@ -22,6 +23,7 @@ class StoreLimit:
         pass
 
     def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+        """Look at the size of the store, unless that was done a moment ago."""
         if time.monotonic() - self._last >= SECONDS_BETWEEN:
             self.store.gc(self.limit)
             self._last = time.monotonic()

@@ -4,6 +4,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,12 +13,13 @@ from ray import tune
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
 from noisetune.pipeline import Options, run_trial
-from noisetune.records import Event, MetricPoint, TrialResult, Waiting
+from noisetune.records import FINETUNE, GATE, Event, MetricPoint, TrialResult, Waiting
 from noisetune.store import NullStore, Store
+from noisetune.sweep.execution.message import Message
 from noisetune.training.loop import DivergedError
 
 STEP_SECONDS = 1.5
-JUDGED = ("gate", "finetune")
+JUDGED = (GATE, FINETUNE)
 Pipeline = Callable[..., Generator[Event, None, TrialResult]]
 
 
@@ -34,12 +36,10 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             if torch.cuda.is_available() and 0 < config["gpu"] < 1:
                 # Ray's shares are bookkeeping; this holds a trial to its own.
                 torch.cuda.set_per_process_memory_fraction(config["gpu"])
-            self._name, self._progress = job["name"], 0.0
             trial = TrialConfig.parse(job["config"], job["name"])
             store = NullStore() if job["store"] is None else Store.open(job["store"])
             options = Options(tuple(job["milestones"]), job["knn"])
             self._milestones = frozenset(options.milestones)
-            self._waiting = False
             self._events = pipeline(trial, store, options)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -49,48 +49,36 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
 
         def step(self) -> dict[str, Any]:
             points: list[MetricPoint] = []
-            try:
-                finished = self._pull(points)
-            except (DivergedError, UserError) as error:
-                return self._result(points, error=str(error), done=True)
-            except torch.OutOfMemoryError as error:
-                reason = f"out of memory: {error}"
-                return self._result(points, error=reason, out_of_memory=True, done=True)
-            except Exception as error:
-                trace = traceback.format_exc()
-                reason = f"{type(error).__name__}: {error}"
-                return self._result(points, error=reason, trace=trace, done=True)
-            if finished is None:
-                return self._result(points)
-            return self._result(points, finished=finished.to_json(), done=True)
+            message = self._pulled(points)
+            return replace(message, points=tuple(points)).to_result()
 
-        def _pull(self, points: list[MetricPoint]) -> TrialResult | None:
+        def _pulled(self, points: list[MetricPoint]) -> Message:
+            """What became of the trial while `points` were collected."""
+            try:
+                return self._pull(points)
+            except (DivergedError, UserError) as error:
+                return Message(error=str(error))
+            except torch.OutOfMemoryError as error:
+                return Message(error=f"out of memory: {error}", out_of_memory=True)
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                return Message(error=reason, trace=traceback.format_exc())
+
+        def _pull(self, points: list[MetricPoint]) -> Message:
             """Collect points until one that is judged or waited for, the end, or the time is up."""
-            self._waiting = False
             deadline = time.monotonic() + STEP_SECONDS
             while time.monotonic() < deadline:
                 try:
                     event = next(self._events)
                 except StopIteration as stop:
-                    return stop.value
+                    return Message(finished=stop.value)
+                if isinstance(event, Waiting):
+                    return Message(waiting=True)
                 if isinstance(event, MetricPoint):
                     points.append(event)
                     if event.stage in JUDGED or event.step in self._milestones:
                         break
-                elif isinstance(event, Waiting):
-                    self._waiting = True
-                    break
-                else:
-                    self._progress = event.done
-            return None
-
-        def _result(self, points: list[MetricPoint], **more: Any) -> dict[str, Any]:
-            told = {
-                "points": [point.to_json() for point in points],
-                "progress": self._progress,
-                "waiting": self._waiting,
-            }
-            return {"noisetune": json.dumps(told | more), "done": more.get("done", False)}
+            return Message()
 
         def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
             return {}

@@ -8,17 +8,20 @@ import ray
 import torch
 
 from noisetune.config import TrialConfig
-from noisetune.data.base import DataConfig, ImageData
+from noisetune.datasets import Datasets
 from noisetune.records import TrialRecord
 from noisetune.sweep.spec.config import override
 from noisetune.sweep.spec.sweep import Sweep
+from noisetune.training.memory_format import corrupts_memory
 from noisetune.training.runtime import Runtime
 from noisetune.training.speed import forward_flops
 
 DEPENDING = ("device", "precision", "channels_last", "compile")
 
 
-def settle_runtime(sweep: Sweep, begun: Sequence[TrialRecord] = ()) -> Sweep:
+def settle_runtime(
+    sweep: Sweep, begun: Sequence[TrialRecord] = (), datasets: Datasets | None = None
+) -> Sweep:
     """The sweep with one device, precision, memory format and compilation for all of its trials.
 
     Where they are `auto` they are those of the `begun` trials, if there are any, and else those
@@ -27,18 +30,18 @@ def settle_runtime(sweep: Sweep, begun: Sequence[TrialRecord] = ()) -> Sweep:
     given = (_runtime(each.base) for each in sweep.conditions)
     if not any(each.device == "auto" or each.depends_on_trial for each in given):
         return sweep
-    runtime = Runtime.model_validate(begun[0].config["runtime"]) if begun else _suiting(sweep)
+    if begun:
+        runtime = Runtime.model_validate(begun[0].config["runtime"])
+    else:
+        runtime = _suiting(sweep, datasets or Datasets())
     changed = [replace(each, base=_with_runtime(each.base, runtime)) for each in sweep.conditions]
     return replace(sweep, conditions=changed)
 
 
-def _suiting(sweep: Sweep) -> Runtime:
-    loaded: dict[DataConfig, ImageData] = {}
+def _suiting(sweep: Sweep, datasets: Datasets) -> Runtime:
     work: list[tuple[int, TrialConfig]] = []
     for trial in (each.trial(values) for each in sweep.conditions for values in each.corners()):
-        if trial.data not in loaded:
-            loaded[trial.data] = trial.data.load()
-        data = loaded[trial.data]
+        data = datasets.load(trial.data)
         images = trial.steps(len(data.x_train)) * trial.finetune.batch_size
         work.append((forward_flops(trial.model, data.shape) * images, trial))
     _, largest = max(work, key=lambda each: each[0])
@@ -48,7 +51,12 @@ def _suiting(sweep: Sweep) -> Runtime:
         look = ray.remote(num_cpus=cpu, num_gpus=gpu)(_there)
         found = ray.get(look.remote(largest.to_json(), cpu, gpu))
         return Runtime.model_validate(found)
-    return largest.resolve(cpu, gpu, loaded[largest.data]).runtime
+    runtime = largest.resolve(cpu, gpu, datasets.load(largest.data)).runtime
+    shapes = ((each.model, datasets.load(each.data).shape) for _, each in work)
+    if any(corrupts_memory(model, shape, runtime) for model, shape in shapes):
+        # What suits the largest network may be what a small one of the sweep fails at.
+        return runtime.model_copy(update={"channels_last": False})
+    return runtime
 
 
 def _there(trial: dict[str, Any], cpu: float, gpu: float) -> dict[str, Any]:

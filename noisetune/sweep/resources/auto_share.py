@@ -18,25 +18,25 @@ def settle(sweep: Sweep) -> Sweep:
     """The sweep with `resources: auto` settled in the Ray session at hand; others as they are."""
     if not sweep.config.resources.auto:
         return sweep
-    there = ray.cluster_resources()
-    config = sweep.config.model_copy(update={"resources": _measured(sweep, there)})
+    available = ray.cluster_resources()
+    config = sweep.config.model_copy(update={"resources": _measured(sweep, available)})
     return replace(sweep, config=config)
 
 
-def _measured(sweep: Sweep, there: dict[str, float]) -> Resources:
+def _measured(sweep: Sweep, available: dict[str, float]) -> Resources:
     """One CPU, and where there are GPUs the share that a task holding a whole one measures."""
-    if there.get("GPU", 0) < 1:
+    if available.get("GPU", 0) < 1:
         return Resources()
     look = ray.remote(num_cpus=1, num_gpus=1)(measure)
     peak, total = ray.get(look.remote([config.to_json() for config in candidates(sweep)]))
     if not total:
         return Resources()
-    return Resources(gpu=gpu_share(peak, total, int(there["CPU"] // there["GPU"])))
+    return Resources(gpu=gpu_share(peak, total, int(available["CPU"] // available["GPU"])))
 
 
 def candidates(sweep: Sweep) -> list[TrialConfig]:
     """A trial for each way in which those of a sweep differ in memory."""
-    found: dict[str, TrialConfig] = {}
+    trials: dict[str, TrialConfig] = {}
     for condition in sweep.conditions:
         for values in condition.corners():
             trial = condition.trial(values)
@@ -46,8 +46,8 @@ def candidates(sweep: Sweep) -> list[TrialConfig]:
                 {field: value for field, value in part.items() if field not in alike}
                 for part in parts.values()
             ]
-            found.setdefault(repr(kind), trial)
-    return list(found.values())
+            trials.setdefault(repr(kind), trial)
+    return list(trials.values())
 
 
 def measure(configs: Sequence[dict[str, Any]]) -> tuple[int, int]:

@@ -10,10 +10,9 @@ from torch import nn
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.models.base import Classifier
+from noisetune.records import DETECT, DETECT_CV, FINETUNE, FOLD, PRETRAIN
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs, Stage
-from noisetune.stages.crossval import FOLD
-from noisetune.stages.crossval import NAME as DETECT_CV
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.labels import NoisyLabels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
@@ -30,7 +29,7 @@ class Speed:
 
 def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str, Speed]) -> Speed:
     """The seconds of an epoch of a stage; what is in `known` already is not measured again."""
-    part = config.pretrain if stage == "pretrain" else config.finetune
+    part = config.pretrain if stage == PRETRAIN else config.finetune
     batch = getattr(part, "batch_size", 1)
     way = part.method, config.finetune.train == "head"
     kind = repr((stage, config.data, config.model, config.runtime, batch, way))
@@ -45,9 +44,9 @@ def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str,
 def peak_bytes(config: TrialConfig, data: ImageData) -> int:
     """The most bytes of its GPU that a trial holds, from a few batches of each stage."""
     torch.cuda.reset_peak_memory_stats()
-    batches = [("finetune", config.finetune.batch_size)]
+    batches = [(FINETUNE, config.finetune.batch_size)]
     if isinstance(config.pretrain, SSLConfig):
-        batches.append(("pretrain", config.pretrain.batch_size))
+        batches.append((PRETRAIN, config.pretrain.batch_size))
     for stage, batch in batches:
         images = min(len(data.x_train), batch * BATCHES)
         _epoch_seconds(_small(stage, config, data, images, len(data.x_test)))
@@ -77,7 +76,7 @@ def _small(stage: str, config: TrialConfig, data: ImageData, images: int, tests:
         positions[:held_out],
     )
     config.runtime.apply()
-    if stage == "pretrain":
+    if stage == PRETRAIN:
         method, key = config.pretrain, pretrain_key(config, small)
         assert isinstance(method, SSLConfig)
         assert key is not None
@@ -102,13 +101,13 @@ def _epoch_seconds(stage: Stage) -> float:
 
 def stage_bytes(stage: str, config: TrialConfig, data: ImageData) -> int:
     """Bytes of a stored result: weights, optimiser state, features, logits, predictions."""
-    if stage == "detect":
+    if stage == DETECT:
         return 8 * len(data.x_test)
     if stage == DETECT_CV:
         return 8 * len(data.x_train)
     with torch.device("meta"):
         backbone = config.model.build(data.channels, data.size)
-        if stage in ("finetune", FOLD):
+        if stage in (FINETUNE, FOLD):
             judged = 4 * data.classes + 2 * backbone.feature_dim
             predicted = 2 * config.finetune.epochs
             if stage == FOLD:

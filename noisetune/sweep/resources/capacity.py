@@ -11,10 +11,10 @@ from noisetune.training.runtime import available_cpus
 MEMORY_MARGIN = 1.2
 
 
-def check_fits(resources: Resources, there: Mapping[str, float], where: str) -> None:
-    """UserError where a trial asks for more than `there` is: it would wait for ever."""
+def check_fits(resources: Resources, available: Mapping[str, float], where: str) -> None:
+    """UserError where a trial asks for more than is `available`: it would wait for ever."""
     for field, kind in (("cpu", "CPU"), ("gpu", "GPU")):
-        wanted, has = getattr(resources, field), there.get(kind, 0)
+        wanted, has = getattr(resources, field), available.get(kind, 0)
         if wanted > has:
             raise UserError(
                 f"resources.{field}: {wanted:g} is more than {where} has ({has:g}); "
@@ -27,12 +27,12 @@ def local_resources() -> dict[str, int]:
     return {"CPU": available_cpus(), "GPU": torch.cuda.device_count()}
 
 
-def fitting_trials(resources: Resources, there: Mapping[str, float], limit: int | None) -> int:
-    """How many trials can run at once where `there` is; UserError where not even one can."""
-    check_fits(resources, there, "the cluster")
-    fits = int(there.get("CPU", 0) / resources.cpu + 1e-9)
+def fitting_trials(resources: Resources, available: Mapping[str, float], limit: int | None) -> int:
+    """How many trials run at once with what is `available`; UserError where not even one can."""
+    check_fits(resources, available, "the cluster")
+    fits = int(available.get("CPU", 0) / resources.cpu + 1e-9)
     if resources.gpu:
-        fits = min(fits, _gpu_slots(resources.gpu, there["GPU"]))
+        fits = min(fits, _gpu_slots(resources.gpu, available["GPU"]))
     return max(1, min(fits, limit or fits))
 
 

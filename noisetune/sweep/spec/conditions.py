@@ -61,8 +61,8 @@ class Condition:
         raw, given = self.base, {**self.fixed, **self.real_values(values)}
         for field, value in given.items():
             raw = override(raw, field, value)
-        said = {**self.factors, **given}
-        shown = ", ".join(f"{field}={value}" for field, value in said.items())
+        named = {**self.factors, **given}.items()
+        shown = ", ".join(f"{field}={value}" for field, value in named)
         return TrialConfig.parse(raw | {"replicate": replicate}, f"trial ({shown or 'fixed part'})")
 
     @cached_property
@@ -165,11 +165,11 @@ def _with_designs(
     condition: Condition, fixed: Mapping[str, Parameter], designs: Designs, count: int
 ) -> Condition:
     kept = {field: value for field, value in condition.parameters.items() if field not in fixed}
-    mine = [
+    methods = [
         method for method in designs.settings if METHOD in kept or method == condition.known[METHOD]
     ]
-    if mine:
-        choice = Parameter(choices=tuple(range(count)), when={METHOD: tuple(mine)})
+    if methods:
+        choice = Parameter(choices=tuple(range(count)), when={METHOD: tuple(methods)})
         kept = kept | {DESIGN: choice}
     return replace(condition, parameters=kept, designs=designs)
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from noisetune.errors import UserError
 from noisetune.store import parse_size
 from noisetune.sweep.spec.objective import Objective
-from noisetune.sweep.spec.pruners import check_pruner
-from noisetune.sweep.spec.samplers import check_sampler, check_several
+from noisetune.sweep.spec.pruners import check_pruner, name_of
+from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of
 from noisetune.yaml_files import explain, parse_yaml, read_yaml
 
 NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -22,14 +22,15 @@ class _Section(BaseModel):
 
 
 class Resources(_Section):
-    """The share of the machine that each trial holds; fractions of a GPU are of one GPU.
-
-    Written `auto`, the share of a GPU is measured when the sweep starts.
-    """
+    """The share of the machine that each trial holds, or `resources: auto`."""
 
     cpu: float = Field(default=1.0, gt=0.0)
+    """CPUs."""
     gpu: float = Field(default=0.0, ge=0.0)
+    """GPUs; a fraction is of one GPU, and above one it is a whole number."""
     auto: bool = False
+    """What `resources: auto` stands for: one CPU, and the share of a GPU that the largest trial
+    needs, measured on a few batches when the sweep starts."""
 
     @model_validator(mode="before")
     @classmethod
@@ -52,55 +53,80 @@ class Resources(_Section):
 class PretrainGate(_Section):
     """Stops a trial between pre-training and fine-tuning. Nothing in it looks at the truth.
 
-    An encoder has collapsed where its features' deviation (0..1) or effective rank (RankMe) is
-    under the bound. `knn_percentile` also stops a trial whose kNN accuracy, under its own noisy
-    labels, is under that percentile of the condition's trials at the same pre-training epoch,
-    once `n_startup_trials` of them passed.
+    A field that is null stops nothing.
     """
 
     feature_deviation: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Collapsed where the deviation of normalised features, 0 to 1, is under it."""
     rankme: float | None = Field(default=None, gt=1.0)
+    """Collapsed where the effective rank of features (RankMe) is under it."""
     knn_percentile: float | None = Field(default=None, gt=0.0, lt=100.0)
+    """Stopped where kNN accuracy under its own noisy labels is under this percentile of the
+    condition's trials at the same pre-training epoch."""
     n_startup_trials: int = Field(default=3, ge=1)
+    """So many trials pass before `knn_percentile` counts."""
 
 
 class Budget(_Section):
-    """Where a sweep stops, over all its resumes: GPU hours (share times time held), hours, trials.
+    """Where a sweep stops, over all its resumes; a field that is null stops nothing.
 
     The replicates of every condition are reserved first.
     """
 
     gpu_hours: float | None = Field(default=None, gt=0.0)
+    """Share of a GPU times the hours that it is held."""
     hours: float | None = Field(default=None, gt=0.0)
+    """Hours that the sweep runs."""
     trials: int | None = Field(default=None, ge=1)
+    """Trials, search and replicates together."""
 
 
 class SweepConfig(_Section):
-    """A sweep. `search_space` is a name in search_spaces/ or a path; `trial` the fixed part.
-
-    `replicate` names trials of a Pareto front to run again: with several goals nothing wins.
-    `smoke` marks a sweep in small, whose figures are no results.
-    """
+    """A sweep: what is fixed, what is searched, by which engine, and on how much of the machine."""
 
     name: str
+    """Of its folder, its ledger and its MLflow experiment: letters, digits, `.`, `_` and `-`, at
+    most 100, the first a letter or digit."""
     search_space: str
+    """A name in search_spaces/, or a path relative to the sweep's file."""
     trial: dict[str, Any] = Field(default_factory=dict)
+    """The fixed part of every trial."""
     objective: Objective = Field(default_factory=Objective)
+    """What is optimised inside each condition."""
     sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
+    """Its `name`, a `seed` (0), and keyword arguments of Optuna's class, listed below."""
     pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
+    """Its `name` and keyword arguments of Optuna's class, listed below. Steps are fine-tuning
+    epochs. With several goals `none`, by itself."""
     trials_per_condition: int = Field(default=8, ge=1)
+    """Search trials in each condition."""
     pretraining_designs: int | None = Field(default=None, ge=1)
+    """Draw so many settings of the `pretrain.*` parameters once, for all conditions to share:
+    Optuna then chooses among them (`pretrain.design`), and each is computed once."""
     pretrain_gate: PretrainGate = Field(default_factory=PretrainGate)
+    """Stops a trial between pre-training and fine-tuning."""
     replicates: int = Field(default=3, ge=0)
+    """Runs of each condition's winner on fresh seeds."""
     resources: Resources = Field(default_factory=Resources)
+    """What each trial holds."""
     max_concurrent: int | None = Field(default=None, ge=1)
+    """At most so many trials at once, null for what fits; 1 lets the sampler know every result
+    before it asks again."""
     store_limit: str | None = None
+    """Remove the stages used longest ago once the store holds more than this: `20G`."""
     budget: Budget = Field(default_factory=Budget)
+    """Where the sweep stops."""
     patience: int | None = Field(default=None, ge=1)
+    """A condition's search ends early once so many trials in a row improved nothing."""
     enqueue: tuple[dict[str, Any], ...] = ()
+    """Settings to try first: `[{finetune.lr: 1.0e-3}]`."""
     warm_start: tuple[str, ...] = ()
+    """Names of earlier sweeps whose trials the sampler starts from."""
     replicate: tuple[str, ...] = ()
+    """With several goals, where nothing wins: the trials, by name, that are run again."""
     smoke: bool | None = None
+    """Marks a sweep in small, whose figures are no results: its tables begin with a line that says
+    so."""
 
     @model_validator(mode="before")
     @classmethod
@@ -118,9 +144,9 @@ class SweepConfig(_Section):
                     "replicate: with one goal each winner is run again by itself; take it out"
                 )
             return self
-        if self.pruner.get("name") != "none":
+        if self.prunes:
             raise ValueError(
-                f"pruner: {self.pruner.get('name')!r}: Optuna prunes by one goal, and "
+                f"pruner: {self.pruner_name!r}: Optuna prunes by one goal, and "
                 f"objective.also gives {len(self.objective.goals)}; set pruner: {{name: none}}"
             )
         check_several(self.sampler)
@@ -130,6 +156,21 @@ class SweepConfig(_Section):
     def seed(self) -> int:
         """The sweep's seed: every ask derives its own from it, the condition and the number."""
         return int(self.sampler.get("seed", 0))
+
+    @property
+    def sampler_kind(self) -> SamplerKind:
+        """The sampler, and what it is like."""
+        return kind_of(self.sampler)
+
+    @property
+    def pruner_name(self) -> str:
+        """What the pruner is called in YAML; one without a name is the median pruner."""
+        return name_of(self.pruner)
+
+    @property
+    def prunes(self) -> bool:
+        """Whether a trial may be stopped between its epochs."""
+        return self.pruner_name != "none"
 
     @field_validator("name")
     @classmethod
@@ -217,8 +258,8 @@ def find_search_space(reference: str, sweep_file: Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    there = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    spaces = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
     raise UserError(
         f"{sweep_file}: search_space: {reference!r} is not found; give one of "
-        f"{', '.join(there) or '(none there)'} or the path of a file"
+        f"{', '.join(spaces) or '(none there)'} or the path of a file"
     )

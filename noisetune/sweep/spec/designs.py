@@ -26,10 +26,8 @@ class Designs:
     settings: dict[str, list[dict[str, Scalar]]]
 
     def values(self, method: str, design: int) -> dict[str, Scalar]:
+        """The settings (field -> value) of a method's design, counted from 0."""
         return self.settings[method][design]
-
-    def count(self, method: str) -> int:
-        return len(self.settings.get(method, []))
 
 
 def designed(parameters: Mapping[str, Parameter], prefix_epochs: bool) -> dict[str, Parameter]:

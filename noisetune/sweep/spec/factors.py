@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig
+from noisetune.selection import GROUPING, is_grouping
 
 Scalar = None | bool | int | float | str
 Settings = dict[str, Scalar]
 Factor = tuple[Scalar, ...] | dict[str, Settings]
 """The values of the field that it is named after, or settings by the names of their bundles."""
-
-GROUPING = ("data", "noise")
-"""What conditions must have in common to be compared: sections, and factors of their bundles."""
 
 
 def settings_of(name: str, factor: Factor, value: Any) -> Settings:
@@ -71,8 +69,8 @@ def check_field(field: str) -> None:
         rest = ""
     first = rest.split(".")[0]
     if first not in known:
-        there = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS]
-        raise ValueError(f"{field}: names no field of a trial; there are {', '.join(there)}")
+        choices = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS]
+        raise ValueError(f"{field}: names no field of a trial; there are {', '.join(choices)}")
 
 
 def _check_bundles(name: str, bundles: Mapping[str, Settings]) -> None:
@@ -100,7 +98,7 @@ def _check_setting(name: str, bundle: str, field: str) -> None:
         check_field(field)
     except ValueError as error:
         raise ValueError(f"{name}.{bundle}: {error}") from None
-    if (field.split(".")[0] in GROUPING) != (name in GROUPING):
+    if is_grouping(field) != (name in GROUPING):
         raise ValueError(
             f"{name}.{bundle}: {field}: only conditions of equal data and noise are compared: "
             "bundles of a factor named `data` or `noise` set data.* and noise.* fields, and "

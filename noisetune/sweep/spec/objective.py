@@ -13,17 +13,20 @@ COSTS = ("cost/passes",)
 
 
 class Goal(BaseModel):
-    """A metric and its direction, by default the one in which it is better.
+    """A metric and its direction.
 
-    Only `train/...` and `val/...` are selectable: they see noisy labels alone. Under `oracle` the
-    metrics that look at the truth are, too.
+    Only `train/...` and `val/...` are selectable: they see noisy labels alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: str = "val/accuracy"
+    """`val/accuracy`, `val/loss` or `train/loss`; under `oracle` also `test/accuracy`,
+    `test/loss` and `detect/memorisation`."""
     direction: Direction = "maximize"
+    """Where it is left out, the one in which the metric is better."""
     oracle: bool = False
+    """Take metrics that look at the truth, too; every figure then says so."""
 
     @classmethod
     def choices(cls) -> tuple[str, ...]:
@@ -60,6 +63,7 @@ class Goal(BaseModel):
 
     @property
     def maximize(self) -> bool:
+        """Whether more of it is better."""
         return self.direction == "maximize"
 
 
@@ -68,18 +72,21 @@ class OtherGoal(Goal):
 
     @classmethod
     def choices(cls) -> tuple[str, ...]:
+        """The metrics that see no truth, and what a trial costs."""
         return SELECTABLE + COSTS
 
 
 class Objective(Goal):
-    """The goal that chooses a trial's epoch; those `also` given are traded off against it.
-
-    `allow_uninformative` lets a noisy metric be optimised where the noise tells nothing about
-    the clean label.
-    """
+    """The goal that chooses a trial's epoch, and those that are traded off against it."""
 
     allow_uninformative: bool = False
+    """Let a noisy metric be optimised where the noise tells nothing about the clean label: where
+    some wrong class is as frequent as the right one."""
     also: tuple[OtherGoal, ...] = ()
+    """Further goals, read at the same epoch: each condition then has a Pareto front in place of a
+    winner, and nothing is pruned. Their metric may also be `cost/passes`: passes through the
+    network for each training image, two for an epoch of pre-training (the encoder is charged in
+    full), one for an epoch of fine-tuning."""
 
     @model_validator(mode="after")
     def _different(self) -> Self:
@@ -90,14 +97,17 @@ class Objective(Goal):
 
     @property
     def goals(self) -> tuple[Goal, ...]:
+        """The first goal and those beside it, in their order."""
         return (self, *self.also)
 
     @property
     def several(self) -> bool:
+        """Whether goals are traded off, so that nothing wins."""
         return bool(self.also)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
+        """Optuna's direction for each goal."""
         return tuple(goal.direction for goal in self.goals)
 
     @property

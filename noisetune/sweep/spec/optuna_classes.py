@@ -27,26 +27,36 @@ def check(
     """
     if name not in classes:
         raise ValueError(f"name: {name!r} is unknown; choose one of {', '.join(sorted(classes))}")
-    taken = inspect.signature(classes[name]).parameters
-    types = {field: _types(parameter) for field, parameter in taken.items() if field != "seed"}
-    plain = {field: kinds for field, kinds in types.items() if set(kinds) <= WORDS.keys()}
-    known = [field for field in types if field in plain or field == wrapped]
-    unknown = sorted(set(arguments) - set(known))
+    taken = yaml_arguments(classes[name], wrapped)
+    unknown = sorted(set(arguments) - set(taken))
     if unknown:
-        takes = ", ".join(known) or "no settings"
+        takes = ", ".join(taken) or "no settings"
         raise ValueError(f"{', '.join(unknown)}: unknown for {what} {name!r}, which takes {takes}")
     missing = [
         field
-        for field in plain
-        if field not in arguments and taken[field].default is inspect.Parameter.empty
+        for field, parameter in taken.items()
+        if field not in {*arguments, wrapped} and parameter.default is inspect.Parameter.empty
     ]
     if missing:
         raise ValueError(f"{', '.join(missing)}: is missing, {what} {name!r} needs it")
-    for field in set(arguments) & set(plain):
-        _check_type(field, arguments[field], plain[field])
+    for field in arguments.keys() - {wrapped}:
+        _check_type(field, arguments[field], types_of(taken[field]))
 
 
-def _types(parameter: inspect.Parameter) -> list[str]:
+def yaml_arguments(kind: type[Any], wrapped: str | None = None) -> dict[str, inspect.Parameter]:
+    """The keyword arguments of a class that a YAML can give: those of plain types, and `wrapped`.
+
+    `seed` is not among them: the sweep's own seed rules.
+    """
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if name != "seed" and (name == wrapped or set(types_of(parameter)) <= WORDS.keys())
+    }
+
+
+def types_of(parameter: inspect.Parameter) -> list[str]:
+    """The names of the types that a parameter takes, as in its annotation."""
     return inspect.formatannotation(parameter.annotation).strip("'").split(" | ")
 
 

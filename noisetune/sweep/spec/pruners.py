@@ -19,7 +19,13 @@ PRUNERS: dict[str, type[BasePruner]] = {
     "threshold": optuna.pruners.ThresholdPruner,
 }
 
+DEFAULT = "median"
 WRAPPERS = {"patient": "wrapped_pruner"}
+
+
+def name_of(settings: Mapping[str, Any]) -> str:
+    """What the pruner is called; the default's name where `settings` give none."""
+    return str(settings.get("name", DEFAULT))
 
 
 def check_pruner(settings: Mapping[str, Any]) -> None:
@@ -35,7 +41,7 @@ def check_pruner(settings: Mapping[str, Any]) -> None:
 
 def build_pruner(settings: Mapping[str, Any]) -> BasePruner:
     """The pruner that `settings` describe; a wrapped one is a section of its own."""
-    name = str(settings.get("name", "median"))
+    name = name_of(settings)
     if name == "wilcoxon":
         raise ValueError(
             "name: wilcoxon compares scores of the same problem instances (folds), and a trial "

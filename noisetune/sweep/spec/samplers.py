@@ -3,6 +3,7 @@
 import importlib.util
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -15,6 +16,7 @@ class Grid(optuna.samplers.GridSampler):
     """Optuna's grid, without its call to stop an `optimize` that is not running here."""
 
     def after_trial(self, *_: Any) -> None:
+        """Nothing: whether all was tried is seen when the next trial is asked for."""
         pass
 
 
@@ -30,41 +32,62 @@ class BruteForce(optuna.samplers.BruteForceSampler):
     """Optuna's brute force, without that call either."""
 
     def after_trial(self, *_: Any) -> None:
+        """Nothing: whether all was tried is seen when the next trial is asked for."""
         pass
 
 
-SAMPLERS: dict[str, type[BaseSampler]] = {
-    "tpe": optuna.samplers.TPESampler,
-    "random": optuna.samplers.RandomSampler,
-    "qmc": optuna.samplers.QMCSampler,
-    "grid": Grid,
-    "brute_force": BruteForce,
-    "cmaes": CmaEs,
-    "gp": optuna.samplers.GPSampler,
-    "nsga2": optuna.samplers.NSGAIISampler,
-    "nsga3": optuna.samplers.NSGAIIISampler,
-}
-# It samples numbers alone: a design, which is a choice, would be drawn without it.
-NO_CHOICES = {"cmaes"}
-# What these draw does not depend on how other trials ended.
-LEARNS_NOTHING = {"random", "qmc", "grid", "brute_force"}
-# These try every value there is: a continuum has none to list.
-EXHAUSTIVE = {"grid", "brute_force"}
+@dataclass(frozen=True)
+class SamplerKind:
+    """A sampler of Optuna, and what a sweep must know of it.
 
-# These read their progress from the study, or continue one sequence: one seed for a condition.
-SEQUENTIAL = {"grid", "qmc", "brute_force"}
+    `learns` where what it draws depends on how other trials ended. `exhaustive` where it tries
+    every value there is: a continuum has none to list. `crosses` where it is given those values
+    and tries each combination of them. `sequential` where it reads its progress from the study,
+    or continues one sequence: it has one seed for a condition, others one for each ask.
+    `takes_choices` where it samples choices; another draws numbers alone, and a design, which is
+    a choice, without it. `extra` is the package that it needs beside Optuna, and our extra of
+    that name.
+    """
+
+    sampler: type[BaseSampler]
+    learns: bool = True
+    exhaustive: bool = False
+    crosses: bool = False
+    sequential: bool = False
+    takes_choices: bool = True
+    extra: str | None = None
+
+
+SAMPLERS = {
+    "tpe": SamplerKind(optuna.samplers.TPESampler),
+    "random": SamplerKind(optuna.samplers.RandomSampler, learns=False),
+    "qmc": SamplerKind(optuna.samplers.QMCSampler, learns=False, sequential=True),
+    "grid": SamplerKind(Grid, learns=False, exhaustive=True, crosses=True, sequential=True),
+    "brute_force": SamplerKind(BruteForce, learns=False, exhaustive=True, sequential=True),
+    "cmaes": SamplerKind(CmaEs, takes_choices=False, extra="cmaes"),
+    "gp": SamplerKind(optuna.samplers.GPSampler),
+    "nsga2": SamplerKind(optuna.samplers.NSGAIISampler),
+    "nsga3": SamplerKind(optuna.samplers.NSGAIIISampler),
+}
+DEFAULT = "tpe"
+
+
+def kind_of(settings: Mapping[str, Any]) -> SamplerKind:
+    """What `settings`, which `check_sampler` has passed, choose."""
+    return SAMPLERS[_split(settings)[0]]
 
 
 def check_sampler(settings: Mapping[str, Any]) -> None:
     """Raises ValueError for an unknown sampler or arguments that it does not take."""
-    name, arguments = split(settings)
-    check("sampler", SAMPLERS, name, arguments)
+    name, arguments = _split(settings)
+    check("sampler", {name: kind.sampler for name, kind in SAMPLERS.items()}, name, arguments)
     seed = settings.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed: {seed!r}: it must be a whole number, 0 or more")
-    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        raise ValueError("name: cmaes needs an extra: pip install 'noisetune[cmaes]'")
-    if name != "grid":
+    extra = SAMPLERS[name].extra
+    if extra is not None and importlib.util.find_spec(extra) is None:
+        raise ValueError(f"name: {name} needs an extra: pip install 'noisetune[{extra}]'")
+    if not SAMPLERS[name].crosses:
         build_sampler(settings, seed=0)
 
 
@@ -87,17 +110,17 @@ def check_several(settings: Mapping[str, Any]) -> None:
 def build_sampler(
     settings: Mapping[str, Any], seed: int, grid: Mapping[str, list[Any]] | None = None
 ) -> BaseSampler:
-    """The sampler, seeded; `grid` lists the values of each parameter, for `grid` alone."""
-    name, arguments = split(settings)
+    """The sampler, seeded; `grid` lists the values of each parameter, for one that crosses them."""
+    name, arguments = _split(settings)
     arguments = {"seed": seed} | arguments
-    if name == "grid":
+    if SAMPLERS[name].crosses:
         arguments["search_space"] = dict(grid or {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return build(SAMPLERS[name], arguments)
+        return build(SAMPLERS[name].sampler, arguments)
 
 
-def split(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _split(settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Name and keyword arguments. `seed` is not among the latter: the sweep's own seed rules."""
     rest = {key: value for key, value in settings.items() if key not in ("name", "seed")}
-    return str(settings.get("name", "tpe")), rest
+    return str(settings.get("name", DEFAULT)), rest

@@ -14,6 +14,7 @@ from optuna.distributions import (
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
+from noisetune.selection import is_grouping
 from noisetune.sweep.spec.factors import (
     Factor,
     Scalar,
@@ -33,18 +34,23 @@ Values = Mapping[str, Scalar]
 class Parameter(BaseModel):
     """One parameter in Optuna's own words: `choices`, or `low` and `high` with `log` or `step`.
 
-    It is an integer where `low`, `high` and `step` are written as integers. It is sampled where
-    every field under `when` has the value, or one of the values, given there.
+    It is an integer where `low`, `high` and `step` are written as integers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     choices: tuple[Scalar, ...] | None = None
+    """The values to choose from."""
     low: int | float | None = None
+    """The least value."""
     high: int | float | None = None
+    """The largest value."""
     log: bool = False
+    """Sample it evenly in its logarithm; not with `step`."""
     step: int | float | None = None
+    """Sample only `low` and so many steps above it."""
     when: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+    """It is sampled where every field named here has the value, or one of the values, given."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Parameter":
@@ -108,15 +114,15 @@ class Parameter(BaseModel):
 
 
 class SearchSpace(BaseModel):
-    """`conditions` are crossed and compared; `parameters` are sampled inside each condition.
-
-    A condition is a field with its values, or a word with named bundles of settings.
-    """
+    """What is compared and what is searched. Fields are dotted paths of a trial: `finetune.lr`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     conditions: dict[str, Factor] = Field(default_factory=dict)
+    """Crossed and compared, each cell searched by itself: a field with its values, or a word of
+    one's own, without a dot, with named bundles of settings."""
     parameters: dict[str, Parameter] = Field(default_factory=dict)
+    """Sampled inside each condition, by their fields."""
 
     @field_validator("conditions", mode="before")
     @classmethod
@@ -140,7 +146,7 @@ class SearchSpace(BaseModel):
         for field, parameter in parameters.items():
             for name in (field, *parameter.when):
                 check_field(name)
-            if field.split(".")[0] in ("noise", "data"):
+            if is_grouping(field):
                 raise ValueError(
                     f"{field}: a sampler free to choose it would choose the easiest data, and "
                     "trials on different data cannot be compared; put it under conditions"
@@ -189,7 +195,12 @@ def allowed(wanted: Scalar | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
 
 def read_space(path: Path) -> SearchSpace:
     """The search space in a YAML file; UserError for anything wrong in it."""
+    return parse_space(read_yaml(path), str(path))
+
+
+def parse_space(raw: Any, source: str) -> SearchSpace:
+    """A validated search space; UserError, naming `source`, for anything wrong in it."""
     try:
-        return SearchSpace.model_validate(read_yaml(path))
+        return SearchSpace.model_validate(raw)
     except ValidationError as error:
-        raise explain(error, str(path), SearchSpace) from None
+        raise explain(error, source, SearchSpace) from None

@@ -1,25 +1,63 @@
 """A sweep: its configuration, its search space, and the conditions that these make."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from noisetune.errors import UserError
 from noisetune.sweep.spec.conditions import Condition, cross, validate, with_designs
-from noisetune.sweep.spec.config import SweepConfig, parse_sweep
+from noisetune.sweep.spec.config import (
+    SweepConfig,
+    find_search_space,
+    override_all,
+    parse_sweep,
+    read_sweep,
+)
 from noisetune.sweep.spec.factors import Settings
-from noisetune.sweep.spec.samplers import EXHAUSTIVE
-from noisetune.sweep.spec.space import SearchSpace
+from noisetune.sweep.spec.space import SearchSpace, parse_space, read_space
+
+GivenConfig = str | Path | Mapping[str, Any] | SweepConfig
+GivenSpace = str | Path | Mapping[str, Any] | SearchSpace
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A validated sweep with its conditions."""
+    """A validated sweep with its conditions.
+
+    `sources` are what it was read from, its own file first: what is wrong with it names them.
+    """
 
     config: SweepConfig
     space: SearchSpace
     conditions: list[Condition]
+    sources: tuple[str, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        given: GivenConfig,
+        space: GivenSpace | None = None,
+        name: str | None = None,
+        settings: Sequence[str] = (),
+    ) -> "Sweep":
+        """A sweep from its YAML file, or from a mapping or configuration and its search space.
+
+        `space` takes the place of the one that a file names. `settings` (field=value) are put over
+        what is given, and `name` too. UserError, naming the files, for all that is wrong.
+        """
+        config, source = _config(given, name, settings)
+        if space is None and not isinstance(given, (str, Path)):
+            raise UserError(
+                "space: a sweep that is no file needs its search space beside it: a path, or a "
+                "mapping of conditions and parameters"
+            )
+        if space is None:
+            space = find_search_space(config.search_space, Path(source))
+        searched, where = _space(space)
+        with naming(source, where):
+            return replace(cls.prepare(config, searched), sources=(source, where))
 
     @classmethod
     def prepare(cls, config: SweepConfig, space: SearchSpace) -> "Sweep":
@@ -33,6 +71,7 @@ class Sweep:
         return cls(config, space, conditions)
 
     def definition(self) -> dict[str, Any]:
+        """The sweep and its space as JSON, as the ledger keeps them."""
         return {
             "sweep": self.config.model_dump(mode="json"),
             "space": self.space.model_dump(mode="json"),
@@ -40,6 +79,7 @@ class Sweep:
 
     @classmethod
     def from_definition(cls, definition: dict[str, Any]) -> "Sweep":
+        """The sweep of a definition; UserError for what is not valid any more."""
         config = parse_sweep(definition["sweep"], "ledger")
         return cls.prepare(config, SearchSpace.model_validate(definition["space"]))
 
@@ -50,16 +90,37 @@ class Sweep:
 
 
 @contextmanager
-def naming(files: str) -> Iterator[None]:
+def naming(*sources: str) -> Iterator[None]:
     """A user's mistake that comes to light inside names the files that it is in."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{files}: {error}") from None
+        if not sources:
+            raise
+        raise UserError(f"{' with '.join(sources)}: {error}") from None
+
+
+def _config(
+    given: GivenConfig, name: str | None, settings: Sequence[str]
+) -> tuple[SweepConfig, str]:
+    """The configuration that is given, and what its mistakes are said to be in."""
+    if isinstance(given, (str, Path)):
+        return read_sweep(Path(given), name, settings), str(given)
+    raw = given.model_dump(mode="json") if isinstance(given, SweepConfig) else given
+    raw = {"search_space": "given"} | override_all(raw, settings)
+    source = "the sweep"
+    return parse_sweep(raw if name is None else raw | {"name": name}, source), source
+
+
+def _space(given: GivenSpace) -> tuple[SearchSpace, str]:
+    if isinstance(given, (str, Path)):
+        return read_space(Path(given)), str(given)
+    source = "the search space"
+    return given if isinstance(given, SearchSpace) else parse_space(given, source), source
 
 
 def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
-    if config.sampler.get("name") not in EXHAUSTIVE:
+    if not config.sampler_kind.exhaustive:
         return
     for condition in conditions:
         for field, parameter in condition.parameters.items():
@@ -70,7 +131,11 @@ def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
 
 
 def _check_enqueued(config: SweepConfig, conditions: Sequence[Condition]) -> None:
-    parameters = {name: each for there in conditions for name, each in there.parameters.items()}
+    parameters = {
+        name: parameter
+        for condition in conditions
+        for name, parameter in condition.parameters.items()
+    }
     for values in config.enqueue:
         for field, value in values.items():
             if field not in parameters:

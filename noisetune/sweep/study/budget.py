@@ -25,6 +25,7 @@ class Spending:
 
     @property
     def hours(self) -> float:
+        """Hours that drivers of the sweep have run, up to now."""
         return self.hours_before + (self.clock() - self.began) / HOUR
 
     @property
@@ -35,6 +36,7 @@ class Spending:
         return self.gpu_hours + running / HOUR
 
     def begin(self, trial: str, gpu_share: float) -> None:
+        """From now on the trial holds so many GPUs, a fraction being of one."""
         self.held[trial] = gpu_share, self.clock()
 
     def end(self, trial: str, over: bool = True) -> None:

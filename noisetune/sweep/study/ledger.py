@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
@@ -11,10 +11,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.errors import UserError
-from noisetune.records import State, TrialRecord
+from noisetune.records import Kind, State, TrialRecord
 from noisetune.sweep.spec.objective import Direction
 
-Kind = Literal["search", "replicate"]
+KINDS: tuple[Kind, ...] = ("search", "replicate")
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
 IDENTITY = "noisetune:identity"
 WARM = "noisetune:warm_start"
@@ -63,14 +63,6 @@ class Ledger:
         index.set_user_attr(IDENTITY, uuid.uuid4().hex)
         # Written last: with it the sweep has begun.
         ledger.redefine(definition)
-        return ledger
-
-    @classmethod
-    def open(cls, storage: BaseStorage, sweep: str) -> "Ledger":
-        """A sweep's ledger; UserError where none was begun under this name."""
-        ledger = cls(storage, sweep)
-        if not ledger.begun:
-            raise UserError(f"no sweep {sweep!r} in the ledger; start it with `noisetune sweep`")
         return ledger
 
     def _index(self) -> optuna.Study:
@@ -128,25 +120,26 @@ class Ledger:
 
     def records(self, conditions: Iterable[tuple[str, dict[str, Any]]]) -> list[TrialRecord]:
         """Every trial of these conditions (name, factors) that has its configuration."""
-        there = set(optuna.get_all_study_names(self.storage))
-        found = []
+        studies = set(optuna.get_all_study_names(self.storage))
+        records = []
         for condition, factors in conditions:
-            for kind in ("search", "replicate"):
+            for kind in KINDS:
                 name = self._study_name(condition, kind)
-                if name in there:
+                if name in studies:
                     study = optuna.load_study(study_name=name, storage=self.storage)
-                    found += [
+                    records += [
                         record(trial, condition, factors, kind)
                         for trial in own_trials(study)
                         if "config" in trial.user_attrs
                     ]
-        return found
+        return records
 
     def _study_name(self, condition: str, kind: Kind) -> str:
         return f"{self.sweep} / {condition}" + (" / replicates" if kind == "replicate" else "")
 
 
 def name_taken(sweep: str) -> UserError:
+    """What is said to who begins a sweep of a name that is taken."""
     return UserError(
         f"name: a sweep {sweep!r} exists already; go on with `noisetune resume {sweep}`, "
         "or give this one another name with --name"

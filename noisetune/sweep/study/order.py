@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from noisetune.config import TrialConfig
-from noisetune.data.base import DataConfig, ImageData
+from noisetune.datasets import Datasets
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import StageKey, StoreLike
@@ -26,17 +26,14 @@ class Working(Protocol):
 class Order:
     """Says whether a trial could start to work at once. Without a store every trial can."""
 
-    def __init__(self, store: StoreLike | None) -> None:
-        self.store = store
-        self._data: dict[DataConfig, ImageData] = {}
+    def __init__(self, store: StoreLike | None, datasets: Datasets | None = None) -> None:
+        self.store, self.datasets = store, datasets or Datasets()
 
     def key(self, config: TrialConfig) -> StageKey | None:
         """What the trial's pre-training is stored under; None: it has none, or shares nothing."""
         if self.store is None or not isinstance(config.pretrain, SSLConfig):
             return None
-        if config.data not in self._data:
-            self._data[config.data] = config.data.load()
-        return pretrain_key(config, self._data[config.data])
+        return pretrain_key(config, self.datasets.load(config.data))
 
     def can_start(self, config: TrialConfig, running: Iterable[Working]) -> bool:
         """Whether its pre-training is stored, or is computed neither here nor elsewhere."""

@@ -5,7 +5,6 @@ import numpy as np
 from noisetune.records import MetricPoint
 from noisetune.sweep.spec.config import PretrainGate
 
-STAGE = "gate"
 KNN = "pretrain/knn"
 
 

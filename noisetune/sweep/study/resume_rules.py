@@ -64,13 +64,13 @@ def _differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 def replicating(sweep: Sweep, ledger: Ledger, names: Sequence[str]) -> Sweep:
     """The sweep with these trials to be replicated, too; UserError where one did not complete."""
-    there = [
+    complete = [
         record.name
         for record in ledger.records(sweep.cells)
         if record.kind == "search" and record.state == "complete"
     ]
     for name in names:
-        if name not in there:
+        if name not in complete:
             raise UserError(
                 f"--replicate {name!r}: no complete trial of sweep {sweep.config.name!r} has this "
                 f"name; see those of its front with `noisetune best {sweep.config.name}`"

@@ -9,20 +9,18 @@ from typing import Protocol
 
 from optuna.trial import TrialState
 
-from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
+from noisetune.records import FINETUNE, GATE, MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.store import LeaseLost
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.objective import COSTS
-from noisetune.sweep.spec.samplers import LEARNS_NOTHING, split
 from noisetune.sweep.study.budget import SECONDS_BETWEEN_NOTES, Spending
+from noisetune.sweep.study.job import GPU_SHARE, Job
 from noisetune.sweep.study.ledger import STATES, Ledger
 from noisetune.sweep.study.order import Order
 from noisetune.sweep.study.pretrain_gate import KNN, Gate
-from noisetune.sweep.study.pretrain_gate import STAGE as GATE
-from noisetune.sweep.study.searcher import GPU_SHARE, Job, Searcher
+from noisetune.sweep.study.searcher import Searcher
 
-FINETUNE = "finetune"
 MOST_HELD = 64
 RESTARTS = 2
 
@@ -30,11 +28,14 @@ RESTARTS = 2
 class Watcher(Protocol):
     """Who is told what happens to trials, after the ledger has it."""
 
-    def started(self, trial: TrialRecord) -> None: ...
+    def started(self, trial: TrialRecord) -> None:
+        """It was handed out, for the first time or once more."""
 
-    def point(self, trial: TrialRecord, point: MetricPoint) -> None: ...
+    def point(self, trial: TrialRecord, point: MetricPoint) -> None:
+        """It has a new metric point; one that was taken before comes again after a resume."""
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None: ...
+    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+        """It ended as its record says; `result` where it went through the whole pipeline."""
 
 
 class Scheduler:
@@ -64,8 +65,7 @@ class Scheduler:
         self.interrupted = deque(self.searcher.interrupted())
         self.held: list[Job] = []
         # What is asked ahead is drawn without the results of what runs.
-        learns = split(config.sampler)[0] not in LEARNS_NOTHING
-        self._most_held = slots if learns else max(slots, MOST_HELD)
+        self._most_held = slots if config.sampler_kind.learns else max(slots, MOST_HELD)
         self.running: dict[str, Job] = {}
         self.left: list[Job] = []
         self.stopped: str | None = None
@@ -74,14 +74,15 @@ class Scheduler:
 
     @property
     def conditions(self) -> list[Condition]:
-        return self.searcher.conditions
+        """The conditions of the sweep, in their order."""
+        return [state.condition for state in self.searcher.states]
 
     @property
     def finished(self) -> bool:
         """Whether every trial and replicate has been handed out and has ended."""
         busy = self.running or self.held or self.interrupted or self.left
         cut_short = self.stopped is not None or self._cut is not None
-        return not busy and not cut_short and self.searcher.everything_asked()
+        return not busy and not cut_short and self.searcher.everything_asked
 
     @property
     def over(self) -> bool:
@@ -115,7 +116,7 @@ class Scheduler:
                     job.seen.add((point.stage, point.step))
                     self._take(job, point)
             if job.open and job.kind == "search" and self._to_be_pruned(job, new):
-                self._tell(job, TrialState.PRUNED, f"pruned by {self.config.pruner['name']}")
+                self._tell(job, TrialState.PRUNED, f"pruned by {self.config.pruner_name}")
             self._look_at_budget()
         if self.stopped and job.open:
             self._leave(job)
@@ -219,7 +220,7 @@ class Scheduler:
         else:
             self.searcher.end_search()
         trials = self.config.budget.trials
-        room = trials is None or self.searcher.asked_in_all() < trials
+        room = trials is None or self.searcher.asked_in_all < trials
         job = self.searcher.replicate() if room else None
         if job is None and self._cut is not None and not self.running and not self.held:
             self.stopped = self._cut
@@ -227,9 +228,9 @@ class Scheduler:
 
     def _search_is_cut(self) -> str | None:
         """Why no search trial may follow: what is left of the budget is for the replicates."""
-        if self.searcher.all_searched():
+        if self.searcher.searched:
             return None
-        reserved, asked = self.searcher.replicates_to_come(), self.searcher.asked_in_all()
+        reserved, asked = self.searcher.replicates_to_come, self.searcher.asked_in_all
         trials = self.config.budget.trials
         if trials is not None and asked + reserved >= trials:
             return f"budget.trials: {asked} of {trials} are used, and {reserved} are for replicates"
@@ -283,9 +284,7 @@ class Scheduler:
         if reason is not None:
             job.trial.set_user_attr("reason", reason)
         values = self._values(job, result) if state == TrialState.COMPLETE else None
-        job.study.tell(job.trial, values, state)
-        job.open = False
-        self.searcher.ended[job.kind][job.condition.index] += 1
+        self.searcher.tell(job, values, state)
         self.running.pop(job.name, None)
         self.spending.end(job.name)
         # It may have come to its end in the moment in which the sweep was stopped.

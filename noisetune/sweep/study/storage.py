@@ -19,8 +19,8 @@ def open_sweep(home: Home, name: str, settings: Sequence[str] = ()) -> tuple[Swe
     """
     ledger = read_ledger(home, name)
     if ledger is None:
-        there = ", ".join(home.names()) or "none yet"
-        raise UserError(f"no sweep {name!r} in {home.root / 'sweeps'}; there are: {there}")
+        names = ", ".join(home.names()) or "none yet"
+        raise UserError(f"no sweep {name!r} in {home.root / 'sweeps'}; there are: {names}")
     definition = ledger.definition
     raw = override_all(definition["sweep"], settings)
     return Sweep.from_definition({**definition, "sweep": raw}), ledger
@@ -62,8 +62,8 @@ def check_warm_start(home: Home, config: SweepConfig) -> None:
     for name in config.warm_start:
         ledger = None if name == config.name else read_ledger(home, name)
         if ledger is None:
-            there = ", ".join(each for each in home.names() if each != config.name) or "none yet"
-            raise UserError(f"warm_start: no earlier sweep {name!r}; there are: {there}")
+            names = ", ".join(each for each in home.names() if each != config.name) or "none yet"
+            raise UserError(f"warm_start: no earlier sweep {name!r}; there are: {names}")
         wanted = config.objective.model_dump(mode="json")
         if (sought := ledger.definition["sweep"]["objective"]) != wanted:
             raise UserError(

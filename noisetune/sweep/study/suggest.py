@@ -19,16 +19,18 @@ def bring_in(
     condition: Condition, study: optuna.Study, ledger: Ledger, config: SweepConfig
 ) -> None:
     """Give a study what earlier sweeps found there, and what the user wants to be tried first."""
-    there = {trial.user_attrs.get(WARM) for trial in study.get_trials(False)}
+    brought = {trial.user_attrs.get(WARM) for trial in study.get_trials(False)}
     for name in config.warm_start:
         for trial, parameters in ledger.earlier(name, condition.name):
             mark = f"{name} {trial.number}"
-            if mark not in there and _fits(parameters, condition):
+            if mark not in brought and _fits(parameters, condition):
                 study.add_trial(_warm(trial, parameters, condition, mark))
     for values in config.enqueue:
-        mine = {field: value for field, value in values.items() if field in condition.parameters}
-        if mine:
-            study.enqueue_trial(mine, skip_if_exists=True)
+        settings = {
+            field: value for field, value in values.items() if field in condition.parameters
+        }
+        if settings:
+            study.enqueue_trial(settings, skip_if_exists=True)
 
 
 def _fits(parameters: dict[str, Scalar], condition: Condition) -> bool:

@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 from noisetune.config import TrialConfig
 from noisetune.records import Event, MetricPoint, Tick, TrialResult
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
+from noisetune.sweep.execution.message import Message
 from noisetune.sweep.execution.trainable import STEP_SECONDS, make_trainable
 from noisetune.sweep.study.scheduler import RESTARTS
 from noisetune.training.loop import DivergedError
@@ -23,8 +24,7 @@ OpenScheduler = Callable[..., Play]
 
 def told(*points: MetricPoint, **more: Any) -> dict[str, Any]:
     """What a trainable tells Ray."""
-    words = {"points": [each.to_json() for each in points], "waiting": False, **more}
-    return {"noisetune": json.dumps(words)}
+    return Message(points, **more).to_result()
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def finish(searcher: TuneSearcher, trial: str, *values: float) -> None:
     """The trial reports every epoch and ends with the last."""
     job = searcher.jobs[trial]
     epochs = [point(epoch, value) for epoch, value in enumerate(values, start=1)]
-    searcher.on_trial_complete(trial, told(*epochs, finished=result_of(job).to_json()))
+    searcher.on_trial_complete(trial, told(*epochs, finished=result_of(job)))
 
 
 def test_a_suggestion_is_the_schedulers_next_trial(play: Play, searcher: TuneSearcher) -> None:
@@ -174,10 +174,10 @@ Script = Callable[[TrialConfig], Iterator[Event]]
 
 
 @pytest.fixture
-def steps(tiny_trial: Callable[..., TrialConfig]) -> Callable[[Script], list[dict[str, Any]]]:
+def steps(tiny_trial: Callable[..., TrialConfig]) -> Callable[[Script], list[Message]]:
     """What a trainable tells, step by step, of a trial that follows a script."""
 
-    def steps(script: Script) -> list[dict[str, Any]]:
+    def steps(script: Script) -> list[Message]:
         def pipeline(config: TrialConfig, *_: object) -> Any:
             yield from script(config)
             return TrialResult({}, {}, {}, {}, {})
@@ -189,13 +189,13 @@ def steps(tiny_trial: Callable[..., TrialConfig]) -> Callable[[Script], list[dic
         while not results[-1]["done"]:
             results.append(trainable.step())
         trainable.cleanup()
-        return [json.loads(result["noisetune"]) for result in results]
+        return [Message.from_result(result) for result in results]
 
     return steps
 
 
 def test_a_step_ends_with_each_fine_tuning_epoch(
-    steps: Callable[[Script], list[dict[str, Any]]],
+    steps: Callable[[Script], list[Message]],
 ) -> None:
     def script(_: TrialConfig) -> Iterator[Event]:
         yield MetricPoint("pretrain", 1, {"pretrain/loss": 2.0})
@@ -203,12 +203,12 @@ def test_a_step_ends_with_each_fine_tuning_epoch(
         yield from (point(epoch, epoch / 10) for epoch in (1, 2))
 
     told = steps(script)
-    assert [[each["step"] for each in step["points"]] for step in told] == [[1, 1], [2], []]
-    assert told[-1]["finished"]["seconds"] == {}
+    assert [[each.step for each in step.points] for step in told] == [[1, 1], [2], []]
+    assert told[-1].finished == TrialResult({}, {}, {}, {}, {})
 
 
 def test_a_long_epoch_does_not_hold_the_step(
-    steps: Callable[[Script], list[dict[str, Any]]],
+    steps: Callable[[Script], list[Message]],
 ) -> None:
     def script(_: TrialConfig) -> Iterator[Event]:
         for tick in range(20):
@@ -218,8 +218,7 @@ def test_a_long_epoch_does_not_hold_the_step(
 
     told = steps(script)
     assert len(told) >= 3
-    assert 0 < told[0]["progress"] < 1
-    assert told[0]["points"] == []
+    assert told[0] == Message()
 
 
 @pytest.mark.parametrize(
@@ -230,7 +229,7 @@ def test_a_long_epoch_does_not_hold_the_step(
     ],
 )
 def test_an_error_ends_the_trial_with_what_came_before(
-    steps: Callable[[Script], list[dict[str, Any]]], error: Exception, reason: str, traced: bool
+    steps: Callable[[Script], list[Message]], error: Exception, reason: str, traced: bool
 ) -> None:
     def script(_: TrialConfig) -> Iterator[Event]:
         yield point(1, 0.5)
@@ -238,9 +237,9 @@ def test_an_error_ends_the_trial_with_what_came_before(
         raise error
 
     told = steps(script)
-    assert told[-1]["error"] == reason
-    assert ("trace" in told[-1]) == traced
-    assert [each["stage"] for each in told[-1]["points"]] == ["pretrain"]
+    assert told[-1].error == reason
+    assert (told[-1].trace is not None) == traced
+    assert [each.stage for each in told[-1].points] == ["pretrain"]
 
 
 def test_an_actor_takes_another_trial(tiny_trial: Callable[..., TrialConfig]) -> None:
@@ -262,5 +261,5 @@ def test_an_actor_takes_another_trial(tiny_trial: Callable[..., TrialConfig]) ->
     trainable.step()
     assert trainable.reset_config(work(2))
     assert closed == [1]
-    (first,) = json.loads(trainable.step()["noisetune"])["points"]
-    assert (first["step"], first["values"]["val/accuracy"]) == (1, 0.2)
+    (first,) = Message.from_result(trainable.step()).points
+    assert (first.step, first.values) == (1, {"val/accuracy": 0.2})

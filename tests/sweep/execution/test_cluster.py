@@ -51,6 +51,28 @@ def where():
 connect(sys.argv[1])
 print(ray.get(where.remote()))
 """
+NOTED = '''
+"""Cross-entropy that notes where its file lies."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from noisetune.finetuning.base import FinetuneConfig
+
+
+class Config(FinetuneConfig):
+    """It is written into the file `note`."""
+
+    method: Literal["noted"] = "noted"
+    note: Path
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        self.note.write_text(__file__)
+        return F.cross_entropy(logits, labels)
+'''
 EPOCHS = 25  # a trial lasts long enough for both hosts to be seen at work
 SPACE = {"parameters": {"finetune.lr": {"low": 1e-3, "high": 1e-2, "log": True}}}
 SWEEP: dict[str, Any] = {
@@ -109,10 +131,10 @@ def running_cluster(**env: str) -> Iterator[Running]:
         running.stdin.close()
 
 
-def write_sweep(folder: Path) -> Path:
+def write_sweep(folder: Path, **changes: Any) -> Path:
     (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
     file = folder / "sweep.yaml"
-    file.write_text(yaml.safe_dump(SWEEP))
+    file.write_text(yaml.safe_dump(SWEEP | changes))
     return file
 
 
@@ -171,6 +193,32 @@ def test_the_hosts_get_this_checkout(cluster: Running, tmp_path: Path) -> None:
     words = [sys.executable, "-c", WHERE, cluster.address]
     said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert "py_modules" in said.stdout, said.stderr
+
+
+@pytest.mark.long
+def test_the_hosts_get_the_plugins_of_other_packages(cluster: Running, tmp_path: Path) -> None:
+    """Of a package that the driver alone has on its path."""
+    installed = tmp_path / "installed"
+    package, facts = installed / "far_plugins", installed / "far_plugins-1.dist-info"
+    for folder in (package, facts):
+        folder.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "noted.py").write_text(NOTED)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: far-plugins\nVersion: 1\n")
+    (facts / "entry_points.txt").write_text(
+        "[noisetune.finetuning]\nnoted = far_plugins.noted\nbroken = no_such_package.mine\n"
+    )
+    note = tmp_path / "note"
+    noted = {"method": "noted", "note": str(note), "epochs": 1, "batch_size": 32}
+    trial = SWEEP["trial"] | {"finetune": noted}
+    small = {"trial": trial, "trials_per_condition": 1, "replicates": 0}
+    file = write_sweep(tmp_path, **small)
+    path = os.pathsep.join([str(installed), *filter(None, [os.environ.get("PYTHONPATH")])])
+    words = ("sweep", file, "--address", cluster.address)
+    with start(tmp_path, *words, PYTHONPATH=path) as running:
+        _, said = running.communicate(timeout=250)
+    assert running.returncode == 0, said
+    assert "py_modules" in note.read_text()
 
 
 def test_an_address_where_nobody_listens_is_refused_at_once() -> None:

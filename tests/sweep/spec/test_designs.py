@@ -228,9 +228,8 @@ def test_a_sampler_that_draws_no_choices_is_refused() -> None:
 def designed(open_scheduler: Callable[..., Play]) -> Play:
     """Eight trials in each of six conditions, on three designs of each method."""
     sampler = {"name": "random", "seed": 1}
-    play = open_scheduler(SPACE, trial=SMALL, trials_per_condition=8, replicates=1, sampler=sampler)
-    play.scheduler.searcher.conditions[:] = with_designs(play.conditions, 3, seed=0)
-    return play
+    sizes = {"trials_per_condition": 8, "replicates": 1, "pretraining_designs": 3}
+    return open_scheduler(SPACE, trial=SMALL, sampler=sampler, **sizes)
 
 
 def test_at_most_so_many_pretrainings_of_a_method_are_asked_for(designed: Play) -> None:

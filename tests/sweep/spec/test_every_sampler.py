@@ -11,7 +11,7 @@ from noisetune.errors import UserError
 from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.spec.pruners import PRUNERS
 from noisetune.sweep.spec.samplers import SAMPLERS, check_sampler
-from noisetune.sweep.study.searcher import Job
+from noisetune.sweep.study.job import Job
 
 OpenScheduler = Callable[..., Play]
 LR, DECAY = "finetune.lr", "finetune.weight_decay"

@@ -12,8 +12,8 @@ from optuna.storages import BaseStorage, InMemoryStorage
 
 from noisetune.sweep.spec.config import Budget
 from noisetune.sweep.study.budget import HOUR, SECONDS_BETWEEN_NOTES, Spending
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import Ledger, journal
-from noisetune.sweep.study.searcher import Job
 
 OpenScheduler = Callable[..., Play]
 RATES = {

@@ -164,7 +164,7 @@ def test_the_successor_ends_what_the_superseded_one_had_begun(
     taken.play.scheduler.report(cut, [point(1, 0.5)])
     with taken.take_over() as lease:
         after = open_scheduler(storage=own_journal(taken.file, lease), **SIZES)
-        assert after.scheduler.searcher.asked["search"] == [1]
+        assert after.scheduler.searcher.states[0].search.count == 1
         jobs = after.run_all(lambda job: [0.5])
         taken.play.scheduler.complete(cut, result_of(cut))
         assert [job.name for job in jobs] == ["all trial 0", "all trial 1", "all trial 2"]

@@ -38,7 +38,7 @@ def write(ledger: Ledger) -> Callable[..., None]:
 def test_the_definition_is_kept_in_the_file(tmp_path: Path) -> None:
     definition = {"sweep": {"name": "mine"}}
     Ledger.create(journal(tmp_path / "ledger"), "mine", definition)
-    assert Ledger.open(journal(tmp_path / "ledger"), "mine").definition == definition
+    assert Ledger(journal(tmp_path / "ledger"), "mine").definition == definition
 
 
 def test_a_name_is_taken_once() -> None:
@@ -47,11 +47,6 @@ def test_a_name_is_taken_once() -> None:
     with pytest.raises(UserError, match=r"'mine' exists already; go on with `noisetune resume mi"):
         Ledger.create(storage, "mine", {})
     Ledger.create(storage, "other", {})
-
-
-def test_an_unknown_sweep_is_a_user_error(ledger: Ledger) -> None:
-    with pytest.raises(UserError, match="no sweep 'other' in the ledger"):
-        Ledger.open(ledger.storage, "other")
 
 
 def test_a_sweep_is_begun_when_its_definition_stands(ledger: Ledger) -> None:
@@ -129,7 +124,7 @@ def test_sweeps_in_one_storage_do_not_meet(ledger: Ledger, write: Callable[..., 
 
 def test_another_process_reads_the_same_file(tmp_path: Path) -> None:
     writer = Ledger.create(journal(tmp_path / "ledger"), "mine", {})
-    reader = Ledger.open(journal(tmp_path / "ledger"), "mine")
+    reader = Ledger(journal(tmp_path / "ledger"), "mine")
     assert reader.records(CONDITIONS) == []
     trial = writer.study(CONDITIONS[0][0], "search", ["maximize"], None).ask()
     trial.set_user_attr("parameters", {})

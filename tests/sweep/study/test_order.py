@@ -16,9 +16,9 @@ from noisetune.records import MetricPoint
 from noisetune.ssl.base import SSLConfig
 from noisetune.store import Artifact, Lease, StageKey, Store, StoreLike
 from noisetune.sweep.spec.conditions import milestones
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.order import Order
 from noisetune.sweep.study.scheduler import MOST_HELD
-from noisetune.sweep.study.searcher import Job
 
 OpenScheduler = Callable[..., Play]
 TinyTrial = Callable[..., TrialConfig]

@@ -15,9 +15,9 @@ from optuna.storages.journal import JournalFileBackend
 
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.lease import claim_sweep, own_journal
 from noisetune.sweep.study.ledger import Ledger, journal
-from noisetune.sweep.study.searcher import Job
 from noisetune.tracking.outbox import Outbox
 from noisetune.tracking.tracker import Tracker
 
@@ -182,10 +182,10 @@ def test_what_comes_before_the_first_trial_survives_too(
         """A ledger that has, where asked for, an earlier sweep's trials in its study."""
         if kind == "warm_start":
             play = open_scheduler(space, journal(file), **sweep)
-            study = play.scheduler.searcher.studies["search"][0]
+            study = play.scheduler.searcher.states[0].search.study
             first = open_scheduler(space, **sweep)
             first.run_all(curve)
-            done = first.scheduler.searcher.studies["search"][0].get_trials()
+            done = first.scheduler.searcher.states[0].search.study.get_trials()
             for trial in done:
                 trial.set_user_attr("noisetune:warm_start", f"earlier {trial.number}")
                 study.add_trial(trial)

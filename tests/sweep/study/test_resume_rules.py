@@ -12,10 +12,10 @@ from real_sweep import prepare
 from noisetune.errors import UserError
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.lease import claim_sweep
 from noisetune.sweep.study.ledger import Ledger, journal
 from noisetune.sweep.study.scheduler import Scheduler
-from noisetune.sweep.study.searcher import Job
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep
 
 OpenScheduler = Callable[..., Play]
@@ -223,7 +223,7 @@ def test_earlier_trials_inform_the_sampler_and_are_not_of_the_sweep(
         play.run_all(score)
         assert [each.state for each in play.records()] == ["complete"] * 6
         assert play.scheduler.finished
-    assert len(warm.scheduler.searcher.studies["search"][0].get_trials()) == 4 + 6
+    assert len(warm.scheduler.searcher.states[0].search.study.get_trials()) == 4 + 6
     drawn = [[each.parameters for each in play.records()] for play in (warm, cold)]
     assert drawn[0] != drawn[1]
     assert warm.records()[0].objective != pytest.approx(cold.records()[0].objective)
@@ -234,7 +234,7 @@ def test_a_resume_brings_nothing_in_twice(after_earlier: Callable[..., Play]) ->
     after_earlier(sampler=random).run_all(score)
     again = after_earlier(sampler=random)
     assert again.scheduler.next() is None
-    assert len(again.scheduler.searcher.studies["search"][0].get_trials()) == 4 + 6
+    assert len(again.scheduler.searcher.states[0].search.study.get_trials()) == 4 + 6
 
 
 def test_earlier_values_that_could_not_be_drawn_here_are_left_out(
@@ -242,7 +242,7 @@ def test_earlier_values_that_could_not_be_drawn_here_are_left_out(
 ) -> None:
     narrow = {"parameters": {"finetune.lr": {"low": 1e-7, "high": 1e-6, "log": True}}}
     play = after_earlier(space=narrow, sampler={"name": "random"})
-    assert play.scheduler.searcher.studies["search"][0].get_trials() == []
+    assert play.scheduler.searcher.states[0].search.study.get_trials() == []
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 
 from noisetune.records import MetricPoint
 from noisetune.sweep.spec.samplers import SAMPLERS
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import journal
-from noisetune.sweep.study.searcher import Job
 
 OpenScheduler = Callable[..., Play]
 RATES = {

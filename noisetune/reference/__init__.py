@@ -1,0 +1,1 @@
+"""The reference of every setting, made of the models' own fields and docstrings."""

@@ -1,0 +1,48 @@
+"""What a trainable says to the driver with each step, through Ray, as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from noisetune.records import MetricPoint, TrialResult
+
+KEY = "noisetune"
+"""Under which a message stands in a result of Ray's."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """New metric points of a trial, and what became of it.
+
+    `waiting`: another process computes the stage that it needs next. It has ended where it is
+    `finished`, or there is an `error`: the reason in one line, with the `trace` of what was not
+    foreseen; `out_of_memory` says that it is worth another try with more of a GPU.
+    """
+
+    points: tuple[MetricPoint, ...] = ()
+    waiting: bool = False
+    finished: TrialResult | None = None
+    error: str | None = None
+    trace: str | None = None
+    out_of_memory: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the trial has ended."""
+        return self.finished is not None or self.error is not None
+
+    def to_result(self) -> dict[str, Any]:
+        """The message as a step's result, in Ray's words."""
+        return {KEY: json.dumps(asdict(self)), "done": self.done}
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any] | None) -> Self:
+        """The message in a result of Ray's; an empty one where there is none."""
+        raw = json.loads((result or {}).get(KEY, "{}"))
+        finished = raw.pop("finished", None)
+        return cls(
+            points=tuple(map(MetricPoint.from_json, raw.pop("points", ()))),
+            finished=None if finished is None else TrialResult.from_json(finished),
+            **raw,
+        )

@@ -1,0 +1,129 @@
+"""What a sweep has found so far, as pandas frames."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from noisetune.analysis.statistics import mean_interval
+from noisetune.records import TrialRecord
+from noisetune.sweep.home import Home
+from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.storage import open_sweep
+from noisetune.sweep.winners import offered
+from noisetune.tracking.outbox import read_messages
+
+Epoch = Literal["last", "noisy_best", "oracle"]
+CURVES = ["trial", "stage", "step", "metric", "value"]
+END = ["kind", "number", "state", "reason"]
+ACCURACY = ["replicates", "accuracy", "accuracy_low", "accuracy_high", "one_encoder"]
+
+
+def load_sweep(name: str, *, mlruns: str | Path = "mlruns") -> "SweepResults":
+    """The results of a sweep that was begun, finished or not.
+
+    Parameters:
+        name: the sweep's name.
+        mlruns: the folder that it was run in.
+
+    Raises UserError, with those there are, where there is none of this name.
+    """
+    results = SweepResults(name, Home(Path(mlruns)))
+    open_sweep(results.home, name)
+    return results
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """What a sweep has found, read afresh with each call, for it may be running.
+
+    In a frame of trials, factors and parameters have a column each, named as in the search space
+    (`noise.rate`, `finetune.lr`). Its objective is in `objective`, and each further goal in
+    `objective METRIC`.
+    """
+
+    name: str
+    home: Home
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, as the ledger has them: searched or `replicate`, ended or not.
+
+        Metrics are those of the ended trial: accuracies in 0..1, NaN where they are undefined.
+        """
+        sweep, records = self._read()
+        return _side_by_side(
+            _frame(((each.name, each.condition) for each in records), ["trial", "condition"]),
+            _columns(each.factors for each in records),
+            _frame(((each.kind, each.number, each.state, each.reason) for each in records), END),
+            _columns(each.parameters for each in records),
+            _objectives(sweep, records),
+            _columns(each.metrics for each in records).astype(float),
+        )
+
+    def curves(self) -> pd.DataFrame:
+        """One row a metric and epoch of a trial: `trial`, `stage`, `step`, `metric`, `value`.
+
+        `step` counts the stage's epochs from 1; `detect` has the single step 0.
+        """
+        rows = _frame(self._points(), CURVES)
+        # A trial that is taken up again tells its epochs again.
+        told_once = rows.drop_duplicates(["trial", "metric", "step"], ignore_index=True)
+        return told_once.astype({"value": float})
+
+    def winners(self, epoch: Epoch = "noisy_best") -> pd.DataFrame:
+        """One row a condition with its winner; of several goals, one row a trial of its front.
+
+        `accuracy` is the mean clean test accuracy (0..1) of its `replicates` on fresh seeds, at
+        the `epoch` that is last, best by noisy validation, or best by clean test labels (oracle);
+        `accuracy_low` and `accuracy_high` bound its 95 % interval (Student's t), NaN for fewer
+        than two. With `one_encoder` the interval is conditional on the encoder that they share.
+        """
+        sweep, records = self._read()
+        points = offered(sweep, records)
+        chosen = [point.trial for point in points]
+        again = [mean_interval(point.replicates[epoch].values()) for point in points]
+        found = [
+            (each.n, each.mean, each.low, each.high, trial.one_encoder)
+            for each, trial in zip(again, chosen, strict=True)
+        ]
+        return _side_by_side(
+            _frame(((each.condition,) for each in chosen), ["condition"]),
+            _columns(each.factors for each in chosen),
+            _frame(((each.name,) for each in chosen), ["trial"]),
+            _columns(each.parameters for each in chosen),
+            _objectives(sweep, chosen),
+            _frame(found, ACCURACY).astype(dict.fromkeys(ACCURACY[1:4], float)),
+        )
+
+    def _read(self) -> tuple[Sweep, list[TrialRecord]]:
+        sweep, ledger = open_sweep(self.home, self.name)
+        return sweep, ledger.records(sweep.cells)
+
+    def _points(self) -> Iterator[tuple[Any, ...]]:
+        outbox = self.home.outbox(self.name)
+        for message in read_messages(outbox) if outbox.is_file() else ():
+            if message["kind"] == "point":
+                where = message["trial"], message.get("stage"), message["step"]
+                yield from ((*where, metric, value) for metric, value in message["values"].items())
+
+
+def _objectives(sweep: Sweep, records: Sequence[TrialRecord]) -> pd.DataFrame:
+    further = sweep.config.objective.goals[1:]
+    names = ["objective", *(f"objective {goal.metric}" for goal in further)]
+    values = [each.objectives or [None] * len(names) for each in records]
+    return _frame(values, names).astype(float)
+
+
+def _frame(rows: Iterable[Sequence[Any]], names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=names)
+
+
+def _columns(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """A column for each name in any of the rows, in the order in which they come."""
+    return pd.DataFrame(list(rows))
+
+
+def _side_by_side(*parts: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat(parts, axis="columns")

@@ -1,0 +1,254 @@
+"""The order of a sweep, stated once: the command line, a notebook and the benchmarks call it.
+
+`run_sweep` is what a notebook calls. It prepares a sweep (`new_sweep`) and drives it to its end
+(`drive`); `drive` reads from top to bottom as what happens. Nothing here prints: what there is to
+say goes to a `Reporter`.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from noisetune.datasets import Datasets
+from noisetune.errors import UserError
+from noisetune.pipeline import run_trial
+from noisetune.records import flatten
+from noisetune.store import Lease
+from noisetune.sweep import show_token
+from noisetune.sweep.home import Home, Site
+from noisetune.sweep.preflight import preflight
+from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
+from noisetune.sweep.resources.capacity import check_fits, local_resources
+from noisetune.sweep.spec.sweep import GivenConfig, GivenSpace, Sweep, naming
+from noisetune.sweep.study.lease import claim_sweep
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.resume_rules import replicating
+from noisetune.sweep.study.scheduler import Scheduler, Watcher
+from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
+from noisetune.sweep.winners import chosen_trials
+from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
+
+if TYPE_CHECKING:
+    from noisetune.sweep.execution.trainable import Pipeline
+    from noisetune.sweep.results import SweepResults
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the drive of a sweep ended; `delivered` says whether MLflow was told all of it."""
+
+    sweep: Sweep
+    ledger: Ledger
+    scheduler: Scheduler
+    delivered: bool
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it, and not its last trial or its budget."""
+        return not self.scheduler.finished and self.scheduler.stopped is None
+
+
+def run_sweep(
+    file_or_config: GivenConfig,
+    space: GivenSpace | None = None,
+    *,
+    name: str | None = None,
+    settings: Sequence[str] = (),
+    smoke: bool = False,
+    resume: bool = False,
+    address: str | None = None,
+    store: str | Path | None = None,
+    share: bool = True,
+    mlruns: str | Path = "mlruns",
+    tracking_uri: str | None = None,
+    say: Say | None = None,
+    watchers: Sequence[Watcher] = (),
+) -> "SweepResults":
+    """Run a sweep to its end, and give its results, as `noisetune sweep` does.
+
+    Parameters:
+        file_or_config: the path of a sweep's YAML file; or its content, as a mapping or a
+            `SweepConfig`, with its search space beside it.
+        space: the search space: a path, a mapping of `conditions` and `parameters`, or a
+            `SearchSpace`; it takes the place of the one that a file names.
+        name: another name than the one that is given.
+        settings: values to put over it, each as `field=value`.
+        smoke: run every condition in small, under NAME-smoke; what is not there is made up.
+        resume: go on with the sweep of this name, if there is one.
+        address: a running Ray cluster, HOST:PORT or `auto`; by default this machine.
+        store: the store of stages, a folder or a URL; by default MLRUNS/stages.
+        share: whether finished stages are taken from the store, and put there.
+        mlruns: the folder of ledgers, stages, MLflow's database and artifacts.
+        tracking_uri: an MLflow server; by default the SQLite file in the mlruns folder.
+        say: takes each line that there is to say, `print` for example.
+        watchers: are told when trials start, of their metric points, and how they end.
+
+    Raises UserError for what is wrong with it, before anything starts. Ctrl-C, or a notebook's
+    stop, raises KeyboardInterrupt once all is written down: `resume=True` goes on from there. A
+    sweep that its budget stopped gives the results that it has.
+    """
+    from noisetune.sweep.results import SweepResults
+
+    site = Site.of(mlruns, None if store is None else str(store), share, address, tracking_uri)
+    reporter = Listeners(say, watchers)
+    folder = smoke_folder(site.home) if smoke else None
+    sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say)
+    outcome = drive(sweep, site, reporter, resume)
+    if outcome.interrupted:
+        raise KeyboardInterrupt(f"sweep {sweep.config.name!r} was stopped; resume=True goes on")
+    return SweepResults(sweep.config.name, site.home)
+
+
+def new_sweep(
+    given: GivenConfig,
+    space: GivenSpace | None = None,
+    name: str | None = None,
+    settings: Sequence[str] = (),
+    smoke: Path | None = None,
+    say: Say = lambda line: None,
+) -> Sweep:
+    """A sweep as it is given, prepared; with `smoke`, a folder, in small.
+
+    What is missing is then made in that folder, and said. UserError for all that is wrong.
+    """
+    sweep = Sweep.read(given, space, name, settings)
+    if smoke is None:
+        return sweep
+    from noisetune.sweep.smoke_run import in_small
+
+    with naming(*sweep.sources):
+        return replace(in_small(sweep, smoke, say), sources=sweep.sources)
+
+
+def smoke_folder(home: Home) -> Path:
+    """Where a smoke run finds what was made up for it."""
+    return (home.root / "smoke").resolve()
+
+
+def begun_sweep(
+    home: Home, name: str, settings: Sequence[str] = (), replicate: Sequence[str] = ()
+) -> Sweep:
+    """A sweep that was begun before, to be gone on with; `replicate` names trials to run again."""
+    sweep, ledger = open_sweep(home, name, settings)
+    return replicating(sweep, ledger, replicate) if replicate else sweep
+
+
+def drive(
+    sweep: Sweep,
+    site: Site,
+    reporter: Reporter = NOBODY,
+    resume: bool = False,
+    pipeline: "Pipeline" = run_trial,
+) -> Outcome:
+    """Run what is left of a prepared sweep; with `resume` it may have been begun before.
+
+    Ctrl-C ends the step in which trials run, and no other: what ran stays `running` in the
+    ledger, for a resume, and MLflow is told so.
+    """
+    datasets = Datasets()
+    _look(sweep, site, resume, datasets)
+    with claim_sweep(site.home, sweep.config.name) as lease:
+        check_tracking(site.tracking_uri, sweep.config.name, site.artifacts)
+        with _ray(sweep, site, reporter):
+            sweep = _settle(sweep, reporter)
+            ledger = drive_ledger(site.home, sweep, lease)
+            tracker = _caught_up(sweep, site, ledger, lease)
+            with reporter.watching(sweep, ledger) as watchers:
+                everyone = [tracker, *watchers]
+                scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
+        if scheduler.superseded:
+            tracker.abandon()
+            raise UserError(f"sweep {sweep.config.name!r}: {scheduler.stopped}; this one has ended")
+        delivered = _close(sweep, ledger, scheduler, tracker, reporter)
+    return Outcome(sweep, ledger, scheduler, delivered)
+
+
+def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
+    """Refuse, before anything starts, what would not come to a good end."""
+    with naming(*sweep.sources):
+        preflight(sweep, site.stored, datasets)
+    with naming(*sweep.sources[:1]):
+        if not resume:
+            refuse_taken(site.home, sweep.config.name)
+        if site.address is None:
+            check_fits(sweep.config.resources, local_resources(), "this machine")
+    check_warm_start(site.home, sweep.config)
+
+
+def _ray(sweep: Sweep, site: Site, reporter: Reporter) -> AbstractContextManager[None]:
+    where = "on this machine" if site.address is None else f"at {site.address}"
+    reporter.say(f"starting Ray {where} ...")
+    if site.address is not None:
+        show_token()
+    from noisetune.sweep.execution.launch import ray_session
+
+    return ray_session(sweep.config.resources, site.address, site.stages)
+
+
+def _settle(sweep: Sweep, reporter: Reporter) -> Sweep:
+    """The sweep with its resources measured where they are `auto`, and said."""
+    from noisetune.sweep.resources.auto_share import settle
+
+    settled = settle(sweep)
+    if settled is not sweep:
+        share = settled.config.resources
+        reporter.say(f"resources: cpu {share.cpu:g}, gpu {share.gpu:g} (measured)")
+    return settled
+
+
+def _caught_up(sweep: Sweep, site: Site, ledger: Ledger, lease: Lease) -> Tracker:
+    """A tracker that knows all that the ledger does."""
+    name = sweep.config.name
+    tracker = open_tracker(
+        site.tracking_uri,
+        name,
+        site.home.outbox(name),
+        site.artifacts,
+        mine=lambda: lease.alive,
+        identity=ledger.identity,
+    )
+    tracker.sweep("running", flatten(sweep.definition()))
+    tracker.catch_up(ledger.records(sweep.cells))
+    return tracker
+
+
+def _run(
+    sweep: Sweep,
+    ledger: Ledger,
+    site: Site,
+    watchers: Sequence[Watcher],
+    datasets: Datasets,
+    pipeline: "Pipeline",
+) -> Scheduler:
+    from noisetune.sweep.execution.launch import run_trials
+
+    return run_trials(sweep, ledger, site.home, watchers, pipeline, site.stages, datasets)
+
+
+def _close(
+    sweep: Sweep, ledger: Ledger, scheduler: Scheduler, tracker: Tracker, reporter: Reporter
+) -> bool:
+    """Say the last words to MLflow, and wait until it has them; whether it took them all."""
+    for job in scheduler.left:
+        tracker.interrupted(job.record())
+    if scheduler.finished:
+        _publish_best(sweep, ledger, tracker)
+    tracker.sweep("complete" if scheduler.finished else "interrupted", {})
+    delivered = tracker.close()
+    if not delivered:
+        reporter.say(
+            f"MLflow did not take everything: {tracker.left} messages wait in "
+            f"{tracker.outbox.path}; `noisetune resume {sweep.config.name}` delivers them"
+        )
+    return delivered
+
+
+def _publish_best(sweep: Sweep, ledger: Ledger, tracker: Tracker) -> None:
+    """The winners in MLflow: a tag on their runs, their configurations on the sweep's run."""
+    for file, trial in chosen_trials(sweep, ledger.records(sweep.cells)).items():
+        tracker.tags(trial.name, {"noisetune.best": trial.condition})
+        tracker.artifact(f"best/{file}.yaml", yaml.safe_dump(trial.config, sort_keys=False))

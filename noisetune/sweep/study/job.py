@@ -1,0 +1,60 @@
+"""A trial that was asked for, and what is known of it while it runs."""
+
+from dataclasses import dataclass, field
+
+import optuna
+
+from noisetune.config import TrialConfig
+from noisetune.records import Kind, MetricPoint, TrialRecord
+from noisetune.sweep.spec.conditions import Condition
+from noisetune.sweep.spec.factors import Scalar
+from noisetune.sweep.study.ledger import trial_name
+
+GPU_SHARE = "gpu_share"
+"""The attribute of a trial that holds its share of a GPU, where that has grown."""
+
+
+@dataclass
+class Job:
+    """A trial that was asked for: its configuration, its place in Optuna, how far it is.
+
+    `trial` and `study` are Optuna's. `parameters` are the sampled values, a design's among them.
+    `pretraining` is the digest of what it computes before fine-tuning, until it has. `seen` are
+    the points (stage, step) that were taken; `reported` the epochs that Optuna had of it before
+    the sweep was interrupted; `best` the best epoch so far. `open` says that it has not ended,
+    `begun` that it was handed out. `restarts` counts lost processes. `gpu` is its share of a GPU,
+    which grows when its memory runs out.
+    """
+
+    condition: Condition
+    kind: Kind
+    trial: optuna.Trial
+    study: optuna.Study
+    config: TrialConfig
+    parameters: dict[str, Scalar]
+    pretraining: str | None = None
+    seen: set[tuple[str, int]] = field(default_factory=set)
+    reported: frozenset[int] = frozenset()
+    best: MetricPoint | None = None
+    open: bool = True
+    begun: bool = False
+    restarts: int = 0
+    gpu: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the trial is called everywhere."""
+        return trial_name(self.condition.name, self.kind, self.trial.number)
+
+    def record(self) -> TrialRecord:
+        """The trial as it runs."""
+        return TrialRecord(
+            name=self.name,
+            condition=self.condition.name,
+            factors=self.condition.factors,
+            kind=self.kind,
+            number=self.trial.number,
+            state="running",
+            parameters=self.parameters,
+            config=self.config.to_json(),
+        )
