@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model
 
+from noisetune.errors import UserError
 from noisetune.models.base import Backbone, Classifier, ModelConfig, Size, TokenBackbone
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.finetune import finetune_key, finetune_stage
@@ -135,17 +136,17 @@ def fine_tuning_goes_on_bit_for_bit(config: type[ModelConfig], **settings: Any) 
 
 
 def _build_or_refuse(model: ModelConfig, channels: int, size: Size) -> Backbone | None:
-    """None for a size that it refuses, by a ValueError that names the field."""
+    """None for a size that it refuses, by a UserError that names the field."""
     try:
         return model.build(channels, size)
-    except ValueError as error:
+    except UserError as error:
         _names_a_field(model, error)
         return None
 
 
-def _names_a_field(model: ModelConfig, error: ValueError) -> None:
+def _names_a_field(model: ModelConfig, error: Exception) -> None:
     named = set(re.findall(r"model\.(\w+)", str(error))) & type(model).model_fields.keys()
-    assert named, f"ValueError: must name the field, as `model.name: ...` does: {error}"
+    assert named, f"{type(error).__name__}: must name the field, as `model.name: ...` does: {error}"
 
 
 def _a_backbone(model: ModelConfig, seed: int = 0) -> tuple[Backbone, Tensor]:

@@ -7,6 +7,7 @@ from torch import nn
 
 from noisetune.data.digits import Config as Digits
 from noisetune.detectors.confident_learning import Config as ConfidentLearning
+from noisetune.errors import UserError
 from noisetune.finetuning.cross_entropy import Config as CrossEntropy
 from noisetune.models.base import Backbone
 from noisetune.models.resnet18 import Config as ResNet18
@@ -40,7 +41,7 @@ class Unnamed(ResNet18):
 
     def build(self, channels: int, size: Any) -> Backbone:
         if size[0] < 16:
-            raise ValueError("too small")
+            raise UserError("too small")
         return super().build(channels, size)
 
 
