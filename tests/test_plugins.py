@@ -133,6 +133,29 @@ def test_an_entry_point_of_another_package_is_a_choice(
     )
 
 
+def test_hosts_get_packages_and_files_that_need_not_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are not there are left out: they were warned of here."""
+    for name in ("whole/__init__.py", "bare/mine.py", "single.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise OSError")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    listed = [
+        [name, f"{name}.mine" if name != "single" else name, "noisetune.ssl"]
+        for name in ("bare", "no_such_package", "single", "whole")
+    ]
+    monkeypatch.setenv(ENTRY_POINTS, json.dumps(listed))
+    outside_plugins.cache_clear()
+    try:
+        places, variables = for_hosts()
+    finally:
+        outside_plugins.cache_clear()
+    assert {"bare", "single.py", "whole"} <= {Path(place).name for place in places}
+    sent = json.loads(variables[ENTRY_POINTS])
+    assert [entry for entry in listed if entry not in sent] == [listed[1]]
+
+
 @pytest.mark.parametrize("names", [["one"], ["one", "two"]])
 def test_a_section_is_told_by_its_selector(
     folder: Callable[..., ModuleType], names: list[str]
