@@ -143,8 +143,8 @@ def test_an_unknown_table_is_answered_with_those_there_are() -> None:
 
 def test_the_published_figures_come_with_the_package() -> None:
     package = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    ((folder, patterns),) = package["package-data"].items()
-    there = ROOT / folder.replace(".", "/")
+    there = ROOT / "noisetune" / "analysis"
+    patterns = package["package-data"]["noisetune.analysis"]
     packed = [file.stem for pattern in patterns for file in there.glob(pattern)]
     assert sorted(packed) == published_names()
 
