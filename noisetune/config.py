@@ -6,8 +6,6 @@ from types import GenericAlias, MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     create_model,
@@ -28,6 +26,7 @@ from noisetune.models.base import ModelConfig
 from noisetune.noise.base import NoiseConfig
 from noisetune.plugins import Choices, PluginConfig, choices, section
 from noisetune.protocols import STANDARD, merged, protocol_of, recipe_of
+from noisetune.section import Section
 from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.training import speed
 from noisetune.training.memory_format import check_memory_format
@@ -105,10 +104,8 @@ def _default(name: str) -> Callable[[], Any]:
     return lambda: PLUGINS[name][default_choice(name)]()
 
 
-class TrialConfig(BaseModel):
+class TrialConfig(Section):
     """One configuration through the whole pipeline."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     protocol: Literal["standard", "paper"] = "standard"
     """What the fields are that are left out; it decides nothing by itself."""

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from noisetune.section import Section
 
 BASE = "base"
 ENTRY_POINTS = "NOISETUNE_PLUGINS"
@@ -25,7 +27,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 log = logging.getLogger(__name__)
 
 
-class PluginConfig(BaseModel):
+class PluginConfig(Section):
     """What every plug-in's `Config` is: frozen, and a key it does not know is an error.
 
     `default_under` names the protocols under which it is chosen where a YAML names none, `recipes`
@@ -33,7 +35,7 @@ class PluginConfig(BaseModel):
     each with its smallest value; one more than that must be valid, too.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     default_under: ClassVar[tuple[str, ...]] = ()
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = NOTHING

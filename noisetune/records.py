@@ -110,7 +110,8 @@ class TrialRecord:
     `factors` are the condition's values, `parameters` the sampled ones, `objective` the best
     value of the sweep's objective and `objectives` those of all its goals, `metrics` as
     `TrialResult.metrics` gives them, `config` the resolved TrialConfig as JSON. A `replicate`
-    has a seed of its own, from 1 up; search trials have seed 0.
+    has a seed of its own, from 1 up; search trials have seed 0. `replaced` says that it failed and
+    was run again, under another name: that one counts in its place.
     """
 
     name: str
@@ -125,6 +126,7 @@ class TrialRecord:
     objectives: tuple[float, ...] = ()
     metrics: Metrics = field(default_factory=dict)
     reason: str | None = None
+    replaced: bool = False
 
     @property
     def seed(self) -> int:

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -75,6 +75,24 @@ def explain(error: ValidationError, source: str, model: type[BaseModel]) -> User
     """
     lines = [_explain_one(dict(problem), source, model) for problem in error.errors()]
     return UserError("\n".join(dict.fromkeys(lines)))
+
+
+def explain_fields(
+    error: ValidationError, source: str, model: type[BaseModel], fields: Collection[str]
+) -> UserError | None:
+    """As `explain`, of what is wrong with the values of these fields; None where nothing is."""
+    wrong = [
+        dict(problem)
+        for problem in error.errors()
+        if problem["type"] != "extra_forbidden" and _inside(problem["loc"], model, fields)
+    ]
+    lines = [_explain_one(problem, source, model) for problem in wrong]
+    return UserError("\n".join(dict.fromkeys(lines))) if lines else None
+
+
+def _inside(loc: tuple[Any, ...], model: type[BaseModel], fields: Collection[str]) -> bool:
+    path = ".".join(_follow(loc, model)[0])
+    return any(path == field or path.startswith(f"{field}.") for field in fields)
 
 
 def _explain_one(problem: dict[str, Any], source: str, model: type[BaseModel]) -> str:

@@ -39,7 +39,7 @@ class LiveTable:
     def count(self, records: list[TrialRecord]) -> None:
         """Start from what earlier runs of the sweep left."""
         for record in records:
-            if record.state != "running":
+            if record.state != "running" and not record.replaced:
                 self._count(record)
 
     def started(self, trial: TrialRecord) -> None:

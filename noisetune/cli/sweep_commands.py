@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         epilog="Examples: `noisetune resume quickstart`, "
         "`noisetune resume quickstart --set trials_per_condition=12`, "
+        "`noisetune resume quickstart --retry-failed`, "
         "`noisetune resume traded --replicate 'noise.rate=0.6 trial 3'`"
     )(resume)
     app.command(
@@ -84,6 +85,10 @@ def resume(
         list[str] | None,
         typer.Option(help="A trial of the Pareto front to run again, by the name `best` shows."),
     ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Run what failed again, as it was."),
+    ] = False,
     address: AddressOption = None,
     store: StoreOption = None,
     share: ShareOption = True,
@@ -92,6 +97,7 @@ def resume(
 ) -> None:
     """Go on with a sweep that was stopped or is to grow: nothing that ended runs again.
 
+    With `--retry-failed` what failed does: with the same values and seed, and in its place.
     With `--set` it grows: trials_per_condition, replicates, budget, resources, patience.
     """
     from noisetune.sweep.home import Site
@@ -99,7 +105,7 @@ def resume(
 
     site = Site.of(mlruns, store, share, address, tracking_uri)
     prepared = begun_sweep(site.home, name, settings or (), replicate or ())
-    outcome = drive(prepared, site, Terminal(), resume=True)
+    outcome = drive(prepared, site, Terminal(), resume=True, retry_failed=retry_failed)
     _show_outcome(outcome, _Same.options(site.home, tracking_uri, address, site.stages))
 
 

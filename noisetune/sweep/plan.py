@@ -9,6 +9,7 @@ from optuna.storages import InMemoryStorage
 from noisetune.config import TrialConfig
 from noisetune.data.base import DataConfig
 from noisetune.datasets import Datasets
+from noisetune.errors import UserError
 from noisetune.models.base import ModelConfig
 from noisetune.records import (
     DETECT,
@@ -31,13 +32,14 @@ from noisetune.sweep.resolution import Resolution, resolutions
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.calibration import Speed, calibrate, stage_bytes
 from noisetune.sweep.resources.capacity import fitting_trials
-from noisetune.sweep.spec.config import PretrainGate
+from noisetune.sweep.spec.config import PretrainGate, SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
 
 # Trials side by side share caches and memory; a calibration runs alone.
 SLOWER, FASTER = 1.6, 0.9
+MOST_TRIALS = 10_000
 
 _Origin = tuple[PretrainConfig, ModelConfig, DataConfig]
 
@@ -160,6 +162,7 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     config = sweep.config.model_copy(update=alone)
     ledger = Ledger.create(InMemoryStorage(), config.name, {})
     scheduler = Scheduler(config, sweep.conditions, ledger)
+    _refuse_endless(config, sum(state.size for state in scheduler.searcher.states))
     kinds, trials = {"search": 0, "replicate": 0}, []
     while (job := scheduler.next()) is not None:
         kinds[job.kind] += 1
@@ -168,6 +171,17 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
         scheduler.report(job, [MetricPoint(FINETUNE, job.config.finetune.epochs, same)])
         scheduler.complete(job, TrialResult({}, {}, {}, {}, {}))
     return kinds, trials
+
+
+def _refuse_endless(config: SweepConfig, trials: int) -> None:
+    """UserError for more trials than can be counted one by one."""
+    trials = min(trials, config.budget.trials or trials)
+    if trials > MOST_TRIALS:
+        raise UserError(
+            f"trials_per_condition: {config.trials_per_condition:,} makes, with the replicates, "
+            f"{trials:,} trials, and at most {MOST_TRIALS:,} are counted for a plan; lower it "
+            "here, for example by --set trials_per_condition=100"
+        )
 
 
 def _given(trials: list[TrialConfig], data: Datasets, store: StoreLike) -> dict[_Origin, StageKey]:

@@ -26,7 +26,7 @@ from noisetune.sweep.resources.capacity import check_fits, local_resources
 from noisetune.sweep.spec.sweep import GivenConfig, GivenSpace, Sweep, naming
 from noisetune.sweep.study.lease import claim_sweep
 from noisetune.sweep.study.ledger import Ledger
-from noisetune.sweep.study.resume_rules import replicating
+from noisetune.sweep.study.resume_rules import replicating, surplus
 from noisetune.sweep.study.scheduler import Scheduler, Watcher
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
 from noisetune.sweep.winners import chosen_trials
@@ -60,6 +60,7 @@ def run_sweep(
     settings: Sequence[str] = (),
     smoke: bool = False,
     resume: bool = False,
+    retry_failed: bool = False,
     address: str | None = None,
     store: str | Path | None = None,
     share: bool = True,
@@ -79,6 +80,7 @@ def run_sweep(
         settings: values to put over it, each as `field=value`.
         smoke: run every condition in small, under NAME-smoke; what is not there is made up.
         resume: go on with the sweep of this name, if there is one.
+        retry_failed: with `resume`, run its failed trials and replicates again.
         address: a running Ray cluster, HOST:PORT or `auto`; by default this machine.
         store: the store of stages, a folder or a URL; by default MLRUNS/stages.
         share: whether finished stages are taken from the store, and put there.
@@ -97,7 +99,7 @@ def run_sweep(
     reporter = Listeners(say, watchers)
     folder = smoke_folder(site.home) if smoke else None
     sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say)
-    outcome = drive(sweep, site, reporter, resume)
+    outcome = drive(sweep, site, reporter, resume, retry_failed=retry_failed)
     if outcome.interrupted:
         raise KeyboardInterrupt(f"sweep {sweep.config.name!r} was stopped; resume=True goes on")
     return SweepResults(sweep.config.name, site.home)
@@ -143,12 +145,16 @@ def drive(
     reporter: Reporter = NOBODY,
     resume: bool = False,
     pipeline: "Pipeline" = run_trial,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Run what is left of a prepared sweep; with `resume` it may have been begun before.
 
+    `retry_failed`: what failed is run again, with the same values and seed, in the same place.
     Ctrl-C ends the step in which trials run, and no other: what ran stays `running` in the
     ledger, for a resume, and MLflow is told so.
     """
+    if retry_failed and not resume:
+        raise UserError("retry_failed: a sweep that begins has no failed trial; give resume, too")
     datasets = Datasets()
     _look(sweep, site, resume, datasets)
     with claim_sweep(site.home, sweep.config.name) as lease:
@@ -156,6 +162,10 @@ def drive(
         with _ray(sweep, site, reporter):
             sweep = _settle(sweep, reporter)
             ledger = drive_ledger(site.home, sweep, lease)
+            if retry_failed:
+                _retry_failed(sweep, ledger, reporter)
+            for line in surplus(sweep.config, ledger.records(sweep.cells)):
+                reporter.say(line)
             tracker = _caught_up(sweep, site, ledger, lease)
             with reporter.watching(sweep, ledger) as watchers:
                 everyone = [tracker, *watchers]
@@ -198,6 +208,12 @@ def _settle(sweep: Sweep, reporter: Reporter) -> Sweep:
         share = settled.config.resources
         reporter.say(f"resources: cpu {share.cpu:g}, gpu {share.gpu:g} (measured)")
     return settled
+
+
+def _retry_failed(sweep: Sweep, ledger: Ledger, reporter: Reporter) -> None:
+    names = ledger.run_failed_again([each.name for each in sweep.conditions])
+    count = f"{len(names)} failed: {', '.join(names)}" if names else "nothing failed"
+    reporter.say(f"run again: {count}")
 
 
 def _caught_up(sweep: Sweep, site: Site, ledger: Ledger, lease: Lease) -> Tracker:

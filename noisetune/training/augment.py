@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from noisetune.errors import UserError
+from noisetune.section import Section
 from noisetune.training import augment_ops as ops
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -32,13 +33,11 @@ ADJUSTMENTS = (
 ATTEMPTS = 10  # of torchvision's RandomResizedCrop, before it falls back to a central crop
 
 
-class AugmentConfig(BaseModel):
+class AugmentConfig(Section):
     """Which operations run and how strongly; the default runs none.
 
     Parameters mean what they mean in torchvision; every image of a batch draws its own.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop_scale: tuple[Share, Share] | None = None
     """Random resized crop: least and largest share of the area; null for off."""

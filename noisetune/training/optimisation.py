@@ -5,14 +5,16 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from torch import nn
 
+from noisetune.section import Section
 
-class Optimisation(BaseModel):
+
+class Optimisation(Section):
     """How a stage is optimised."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     epochs: int = Field(default=10, ge=1)
     """Passes over the training images."""

@@ -6,24 +6,24 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from noisetune.section import Section
+
 KNN_TEMPERATURE = 0.1
 QUERIES_AT_ONCE = 2048
 
 
-class TelemetryConfig(BaseModel):
+class TelemetryConfig(Section):
     """When the encoder is looked at while it is pre-trained, and how closely.
 
     It changes no other result. The last look is in the trial's result as `..._at_pretrained`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Pre-training epochs to look at, as far as the trial goes; its last one always is. Under a

@@ -6,20 +6,19 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from noisetune.errors import UserError
+from noisetune.section import Section
 from noisetune.training.compilation import Compiled
 
 Auto = Literal["auto"]
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class Runtime(BaseModel):
+class Runtime(Section):
     """Settings of the machine; what is `auto` is settled before a trial starts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: a GPU where the trial has one."""

@@ -13,6 +13,7 @@ from real_sweep import TRIAL, Seen, prepare, run, run_here
 from noisetune.analysis.summaries import ConditionSummary, summarise
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.errors import UserError
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import Artifact, NullStore, Store
 from noisetune.sweep.home import Home
@@ -176,6 +177,15 @@ def test_patience_and_earlier_sweeps_leave_the_count_at_its_most() -> None:
     few = {"sampler": {"name": "tpe"}, "trials_per_condition": 9, "patience": 2}
     assert planned(search(**few)).search_trials == 36
     assert planned(search(**few, warm_start=["another"])).search_trials == 36
+
+
+def test_more_trials_than_can_be_counted_are_refused() -> None:
+    space = {"parameters": {"finetune.lr": {"low": 1e-3, "high": 1e-2}}}
+    endless = search(space=space, sampler={"name": "random"}, trials_per_condition=10**9)
+    with pytest.raises(UserError, match=r"1,000,000,000 trials, and at most 10,000 are counted"):
+        planned(endless)
+    bounded = {"trials_per_condition": 10**9, "budget": {"trials": 3}}
+    assert planned(search(space=space, sampler={"name": "random"}, **bounded)).search_trials == 3
 
 
 def test_it_measures_hours_as_a_range(monkeypatch: pytest.MonkeyPatch) -> None:

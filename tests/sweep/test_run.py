@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 from made_up import Heard
 from mlflow.tracking import MlflowClient
@@ -22,7 +23,7 @@ from real_sweep import SWEEP, TRIAL, without_ray
 import noisetune as package
 from noisetune import run_sweep
 from noisetune.errors import UserError
-from noisetune.records import TrialRecord
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import begun_sweep, drive, new_sweep
 from noisetune.sweep.spec.config import parse_sweep
@@ -93,6 +94,41 @@ class Order:
         self.heard.words.append(f"{len(ledger.records(sweep.cells))} trials before")
         yield [self.heard]
         self.heard.words.append(f"{len(ledger.records(sweep.cells))} trials after")
+
+
+def failing_until(mended: Path) -> Callable[..., Any]:
+    """A pipeline whose second setting fails until there is a file."""
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+    def pipeline(config: Any, *_: object) -> Any:
+        yield MetricPoint("finetune", 1, {"val/accuracy": config.finetune.lr})
+        if config.finetune.lr == 0.003 and not mended.exists():
+            raise RuntimeError("the disk was full")
+        best = {"epoch": 1.0, "test/accuracy": 0.5}
+        return TrialResult(config.to_json(), {"last": best}, {"f1": 0.5}, {}, {})
+
+    return pipeline
+
+
+def test_what_failed_is_run_again_where_it_is_asked_for(tmp_path: Path, here: None) -> None:
+    site, mended = Site.of(tmp_path), tmp_path / "mended"
+    pipeline = failing_until(mended)
+    drive(new_sweep(*given().values()), site, pipeline=pipeline)
+    mended.touch()
+    order = Order()
+    sweep = begun_sweep(site.home, "mine")
+    drive(sweep, site, order, resume=True, pipeline=pipeline, retry_failed=True)
+    failed = next(each for each in records(site.home, "mine") if each.state == "failed")
+    assert f"run again: 1 failed: {failed.name}" in order.heard.words
+    assert failed.reason == "RuntimeError: the disk was full"
+    done = {each.name: each for each in records(site.home, "mine") if each.state == "complete"}
+    assert sorted(each.parameters["finetune.lr"] for each in done.values()) == [0.001, 0.003]
+    assert done["all trial 2"].config == failed.config
+
+
+def test_a_sweep_that_begins_has_nothing_to_run_again(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="retry_failed: a sweep that begins has no failed trial"):
+        run_sweep(**given(), mlruns=tmp_path, retry_failed=True)
 
 
 def test_a_reporter_hears_of_all_in_its_order(tmp_path: Path, here: None) -> None:

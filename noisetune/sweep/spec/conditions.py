@@ -1,6 +1,7 @@
 """Conditions: the cells of the comparison, and the trial configurations inside them."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from noisetune.sweep.spec.space import Parameter, SearchSpace, allowed
 
 EPOCHS = "pretrain.epochs"
 MOST_MILESTONES = 20
+MOST_CONDITIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,6 @@ class Condition:
         }
         return chosen | fixed | self.fixed
 
-    @cached_property
-    def settings(self) -> int:
-        """How many different settings there are; ValueError where a parameter is a continuum."""
-        return _count_settings(list(self.parameters.items()), self.known)
-
     def corners(self) -> Iterator[dict[str, Scalar]]:
         """Settings that reach each parameter's ends and choices, and each branch of a `when`."""
         deciding = [
@@ -114,6 +111,11 @@ def cross(space: SearchSpace, fixed: Mapping[str, Any]) -> list[Condition]:
     A field of the fixed part that a condition's plug-in does not have is left out there; one that
     fits no condition is refused (UserError), and so is a `when` that can never hold.
     """
+    if (count := math.prod(map(len, space.conditions.values()))) > MOST_CONDITIONS:
+        raise UserError(
+            f"conditions: these cross to {count:,} conditions, and a sweep has at most "
+            f"{MOST_CONDITIONS:,}; give fewer values"
+        )
     parameters = space.ordered()
     conditions, unused = [], set(_plugin_fields(fixed))
     for index, (factors, settings) in enumerate(space.cells()):
@@ -273,18 +275,6 @@ def _check_when(parameters: Mapping[str, Parameter], conditions: list[Condition]
                 f"parameters: {field}: when {dict(parameter.when)!r} holds in no condition of this "
                 "sweep; mend the `when`, or take the parameter out"
             )
-
-
-def _count_settings(left: Sequence[tuple[str, Parameter]], known: Mapping[str, Scalar]) -> int:
-    if not left:
-        return 1
-    (field, parameter), *rest = left
-    if not parameter.holds(known):
-        return _count_settings(rest, known)
-    values = parameter.grid_values()
-    if not any(field in other.when for _, other in rest):
-        return len(values) * _count_settings(rest, known)
-    return sum(_count_settings(rest, {**known, field: value}) for value in values)
 
 
 def _corner_count(parameter: Parameter) -> int:

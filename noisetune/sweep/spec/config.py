@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
+from noisetune.section import Section
 from noisetune.store import parse_size
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.pruners import check_pruner, name_of
@@ -17,11 +18,7 @@ from noisetune.yaml_files import explain, parse_yaml, read_yaml
 NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Resources(_Section):
+class Resources(Section):
     """The share of the machine that each trial holds, or `resources: auto`."""
 
     cpu: float = Field(default=1.0, gt=0.0)
@@ -50,7 +47,7 @@ class Resources(_Section):
         return gpu
 
 
-class PretrainGate(_Section):
+class PretrainGate(Section):
     """Stops a trial between pre-training and fine-tuning. Nothing in it looks at the truth.
 
     A field that is null stops nothing.
@@ -67,7 +64,7 @@ class PretrainGate(_Section):
     """So many trials pass before `knn_percentile` counts."""
 
 
-class Budget(_Section):
+class Budget(Section):
     """Where a sweep stops, over all its resumes; a field that is null stops nothing.
 
     The replicates of every condition are reserved first.
@@ -81,7 +78,7 @@ class Budget(_Section):
     """Trials, search and replicates together."""
 
 
-class SweepConfig(_Section):
+class SweepConfig(Section):
     """A sweep: what is fixed, what is searched, by which engine, and on how much of the machine."""
 
     name: str
@@ -100,7 +97,7 @@ class SweepConfig(_Section):
     epochs. With several goals `none`, by itself."""
     trials_per_condition: int = Field(default=8, ge=1)
     """Search trials in each condition."""
-    pretraining_designs: int | None = Field(default=None, ge=1)
+    pretraining_designs: int | None = Field(default=None, ge=1, le=10_000)
     """Draw so many settings of the `pretrain.*` parameters once, for all conditions to share:
     Optuna then chooses among them (`pretrain.design`), and each is computed once."""
     pretrain_gate: PretrainGate = Field(default_factory=PretrainGate)
@@ -112,6 +109,9 @@ class SweepConfig(_Section):
     max_concurrent: int | None = Field(default=None, ge=1)
     """At most so many trials at once, null for what fits; 1 lets the sampler know every result
     before it asks again."""
+    repeatable: bool = False
+    """One search trial of each condition at a time, so that the same file gives the same trials at
+    any concurrency; conditions still run side by side, and so do replicates."""
     store_limit: str | None = None
     """Remove the stages used longest ago once the store holds more than this: `20G`."""
     budget: Budget = Field(default_factory=Budget)
@@ -119,7 +119,8 @@ class SweepConfig(_Section):
     patience: int | None = Field(default=None, ge=1)
     """A condition's search ends early once so many trials in a row improved nothing."""
     enqueue: tuple[dict[str, Any], ...] = ()
-    """Settings to try first: `[{finetune.lr: 1.0e-3}]`."""
+    """Settings to try first: `[{finetune.lr: 1.0e-3}]`. One in part stands, under `grid` and
+    `brute_force`, for every setting that agrees with it."""
     warm_start: tuple[str, ...] = ()
     """Names of earlier sweeps whose trials the sampler starts from."""
     replicate: tuple[str, ...] = ()

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from noisetune.records import MetricPoint, Metrics
+from noisetune.section import Section
 
 Direction = Literal["maximize", "minimize"]
 SELECTABLE = ("val/accuracy", "val/loss", "train/loss")
@@ -12,13 +13,11 @@ ORACLE = ("test/accuracy", "test/loss", "detect/memorisation")
 COSTS = ("cost/passes",)
 
 
-class Goal(BaseModel):
+class Goal(Section):
     """A metric and its direction.
 
     Only `train/...` and `val/...` are selectable: they see noisy labels alone.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: str = "val/accuracy"
     """`val/accuracy`, `val/loss` or `train/loss`; under `oracle` also `test/accuracy`,

@@ -1,6 +1,7 @@
 """Optuna's classes from names and keyword arguments, with errors that a person can act on."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +13,11 @@ WORDS = {
     "str": "a text",
     "None": "null",
 }
+
+# What Optuna does not look at itself. Every other whole number that it takes is a count from 0 on.
+LEAST = {"n_ei_candidates": 1, "popsize": 2, "dividing_parameter": 1}
+POSITIVE = ("prior_weight", "sigma0")
+SIGNED = ("lower", "upper", "inc_popsize")
 
 
 def check(
@@ -41,6 +47,7 @@ def check(
         raise ValueError(f"{', '.join(missing)}: is missing, {what} {name!r} needs it")
     for field in arguments.keys() - {wrapped}:
         _check_type(field, arguments[field], types_of(taken[field]))
+        _check_range(field, arguments[field], taken[field].default)
 
 
 def yaml_arguments(kind: type[Any], wrapped: str | None = None) -> dict[str, inspect.Parameter]:
@@ -66,6 +73,19 @@ def _check_type(field: str, value: Any, kinds: list[str]) -> None:
     if given not in kinds and not (given == "int" and "float" in kinds):
         rule = " or ".join(WORDS[kind] for kind in kinds)
         raise ValueError(f"{field}: {value!r}: it must be {rule}")
+
+
+def _check_range(field: str, value: Any, default: Any) -> None:
+    """Counts that are none would only be met in the middle of a sweep, or never."""
+    if value == default or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    if not math.isfinite(value):
+        raise ValueError(f"{field}: {value!r}: it must be a finite number")
+    if field in POSITIVE and value <= 0:
+        raise ValueError(f"{field}: {value!r}: it must be above 0")
+    least = LEAST.get(field, 0)
+    if isinstance(value, int) and field not in SIGNED and value < least:
+        raise ValueError(f"{field}: {value!r}: it must be {least} or more")
 
 
 def build(kind: type[Built], arguments: Mapping[str, Any]) -> Built:

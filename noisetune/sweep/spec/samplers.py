@@ -7,17 +7,44 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from noisetune.sweep.spec.optuna_classes import build, check
 
 
-class Grid(optuna.samplers.GridSampler):
-    """Optuna's grid, without its call to stop an `optimize` that is not running here."""
+class Given(BaseSampler):
+    """Draws what it is given: the next of the settings that an exhaustive sampler tries.
 
-    def after_trial(self, *_: Any) -> None:
-        """Nothing: whether all was tried is seen when the next trial is asked for."""
-        pass
+    Optuna's own GridSampler numbers settings by trials and knows nothing of those enqueued, which
+    would run twice, or not at all.
+    """
+
+    def __init__(self, setting: Mapping[str, Any]) -> None:
+        self.setting = setting
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """None: each value is drawn by itself."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """The value that the setting has."""
+        return self.setting[param_name]
 
 
 class CmaEs(optuna.samplers.CmaEsSampler):
@@ -28,22 +55,14 @@ class CmaEs(optuna.samplers.CmaEsSampler):
     """
 
 
-class BruteForce(optuna.samplers.BruteForceSampler):
-    """Optuna's brute force, without that call either."""
-
-    def after_trial(self, *_: Any) -> None:
-        """Nothing: whether all was tried is seen when the next trial is asked for."""
-        pass
-
-
 @dataclass(frozen=True)
 class SamplerKind:
     """A sampler of Optuna, and what a sweep must know of it.
 
     `learns` where what it draws depends on how other trials ended. `exhaustive` where it tries
-    every value there is: a continuum has none to list. `crosses` where it is given those values
-    and tries each combination of them. `sequential` where it reads its progress from the study,
-    or continues one sequence: it has one seed for a condition, others one for each ask.
+    every setting once, in an order that is drawn beforehand: a continuum has none to list.
+    `sequential` where it continues one sequence: it has one seed for a condition, others one for
+    each ask.
     `takes_choices` where it samples choices; another draws numbers alone, and a design, which is
     a choice, without it. `extra` is the package that it needs beside Optuna, and our extra of
     that name.
@@ -52,7 +71,6 @@ class SamplerKind:
     sampler: type[BaseSampler]
     learns: bool = True
     exhaustive: bool = False
-    crosses: bool = False
     sequential: bool = False
     takes_choices: bool = True
     extra: str | None = None
@@ -62,8 +80,8 @@ SAMPLERS = {
     "tpe": SamplerKind(optuna.samplers.TPESampler),
     "random": SamplerKind(optuna.samplers.RandomSampler, learns=False),
     "qmc": SamplerKind(optuna.samplers.QMCSampler, learns=False, sequential=True),
-    "grid": SamplerKind(Grid, learns=False, exhaustive=True, crosses=True, sequential=True),
-    "brute_force": SamplerKind(BruteForce, learns=False, exhaustive=True, sequential=True),
+    "grid": SamplerKind(Given, learns=False, exhaustive=True),
+    "brute_force": SamplerKind(Given, learns=False, exhaustive=True),
     "cmaes": SamplerKind(CmaEs, takes_choices=False, extra="cmaes"),
     "gp": SamplerKind(optuna.samplers.GPSampler),
     "nsga2": SamplerKind(optuna.samplers.NSGAIISampler),
@@ -87,14 +105,13 @@ def check_sampler(settings: Mapping[str, Any]) -> None:
     extra = SAMPLERS[name].extra
     if extra is not None and importlib.util.find_spec(extra) is None:
         raise ValueError(f"name: {name} needs an extra: pip install 'noisetune[{extra}]'")
-    if not SAMPLERS[name].crosses:
-        build_sampler(settings, seed=0)
+    build_sampler(settings, seed=0)
 
 
 def check_several(settings: Mapping[str, Any]) -> None:
     """Raises ValueError for a sampler that can only follow a single goal."""
     study = optuna.create_study(
-        directions=["maximize", "minimize"], sampler=build_sampler(settings, 0, {"x": [0.0]})
+        directions=["maximize", "minimize"], sampler=build_sampler(settings, 0, {"x": 0.0})
     )
     try:
         for _ in range(2):
@@ -108,13 +125,13 @@ def check_several(settings: Mapping[str, Any]) -> None:
 
 
 def build_sampler(
-    settings: Mapping[str, Any], seed: int, grid: Mapping[str, list[Any]] | None = None
+    settings: Mapping[str, Any], seed: int, setting: Mapping[str, Any] | None = None
 ) -> BaseSampler:
-    """The sampler, seeded; `grid` lists the values of each parameter, for one that crosses them."""
+    """The sampler, seeded; of an exhaustive one the `setting` that it is to try."""
     name, arguments = _split(settings)
+    if SAMPLERS[name].exhaustive:
+        return Given(setting or {})
     arguments = {"seed": seed} | arguments
-    if SAMPLERS[name].crosses:
-        arguments["search_space"] = dict(grid or {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return build(SAMPLERS[name].sampler, arguments)

@@ -11,9 +11,10 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
+from noisetune.section import Section
 from noisetune.selection import is_grouping
 from noisetune.sweep.spec.factors import (
     Factor,
@@ -28,16 +29,15 @@ from noisetune.sweep.spec.factors import (
 )
 from noisetune.yaml_files import explain, read_yaml
 
+MOST_VALUES = 100_000
 Values = Mapping[str, Scalar]
 
 
-class Parameter(BaseModel):
+class Parameter(Section):
     """One parameter in Optuna's own words: `choices`, or `low` and `high` with `log` or `step`.
 
     It is an integer where `low`, `high` and `step` are written as integers.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     choices: tuple[Scalar, ...] | None = None
     """The values to choose from."""
@@ -51,6 +51,18 @@ class Parameter(BaseModel):
     """Sample only `low` and so many steps above it."""
     when: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
     """It is sampled where every field named here has the value, or one of the values, given."""
+
+    @field_validator("choices")
+    @classmethod
+    def _differ(cls, choices: tuple[Scalar, ...] | None) -> Any:
+        seen = dict[Scalar, Scalar]()
+        for choice in choices or ():
+            if choice in seen:
+                raise ValueError(
+                    f"{seen[choice]!r} and {choice!r} are the same choice twice; take one out"
+                )
+            seen[choice] = choice
+        return choices
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Parameter":
@@ -75,7 +87,13 @@ class Parameter(BaseModel):
         return not any(isinstance(each, float) for each in (self.low, self.high, self.step))
 
     def takes(self, value: Scalar) -> bool:
-        """Whether it could be drawn."""
+        """Whether it could be drawn; true is no 1 here, and a text no number."""
+        if self.choices is not None:
+            truth = isinstance(value, bool)
+            alike = [choice for choice in self.choices if isinstance(choice, bool) == truth]
+            return value in alike
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
         distribution = self.distribution()
         try:
             return distribution._contains(distribution.to_internal_repr(value))
@@ -90,7 +108,10 @@ class Parameter(BaseModel):
         )
 
     def grid_values(self) -> tuple[Scalar, ...]:
-        """What a grid crosses: the choices, or the range in its steps; ValueError without any."""
+        """What a grid crosses: the choices, or the range in its steps.
+
+        ValueError where there are none to list, or more than MOST_VALUES.
+        """
         if self.choices is not None:
             return self.choices
         assert self.low is not None
@@ -99,7 +120,19 @@ class Parameter(BaseModel):
         if not step:
             raise ValueError("a sampler of every value needs choices, or a range with a step")
         count = int((self.high - self.low) / step + 1e-9) + 1
+        if count > MOST_VALUES:
+            raise ValueError(
+                f"it has {count:,} values, and a sampler of every value lists at most "
+                f"{MOST_VALUES:,}; give a larger step, or choose random or qmc"
+            )
         return tuple(min(self.low + index * step, self.high) for index in range(count))
+
+    def listed(self, value: Scalar) -> Scalar:
+        """A value that it takes, as `grid_values` has it: a range's steps are rounded."""
+        values = self.grid_values()
+        if self.choices is not None:
+            return values[self.choices.index(value)]
+        return min(values, key=lambda each: abs(float(each or 0) - float(value or 0)))
 
     def few_values(self) -> tuple[Scalar, ...]:
         """Every value it can take; none where they are a continuum."""
@@ -113,10 +146,8 @@ class Parameter(BaseModel):
         return self.choices if self.choices is not None else (self.low, self.high)
 
 
-class SearchSpace(BaseModel):
+class SearchSpace(Section):
     """What is compared and what is searched. Fields are dotted paths of a trial: `finetune.lr`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     conditions: dict[str, Factor] = Field(default_factory=dict)
     """Crossed and compared, each cell searched by itself: a field with its values, or a word of

@@ -15,7 +15,9 @@ from noisetune.sweep.spec.config import (
     parse_sweep,
     read_sweep,
 )
+from noisetune.sweep.spec.exhaustive import check_settings
 from noisetune.sweep.spec.factors import Settings
+from noisetune.sweep.spec.replaced import check_replaced
 from noisetune.sweep.spec.space import SearchSpace, parse_space, read_space
 
 GivenConfig = str | Path | Mapping[str, Any] | SweepConfig
@@ -65,8 +67,12 @@ class Sweep:
         conditions = cross(space, config.trial)
         if config.pretraining_designs is not None:
             conditions = with_designs(conditions, config.pretraining_designs, config.seed)
+        for condition in conditions:
+            check_replaced(condition)
         validate(conditions)
-        _check_grid(config, conditions)
+        if config.sampler_kind.exhaustive:
+            for condition in conditions:
+                check_settings(condition)
         _check_enqueued(config, conditions)
         return cls(config, space, conditions)
 
@@ -81,7 +87,7 @@ class Sweep:
     def from_definition(cls, definition: dict[str, Any]) -> "Sweep":
         """The sweep of a definition; UserError for what is not valid any more."""
         config = parse_sweep(definition["sweep"], "ledger")
-        return cls.prepare(config, SearchSpace.model_validate(definition["space"]))
+        return cls.prepare(config, parse_space(definition["space"], "ledger"))
 
     @property
     def cells(self) -> list[tuple[str, Settings]]:
@@ -117,17 +123,6 @@ def _space(given: GivenSpace) -> tuple[SearchSpace, str]:
         return read_space(Path(given)), str(given)
     source = "the search space"
     return given if isinstance(given, SearchSpace) else parse_space(given, source), source
-
-
-def _check_grid(config: SweepConfig, conditions: Sequence[Condition]) -> None:
-    if not config.sampler_kind.exhaustive:
-        return
-    for condition in conditions:
-        for field, parameter in condition.parameters.items():
-            try:
-                parameter.grid_values()
-            except ValueError as error:
-                raise UserError(f"parameters: {field}: {error}") from None
 
 
 def _check_enqueued(config: SweepConfig, conditions: Sequence[Condition]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import optuna
@@ -13,8 +14,9 @@ from noisetune.selection import best_trial
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.factors import Scalar
-from noisetune.sweep.study.ledger import Ledger, own_trials, trial_name
-from noisetune.sweep.study.suggest import bring_in, grid
+from noisetune.sweep.study.ledger import AGAIN, Ledger, own_trials, standing, trial_name
+from noisetune.sweep.study.suggest import bring_in
+from noisetune.sweep.study.untried import Untried
 
 
 @dataclass
@@ -27,8 +29,8 @@ class Asked:
 
     @classmethod
     def of(cls, study: optuna.Study) -> Self:
-        """As the ledger has it."""
-        states = [trial.state for trial in own_trials(study)]
+        """As the ledger has it; a failed trial that is run again has left its place to that."""
+        states = [trial.state for trial in standing(own_trials(study))]
         return cls(study, len(states), sum(state.is_finished() for state in states))
 
     def ask(self) -> optuna.Trial:
@@ -62,6 +64,11 @@ class ConditionState:
         """What was asked of its search, or of its replicates."""
         return self.search if kind == "search" else self.replicates
 
+    @cached_property
+    def untried(self) -> Untried:
+        """What an exhaustive search has still to try."""
+        return Untried(self.condition, self.config, standing(self.search.trials()))
+
     @property
     def size(self) -> int:
         """How many trials the condition is to have, replicates included."""
@@ -79,14 +86,17 @@ class ConditionState:
         if not self.condition.parameters:
             return 0 if self.config.replicates else 1
         size: float = self.config.trials_per_condition
-        sampler = self.config.sampler_kind
-        if sampler.crosses:
-            size = min(size, math.prod(map(len, grid(self.condition).values())))
-        elif sampler.exhaustive:
-            size = min(size, self.condition.settings)
+        if self.config.sampler_kind.exhaustive:
+            size = min(size, len(self.untried.settings)) + self.untried.repeats
         if self.search_ended:
             size = min(size, self.search.count)
         return int(min(size, self._stalled_at()))
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a search trial may be asked for now."""
+        busy = self.search.ended < self.search.count
+        return self.search.count < self.search_size and not (self.config.repeatable and busy)
 
     @property
     def searched(self) -> bool:
@@ -137,11 +147,15 @@ class ConditionState:
         return None
 
     def _replicated(self, settings: dict[str, Scalar]) -> list[FrozenTrial]:
-        """The replicates of a setting; an extended search may have chosen another one since."""
+        """The replicates of a setting, each of its own seed, without those that were run again.
+
+        An extended search may have chosen another setting since.
+        """
         return [
             trial
             for trial in self.replicates.trials()
             if trial.user_attrs.get("parameters", settings) == settings
+            and AGAIN not in trial.user_attrs
         ]
 
     def _stalled_at(self) -> float:
@@ -149,7 +163,7 @@ class ConditionState:
         patience = self.config.patience
         if patience is None:
             return math.inf
-        trials = self.search.trials()
+        trials = standing(self.search.trials())
         ended = [trial for trial in trials if trial.state.is_finished()]
         gain = self._last_gain()
         if gain is None or sum(trial.number > gain for trial in ended) < patience:

@@ -10,9 +10,6 @@ from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.study.ledger import trial_name
 
-GPU_SHARE = "gpu_share"
-"""The attribute of a trial that holds its share of a GPU, where that has grown."""
-
 
 @dataclass
 class Job:

@@ -1,7 +1,9 @@
 """The ledger: the Optuna storage of a sweep, the one record of its trials and how they ended."""
 
+import itertools
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ KINDS: tuple[Kind, ...] = ("search", "replicate")
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
 IDENTITY = "noisetune:identity"
 WARM = "noisetune:warm_start"
+GPU_SHARE = "gpu_share"
+"""The attribute of a trial that holds its share of a GPU, where that has grown."""
+AGAIN = "noisetune:again"
+"""The attribute of a trial that is run in the place of a failed one: that one's number."""
 STATES: dict[TrialState, State] = {
     TrialState.WAITING: "running",
     TrialState.RUNNING: "running",
@@ -118,6 +124,23 @@ class Ledger:
         study = optuna.load_study(study_name=name, storage=other.storage)
         return [(each, dict(each.params)) for each in own_trials(study, (TrialState.COMPLETE,))]
 
+    def run_failed_again(self, conditions: Iterable[str]) -> list[str]:
+        """Begin every trial that failed anew, as one that runs; the names of those that failed.
+
+        The new one has the values, the configuration and so the seed of the failed one, which
+        stays as it is and leaves its place to it. Written whole, and so once, however often a
+        driver dies here: it is taken up like a trial that was interrupted.
+        """
+        studies, names = set(optuna.get_all_study_names(self.storage)), []
+        for condition, kind in itertools.product(conditions, KINDS):
+            if (name := self._study_name(condition, kind)) in studies:
+                study = optuna.load_study(study_name=name, storage=self.storage)
+                for trial in standing(own_trials(study)):
+                    if trial.state == TrialState.FAIL:
+                        self.storage.create_new_trial(study._study_id, _again(trial))
+                        names.append(trial_name(condition, kind, trial.number))
+        return names
+
     def records(self, conditions: Iterable[tuple[str, dict[str, Any]]]) -> list[TrialRecord]:
         """Every trial of these conditions (name, factors) that has its configuration."""
         studies = set(optuna.get_all_study_names(self.storage))
@@ -127,9 +150,11 @@ class Ledger:
                 name = self._study_name(condition, kind)
                 if name in studies:
                     study = optuna.load_study(study_name=name, storage=self.storage)
+                    trials = own_trials(study)
+                    places = {trial.number for trial in standing(trials)}
                     records += [
-                        record(trial, condition, factors, kind)
-                        for trial in own_trials(study)
+                        record(trial, condition, factors, kind, trial.number not in places)
+                        for trial in trials
                         if "config" in trial.user_attrs
                     ]
         return records
@@ -157,8 +182,39 @@ def own_trials(
     ]
 
 
-def record(trial: FrozenTrial, condition: str, factors: dict[str, Any], kind: Kind) -> TrialRecord:
-    """What the ledger says of one trial."""
+def standing(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials of a study that count: a failed one that is run again has left its place."""
+    again = {trial.user_attrs.get(AGAIN) for trial in trials}
+    return [trial for trial in trials if trial.number not in again]
+
+
+def _again(failed: FrozenTrial) -> FrozenTrial:
+    """A failed trial as it was when it was asked for."""
+    kept = ("parameters", "config", GPU_SHARE)
+    attributes = {name: failed.user_attrs[name] for name in kept if name in failed.user_attrs}
+    return FrozenTrial(
+        number=-1,  # this and the next are the storage's to give
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params=failed.params,
+        distributions=failed.distributions,
+        user_attrs=attributes | {AGAIN: failed.number},
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
+def record(
+    trial: FrozenTrial,
+    condition: str,
+    factors: dict[str, Any],
+    kind: Kind,
+    replaced: bool = False,
+) -> TrialRecord:
+    """What the ledger says of one trial; `replaced` where a failed one was run again."""
     attributes = trial.user_attrs
     values = trial.values if trial.state == TrialState.COMPLETE else ()
     return TrialRecord(
@@ -175,6 +231,7 @@ def record(trial: FrozenTrial, condition: str, factors: dict[str, Any], kind: Ki
         metrics=attributes.get("metrics", {}),
         # A driver may have been killed between a reason and the end that it was for.
         reason=None if trial.state == TrialState.COMPLETE else attributes.get("reason"),
+        replaced=replaced,
     )
 
 

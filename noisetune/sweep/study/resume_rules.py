@@ -1,15 +1,18 @@
 """What a resume may change of a sweep: it may grow, but what its trials are must stay."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from noisetune.errors import UserError
+from noisetune.records import TrialRecord
+from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 
 GROWS = (
     "trials_per_condition", "replicates", "resources", "max_concurrent", "store_limit", "budget",
-    "patience", "search_space", "replicate",
+    "patience", "search_space", "replicate", "repeatable",
 )  # fmt: skip
 
 
@@ -35,6 +38,31 @@ def check_extension(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             "its trials would not be comparable; change these back, or begin a sweep of another "
             "name (with warm_start it can learn from this one)"
         )
+
+
+def surplus(config: SweepConfig, records: Sequence[TrialRecord]) -> Iterator[str]:
+    """What it means that a sweep now asks for fewer trials or replicates than it has, a line each.
+
+    Trials that ended are never taken back.
+    """
+    search = Counter(
+        each.condition for each in records if each.kind == "search" and not each.replaced
+    )
+    replicates = Counter(
+        (each.condition, str(each.parameters))
+        for each in records
+        if each.kind == "replicate" and not each.replaced
+    )
+    for field, wanted, counts in (
+        ("trials_per_condition", config.trials_per_condition, search),
+        ("replicates", config.replicates, replicates),
+    ):
+        more = [count for count in counts.values() if count > wanted]
+        if more:
+            yield (
+                f"{field}: {wanted}, and {len(more)} of {len(counts)} conditions have up to "
+                f"{max(more)}: those stay, and no more are asked for there"
+            )
 
 
 def _changed(before: Any, after: Any) -> list[tuple[Any, Any]]:

@@ -15,8 +15,8 @@ from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.objective import COSTS
 from noisetune.sweep.study.budget import SECONDS_BETWEEN_NOTES, Spending
-from noisetune.sweep.study.job import GPU_SHARE, Job
-from noisetune.sweep.study.ledger import STATES, Ledger
+from noisetune.sweep.study.job import Job
+from noisetune.sweep.study.ledger import GPU_SHARE, STATES, Ledger
 from noisetune.sweep.study.order import Order
 from noisetune.sweep.study.pretrain_gate import KNN, Gate
 from noisetune.sweep.study.searcher import Searcher

@@ -1,6 +1,6 @@
 """The searcher: which trial is asked of Optuna next, and what it draws; trials taken up again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -16,9 +16,9 @@ from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.spec.pruners import build_pruner
 from noisetune.sweep.spec.samplers import build_sampler
 from noisetune.sweep.study.condition_state import ConditionState
-from noisetune.sweep.study.job import GPU_SHARE, Job
-from noisetune.sweep.study.ledger import KINDS, Ledger
-from noisetune.sweep.study.suggest import grid, suggest
+from noisetune.sweep.study.job import Job
+from noisetune.sweep.study.ledger import AGAIN, GPU_SHARE, KINDS, Ledger
+from noisetune.sweep.study.suggest import queued, suggest
 
 
 class Searcher:
@@ -35,11 +35,12 @@ class Searcher:
 
     def search(self) -> Job | None:
         """The next search trial, of the condition with the fewest; None where all were asked."""
-        waiting = [state for state in self.states if state.search.count < state.search_size]
+        waiting = [state for state in self.states if state.may_ask]
         if not waiting:
             return None
         state = min(waiting, key=lambda state: state.search.count)
-        state.search.study.sampler = self._sampler(state.condition, state.search.count)
+        study = state.search.study
+        study.sampler = self._sampler(state, state.search.count, queued(study))
         return self._search_job(state, state.search.ask())
 
     def replicate(self) -> Job | None:
@@ -109,8 +110,10 @@ class Searcher:
         study, drawn = state.asked(kind).study, "config" in frozen.user_attrs
         if kind == "search" and not drawn:
             # Its place among the sweep's own trials, as when it was asked for.
-            place = sum(other.number < frozen.number for other in state.search.trials())
-            study.sampler = self._sampler(state.condition, place)
+            earlier = [each for each in state.search.trials() if AGAIN not in each.user_attrs]
+            place = sum(other.number < frozen.number for other in earlier)
+            values = frozen.system_attrs.get("fixed_params", {}) | frozen.params
+            study.sampler = self._sampler(state, place, values)
         # Only now: the sampler prepares a trial when it is made.
         trial = optuna.Trial(study, frozen._trial_id)
         if not drawn:
@@ -151,9 +154,13 @@ class Searcher:
         study = state.asked(kind).study
         return Job(condition, kind, trial, study, config, parameters, gpu=resources.gpu)
 
-    def _sampler(self, condition: Condition, number: int) -> BaseSampler:
-        """The sampler for the ask of the condition's search trial `number`."""
+    def _sampler(
+        self, state: ConditionState, number: int, values: Mapping[str, Scalar]
+    ) -> BaseSampler:
+        """The sampler for the ask of the condition's search trial `number`, of which an exhaustive
+        one must know the `values` that are there already."""
         kind = self.config.sampler_kind
-        parts = [self.config.seed, condition.name] + ([] if kind.sequential else [number])
+        setting = state.untried.take(values) if kind.exhaustive else None
+        parts = [self.config.seed, state.condition.name] + ([] if kind.sequential else [number])
         seed = derive_seed("ask", *parts) % 2**32
-        return build_sampler(self.config.sampler, seed, grid(condition) if kind.crosses else None)
+        return build_sampler(self.config.sampler, seed, setting)

@@ -1,18 +1,13 @@
-"""What Optuna draws in a condition: values, grids, and what it is told beforehand."""
+"""What Optuna draws in a condition, and what it is told beforehand."""
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.study.ledger import WARM, Ledger
-
-
-def grid(condition: Condition) -> dict[str, list[Scalar]]:
-    """The values of each parameter that a grid crosses: its choices, or its ends and steps."""
-    return {name: list(each.grid_values()) for name, each in condition.parameters.items()}
 
 
 def bring_in(
@@ -25,7 +20,8 @@ def bring_in(
             mark = f"{name} {trial.number}"
             if mark not in brought and _fits(parameters, condition):
                 study.add_trial(_warm(trial, parameters, condition, mark))
-    for values in config.enqueue:
+    # An exhaustive search begins with what is enqueued by itself: it knows which settings it means.
+    for values in () if config.sampler_kind.exhaustive else config.enqueue:
         settings = {
             field: value for field, value in values.items() if field in condition.parameters
         }
@@ -51,6 +47,12 @@ def _warm(
         values=trial.values,
         user_attrs={WARM: mark},
     )
+
+
+def queued(study: optuna.Study) -> dict[str, Scalar]:
+    """The values that the next trial must have, by the queue of the study."""
+    waiting = study.get_trials(False, (TrialState.WAITING,))
+    return waiting[0].system_attrs.get("fixed_params", {}) if waiting else {}
 
 
 def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Scalar:
