@@ -10,6 +10,9 @@ from noisetune.records import Event, MetricPoint
 from noisetune.stages.labels import NoisyLabels
 from noisetune.store import Artifact, StageKey
 
+LOGITS, FEATURES, PREDICTIONS = "logits", "features", "predictions"
+"""What fine-tuning keeps of the detection part; the first two at two choices of epoch."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -23,15 +23,17 @@ from noisetune.config import TrialConfig
 from noisetune.detectors.base import Detector
 from noisetune.records import DETECT_CV, FOLD, Event, MetricPoint, Tick
 from noisetune.seeds import derive_seed
-from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start
-from noisetune.stages.detect import (
+from noisetune.stages.base import (
     FEATURES,
     LOGITS,
     PREDICTIONS,
-    detect,
-    evidence_of,
-    judged_part,
+    Checkpoint,
+    Inputs,
+    Stage,
+    StageEvent,
+    Start,
 )
+from noisetune.stages.detect import detect, evidence_of, judged_part
 from noisetune.stages.finetune import finetune_stage
 from noisetune.stages.labels import FEWEST, require_folds
 from noisetune.stages.runner import run_stage, unheard

@@ -11,14 +11,22 @@ from torch import Tensor
 from noisetune.config import TrialConfig
 from noisetune.detectors.base import Detector, Evidence
 from noisetune.records import DETECT, MetricPoint, Metrics
-from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
+from noisetune.stages.base import (
+    FEATURES,
+    LOGITS,
+    PREDICTIONS,
+    Checkpoint,
+    Inputs,
+    Stage,
+    StageEvent,
+    Start,
+    record_of,
+)
 from noisetune.stages.noise_estimate import estimate_noise, noise_scores
 from noisetune.stages.scores import calibration_error, detection_scores, flagged_share
 from noisetune.store import Artifact, StageKey
 
 VERSION = 3
-LOGITS, FEATURES, PREDICTIONS = "logits", "features", "predictions"
-"""What fine-tuning keeps of the detection part; the first two of two choices of epoch."""
 
 
 def detect_key(config: TrialConfig, origin: StageKey, detector: Detector | None = None) -> StageKey:

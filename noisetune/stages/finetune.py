@@ -25,8 +25,18 @@ from noisetune.finetuning.base import Batch, Task
 from noisetune.models.base import Classifier
 from noisetune.records import FINETUNE, MetricPoint, Metrics, Tick
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
-from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
-from noisetune.stages.detect import FEATURES, LOGITS, PREDICTIONS
+from noisetune.stages.base import (
+    FEATURES,
+    LOGITS,
+    PREDICTIONS,
+    Checkpoint,
+    Inputs,
+    Stage,
+    StageEvent,
+    Start,
+    points_of,
+    record_of,
+)
 from noisetune.stages.labels import HeldOut
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise

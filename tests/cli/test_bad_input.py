@@ -87,18 +87,24 @@ def test_a_sweep_without_a_name(refusal: Callable[..., str], tmp_path: Path) -> 
         ({"modle": {}}, "modle: no such field; did you mean 'model'? the file takes data, "),
         ({"model": {"wdth": 8}}, "trial: model.wdth: names no field of a trial; there are model."),
         ({"model": {"width": "big"}}, "model.width: 'big': it should be a valid integer"),
-        ({"finetune": {"epoch": 3}}, "finetune.epoch: no such field; did you mean 'epochs'? finet"),
+        (
+            {"finetune": {"epoch": 3}},
+            "finetune.epoch: names no field of a trial; did you mean 'finetune.epochs'?",
+        ),
         ({"finetune": 3}, "finetune: 3: it should be a valid dictionary"),
         ({"finetune": {"epochs": "many"}}, "finetune.epochs: 'many': it should be a valid integer"),
         (
             {"pretrain": {"method": "simklr"}},
-            "pretrain.method: 'simklr' is unknown; choose one of 'barlow_twins', 'checkpoint', ",
+            "pretrain.method: 'simklr' is unknown; choose one of 'barlow_twins', 'byol', ",
         ),
         (
             {"data": {"name": "cifar11"}},
             "data.name: 'cifar11' is unknown; choose one of 'cifar10', 'cifar100', 'digits', ",
         ),
-        ({"model": {"name": "vgg"}}, "model.name: 'vgg': it should be 'resnet18'"),
+        (
+            {"model": {"name": "vgg"}},
+            "model.name: 'vgg' is unknown; choose one of 'resnet18', 'resnet50', ",
+        ),
         ({"runtime": {"device": "cuda"}}, "runtime.device: cuda is asked for, but the trial has"),
         ({"data": {"name": "npz"}}, "data.path: Field required"),
         ({"data": {"name": "npz", "path": "/no.npz"}}, "data.path: /no.npz does not exist"),

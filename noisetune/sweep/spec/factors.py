@@ -1,5 +1,6 @@
 """Factors of a comparison: values of one field, or named bundles of settings of several."""
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,7 +71,11 @@ def check_field(field: str) -> None:
     first = rest.split(".")[0]
     if first not in known:
         choices = [f"{head}.{name}" for name in sorted(known)] or [*SELECTORS]
-        raise ValueError(f"{field}: names no field of a trial; there are {', '.join(choices)}")
+        near = difflib.get_close_matches(field, choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(
+            f"{field}: names no field of a trial; there are {', '.join(choices)}{hint}"
+        )
 
 
 def _check_bundles(name: str, bundles: Mapping[str, Settings]) -> None:
