@@ -29,7 +29,7 @@ def test_another_object_reads_the_files_again(tmp_path: Path) -> None:
     config = Npz(path=tmp_path / "mine.npz")
     for count in (4, 6):
         images, labels = np.zeros((count, 8, 8), np.uint8), np.arange(count) % 2
-        parts = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+        parts = {"x_train": images, "y_train": labels, "x_test": images + 1, "y_test": labels}
         np.savez(config.path, **parts)
         assert len(Datasets().load(config).x_train) == count
 

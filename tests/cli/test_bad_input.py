@@ -89,7 +89,7 @@ def test_a_sweep_without_a_name(refusal: Callable[..., str], tmp_path: Path) -> 
         ({"model": {"width": "big"}}, "model.width: 'big': it should be a valid integer"),
         (
             {"finetune": {"epoch": 3}},
-            "finetune.epoch: names no field of a trial; did you mean 'finetune.epochs'?",
+            "; did you mean finetune.epochs?",
         ),
         ({"finetune": 3}, "finetune: 3: it should be a valid dictionary"),
         ({"finetune": {"epochs": "many"}}, "finetune.epochs: 'many': it should be a valid integer"),
