@@ -68,7 +68,9 @@ def _taken(
 def _clean_part(trial: TrialConfig, images: Mapping[str, Any]) -> Callable[[], CleanPart]:
     def read() -> CleanPart:
         data = _source(trial.data, images)
-        return clean_part(trial.model_copy(update={"data": data}), data.load(), "train")
+        # By noise that needs no file: the trial's own may be what is missing.
+        known = trial.model_copy(update={"data": data, "noise": TrialConfig().noise})
+        return clean_part(known, data.load(), "train")
 
     return read
 
