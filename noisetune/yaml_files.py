@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from noisetune.errors import UserError
+from noisetune.files import read_text
 
 UNION_MEMBER = re.compile(r"bool|(constrained-)?(int|float|str)|literal\[.*\]")
 
@@ -41,14 +42,11 @@ for _kind in (_Loader, _Dumper):
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; UserError where it is missing or no YAML."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    return parse_yaml(text, str(path))
+    """The content of a YAML file; UserError where it is missing, empty or no YAML."""
+    content = parse_yaml(read_text(path), str(path))
+    if content is None:
+        raise UserError(f"{path}: is empty; write lines of `field: value` into it")
+    return content
 
 
 def parse_yaml(text: str, source: str) -> Any:

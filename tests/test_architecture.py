@@ -16,7 +16,8 @@ FILES = {
 }
 
 GROUND = {
-    "caches", "curves", "errors", "lines", "plugins", "records", "seeds", "selection", "yaml_files",
+    "caches", "curves", "errors", "files", "lines", "plugins", "records", "seeds", "selection",
+    "texts", "yaml_files",
 }  # fmt: skip
 BELOW_PLUGINS = {*GROUND, "store", "training"}
 PLUGINS = {"data", "noise", "models", "ssl", "finetuning", "detectors"}

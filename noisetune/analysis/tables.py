@@ -22,11 +22,6 @@ def shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def factors_text(factors: Mapping[str, Any]) -> str:
-    """Factors in words, `all` where there are none."""
-    return " ".join(f"{field}={value}" for field, value in factors.items()) or "all"
-
-
 def points_text(resolution: float | None) -> str:
     """A selection resolution in points of clean accuracy; `none` where there is none."""
     return "none" if resolution is None else f"{100 * resolution:.1f}"

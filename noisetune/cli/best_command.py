@@ -10,12 +10,13 @@ import typer
 from rich.table import Table
 
 from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home, same_place
+from noisetune.texts import factors_text
 
 if TYPE_CHECKING:
     from noisetune.analysis.summaries import ConditionSummary, GroupBest
     from noisetune.records import TrialRecord
     from noisetune.sweep.resolution import SelectingLabels
-    from noisetune.sweep.spec.sweep import Sweep
+    from noisetune.sweep.winners import AnySweep
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +40,10 @@ def best(
     """
     from noisetune.analysis.summaries import best_of_groups, score_resolution, summarise
     from noisetune.analysis.tables import conditions_table
-    from noisetune.sweep.spec.smoke import NO_RESULTS
-    from noisetune.sweep.study.storage import open_sweep
+    from noisetune.sweep.spec.config import NO_RESULTS
+    from noisetune.sweep.study.recorded import recorded_sweep
 
-    prepared, ledger = open_sweep(open_home(mlruns), name)
+    prepared, ledger = recorded_sweep(open_home(mlruns), name)
     objective, records = prepared.config.objective, ledger.records(prepared.cells)
     if prepared.config.smoke and not as_json:
         console.print(NO_RESULTS)
@@ -70,7 +71,7 @@ def _show_files(files: dict[str, Path]) -> None:
 
 
 def _show_front(
-    prepared: "Sweep",
+    prepared: "AnySweep",
     records: "list[TrialRecord]",
     files: dict[str, Path],
     as_json: bool,
@@ -102,7 +103,7 @@ def _show_front(
 
 
 def _selecting_labels(
-    prepared: "Sweep", summaries: "list[ConditionSummary]"
+    prepared: "AnySweep", summaries: "list[ConditionSummary]"
 ) -> "dict[str, SelectingLabels]":
     """The noisy labels that each condition was judged by; of none by another objective."""
     from noisetune.config import TrialConfig
@@ -132,7 +133,7 @@ def _clean_resolution(
     return finite(score_resolution(group.best, mine.count, mine.slope))
 
 
-def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
+def _export(prepared: "AnySweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
     """Write what was chosen as files, by the names of their trials."""
     from noisetune.sweep.winners import chosen_trials
     from noisetune.yaml_files import write_yaml
@@ -165,7 +166,6 @@ def _groups_table(
     from noisetune.analysis.tables import (
         accuracy_cell,
         captioned,
-        factors_text,
         plain_table,
         points_text,
     )
@@ -193,13 +193,11 @@ def _groups_table(
 
 def _rest(factors: dict[str, Any], group: dict[str, Any]) -> str:
     """What tells a condition from the others of its group."""
-    from noisetune.analysis.tables import factors_text
-
     return factors_text({key: value for key, value in factors.items() if key not in group})
 
 
 def _as_json(
-    prepared: "Sweep",
+    prepared: "AnySweep",
     summaries: list["ConditionSummary"],
     groups: list["GroupBest"],
     labels: "Mapping[str, SelectingLabels]",

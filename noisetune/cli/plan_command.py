@@ -16,6 +16,7 @@ from noisetune.cli.common import (
     StoreOption,
     console,
 )
+from noisetune.texts import factors_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,7 +94,7 @@ def _show(plan: "Plan") -> None:
 
 def _resolution_table(plan: "Plan") -> "Table":
     """What its noisy labels tell apart, in points of clean accuracy."""
-    from noisetune.analysis.tables import factors_text, plain_table, points_text
+    from noisetune.analysis.tables import plain_table, points_text
     from noisetune.sweep.resolution import ASSUMED
 
     table = plain_table("selection resolution, in points of clean accuracy")

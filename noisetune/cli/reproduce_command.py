@@ -14,8 +14,8 @@ from noisetune.cli.results import show_table
 if TYPE_CHECKING:
     from noisetune.analysis.published_tables import PublishedTable
     from noisetune.analysis.reproduction import Reproduced
-    from noisetune.sweep.spec.sweep import Sweep
     from noisetune.sweep.study.ledger import Ledger
+    from noisetune.sweep.winners import AnySweep
 
 
 def register(app: typer.Typer) -> None:
@@ -47,11 +47,11 @@ def reproduce(
     """
     from noisetune.analysis.published_tables import read_published
     from noisetune.analysis.reproduction_tables import as_csv, reproduction_tables
-    from noisetune.sweep.spec.smoke import NO_RESULTS
-    from noisetune.sweep.study.storage import open_sweep
+    from noisetune.sweep.spec.config import NO_RESULTS
+    from noisetune.sweep.study.recorded import recorded_sweep
 
     published = read_published(table)
-    prepared, ledger = open_sweep(open_home(mlruns), name)
+    prepared, ledger = recorded_sweep(open_home(mlruns), name)
     rows = _rows(published, prepared, ledger)
     if csv is not None:
         _write(csv, as_csv(rows))
@@ -64,7 +64,9 @@ def reproduce(
         show_table(each, markdown)
 
 
-def _rows(published: "PublishedTable", prepared: "Sweep", ledger: "Ledger") -> "list[Reproduced]":
+def _rows(
+    published: "PublishedTable", prepared: "AnySweep", ledger: "Ledger"
+) -> "list[Reproduced]":
     from noisetune.analysis.reproduction import reproduce
     from noisetune.analysis.summaries import summarise
     from noisetune.errors import UserError

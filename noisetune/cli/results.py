@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from noisetune.analysis.front import FrontPoint
     from noisetune.records import TrialRecord
-    from noisetune.sweep.spec.sweep import Sweep
     from noisetune.sweep.study.ledger import Ledger
+    from noisetune.sweep.winners import AnySweep
 
 Epoch = Literal["last", "noisy_best", "oracle", "all"]
 
@@ -26,9 +26,9 @@ class Wanted:
     markdown: bool = False
 
 
-def show_results(prepared: "Sweep", ledger: "Ledger", wanted: Wanted = Wanted()) -> None:
+def show_results(prepared: "AnySweep", ledger: "Ledger", wanted: Wanted = Wanted()) -> None:
     """Print the tables of a sweep; UserError where it has none such as `wanted`."""
-    from noisetune.sweep.spec.smoke import NO_RESULTS
+    from noisetune.sweep.spec.config import NO_RESULTS
 
     records = ledger.records(prepared.cells)
     if prepared.config.smoke:
@@ -50,7 +50,9 @@ def show_table(table: "Table", markdown: bool) -> None:
         console.print(table)
 
 
-def _tables(prepared: "Sweep", records: "list[TrialRecord]", wanted: Wanted) -> "Iterator[Table]":
+def _tables(
+    prepared: "AnySweep", records: "list[TrialRecord]", wanted: Wanted
+) -> "Iterator[Table]":
     """The conditions, the paired comparisons where there are replicates, the groups of metrics;
     with several goals the Pareto fronts."""
     from noisetune.analysis.comparisons import comparisons_table
@@ -77,7 +79,7 @@ def _tables(prepared: "Sweep", records: "list[TrialRecord]", wanted: Wanted) -> 
         yield from tables
 
 
-def front_shown(prepared: "Sweep", front: "list[FrontPoint]") -> "Table":
+def front_shown(prepared: "AnySweep", front: "list[FrontPoint]") -> "Table":
     from noisetune.analysis.front import front_table
 
     goals = prepared.config.objective.goals
@@ -85,7 +87,7 @@ def front_shown(prepared: "Sweep", front: "list[FrontPoint]") -> "Table":
     return front_table(front, [goal.metric for goal in goals], oracle)
 
 
-def _refuse_groups(prepared: "Sweep", wanted: Wanted) -> None:
+def _refuse_groups(prepared: "AnySweep", wanted: Wanted) -> None:
     from noisetune.errors import UserError
 
     if wanted.groups:

@@ -123,10 +123,10 @@ def status(
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """Show where a sweep stands."""
-    from noisetune.sweep.study.storage import open_sweep
+    from noisetune.sweep.study.recorded import recorded_sweep
 
     home = open_home(mlruns)
-    prepared, ledger = open_sweep(home, name)
+    prepared, ledger = recorded_sweep(home, name)
     asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
     groups = tuple(group for group, wanted in asked.items() if wanted)
     show_results(prepared, ledger, Wanted(epoch, groups, markdown))

@@ -24,7 +24,7 @@ def claim_sweep(home: Home, name: str) -> Lease:
     That of a process that died on this host is taken over at once, that of another host's when
     its heartbeat stops.
     """
-    leases = FolderLeases(home.sweep(name))
+    leases = FolderLeases(home.sweep(name), option="--mlruns")
     lease = leases.claim(FOLDER)
     if lease is None:
         raise UserError(
