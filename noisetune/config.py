@@ -30,6 +30,7 @@ from noisetune.plugins import Choices, PluginConfig, choices, section
 from noisetune.protocols import STANDARD, merged, protocol_of, recipe_of
 from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.training import speed
+from noisetune.training.memory_format import check_memory_format
 from noisetune.training.optimisation import Optimisation
 from noisetune.training.representation import TelemetryConfig
 from noisetune.training.runtime import Runtime
@@ -198,9 +199,13 @@ class TrialConfig(BaseModel):
         """The same configuration with nothing `auto` in it.
 
         What depends on the images is settled by `data`, which is loaded only where it is needed.
+        UserError for a device that is not there, and for a memory format that the device fails at.
         """
         choose = None if not speed.measuring() else lambda known: self._choose(known, data)
-        return self.model_copy(update={"runtime": self.runtime.resolve(cpus, gpus, choose)})
+        runtime = self.runtime.resolve(cpus, gpus, choose)
+        if runtime.channels_last and runtime.device == "cpu":
+            check_memory_format(self.model, (data or self.data.load()).shape, runtime)
+        return self.model_copy(update={"runtime": runtime})
 
     def _choose(self, runtime: Runtime, data: ImageData | None) -> Runtime:
         compiled = runtime.compile

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial, reduce
 from importlib.metadata import EntryPoint, distributions
+from importlib.util import find_spec
 from operator import or_
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -109,19 +110,28 @@ def outside() -> tuple[EntryPoint, ...]:
 def for_hosts() -> tuple[list[str], dict[str, str]]:
     """What a cluster's hosts need of the plug-ins from outside: the folders or files of their
     packages, and the environment variable that names the entry points."""
-    if not outside():
+    places = {name: _place(name) for name in {_package(entry) for entry in outside()}}
+    # One whose package is not there was left out with a warning: a host need not say it again.
+    entries = [
+        [entry.name, entry.value, entry.group] for entry in outside() if places[_package(entry)]
+    ]
+    if not entries:
         return [], {}
-    packages = dict.fromkeys(entry.module.partition(".")[0] for entry in outside())
-    entries = [[entry.name, entry.value, entry.group] for entry in outside()]
-    return [_place(name) for name in packages], {ENTRY_POINTS: json.dumps(entries)}
+    return sorted(place for place in places.values() if place), {ENTRY_POINTS: json.dumps(entries)}
 
 
-def _place(package: str) -> str:
-    file = importlib.import_module(package).__file__
-    if file is None:
-        raise TypeError(f"{package}: a package of plug-ins needs an __init__.py")
-    path = Path(file).resolve()
-    return str(path.parent if path.name == "__init__.py" else path)
+def _package(entry: EntryPoint) -> str:
+    return entry.module.partition(".")[0]
+
+
+def _place(package: str) -> str | None:
+    """The folder or file of a top-level package, which is not imported; None where it has none."""
+    spec = find_spec(package)
+    if spec is None:
+        return None
+    folders = spec.submodule_search_locations
+    where = next(iter(folders), None) if folders is not None else spec.origin
+    return None if where is None else str(Path(where).resolve())
 
 
 def _config(loaded: Any, name: str, selector: str) -> type[PluginConfig]:

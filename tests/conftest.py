@@ -30,6 +30,9 @@ torch.set_num_threads(1)
 # What is `auto` is the usual of the device: a measurement takes long, and the load decides it.
 os.environ["NOISETUNE_MEASURE"] = "0"
 
+# Else the import of lightly asks a server for its newest version.
+os.environ.setdefault("LIGHTLY_DID_VERSION_CHECK", "True")
+
 TINY: dict[str, Any] = {
     "data": {"train_samples": 60, "test_samples": 30},
     "noise": {"rate": 0.4},

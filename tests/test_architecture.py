@@ -25,9 +25,10 @@ BELOW_STAGES = {*BELOW_PLUGINS, *PLUGINS, "config", "datasets", "protocols"}
 BELOW_SWEEP = {*BELOW_STAGES, "stages", "pipeline"}
 SPEC = {"sweep", "sweep.home", "sweep.spec"}
 ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
-ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.run"}
+ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
-ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING}
+RUNNING = {"sweep.reporter", "sweep.results", "sweep.run", "sweep.winners"}
+ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING, *RUNNING}
 
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, GROUND),
@@ -41,18 +42,21 @@ MAY_IMPORT = {
     "pipeline": {*BELOW_STAGES, "stages"},
     # A trial is run by the trainable alone: the others know configurations, stages and keys.
     "sweep": set(),
-    "sweep.home": GROUND,
+    "sweep.home": {*GROUND, "store"},
     "sweep.spec": {*BELOW_STAGES, *SPEC},
     "sweep.study": {*BELOW_STAGES, "stages", *SPEC},
     "sweep.resources": {*BELOW_STAGES, "stages", *SPEC},
     "sweep.execution": {*BELOW_SWEEP, *ROOMS},
     **{file: {*BELOW_SWEEP, *ROOMS, *ABOVE} for file in ABOVE},
+    # One call runs a sweep, tells MLflow of it and gives its tables.
+    **dict.fromkeys(RUNNING, ALL),
     "tracking": GROUND,
     "analysis": GROUND,
     "report": {*GROUND, "analysis"},
     # What a person or a program calls.
-    **dict.fromkeys(("", "bench", "clean", "testing"), ALL),
-    "cli": {"", *ALL, "bench", "clean"},
+    **{name: {*ALL, "trial"} for name in ("", "bench", "clean", "reference", "testing")},
+    "trial": {*BELOW_SWEEP, "sweep.home"},
+    "cli": {"", *ALL, "bench", "clean", "trial"},
     "__main__": {"cli"},
 }
 """What the files of a room, a part of the package, may import beside their own room."""
@@ -60,7 +64,9 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     # How fast a network is on a device can only be measured on one: the contract of models.
     ("noisetune.training.speed", "noisetune.models.base"),
-    ("noisetune.config", "noisetune.stages.scores"),
+    ("noisetune.training.timing", "noisetune.models.base"),
+    # And what it fails at only a look at its layers can tell.
+    ("noisetune.training.memory_format", "noisetune.models.base"),
 }
 
 HOMES = {

@@ -68,26 +68,6 @@ def test_its_name_is_its_files(kind: str, name: str, config: type[PluginConfig])
     assert config.model_fields[SELECTORS[kind]].default == name
 
 
-@pytest.mark.parametrize(("kind", "name", "config"), ALL)
-def test_it_is_frozen(kind: str, name: str, config: type[PluginConfig]) -> None:
-    with pytest.raises(ValidationError, match="frozen"):
-        setattr(config.model_construct(), SELECTORS[kind], name)
-
-
-@pytest.mark.parametrize(("kind", "name", "config"), ALL)
-def test_it_refuses_a_key_it_does_not_know(
-    kind: str, name: str, config: type[PluginConfig]
-) -> None:
-    with pytest.raises(ValidationError, match="no_such_key\n  Extra inputs are not permitted"):
-        config.model_validate({"no_such_key": 1})
-
-
-@pytest.mark.parametrize(("kind", "name", "config"), ALL)
-def test_it_says_what_it_is(kind: str, name: str, config: type[PluginConfig]) -> None:
-    assert config.__doc__
-    assert sys.modules[config.__module__].__doc__
-
-
 def test_a_new_file_is_a_new_choice_but_base_and_private_ones_are_none(
     folder: Callable[..., ModuleType],
 ) -> None:

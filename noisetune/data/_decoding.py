@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from noisetune.data._contents import content_of
 from noisetune.data._listing import SHOWN, refuse
 from noisetune.training.runtime import available_cpus
 
@@ -17,6 +21,7 @@ log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 16 * 2**20
 LOG_SECONDS = 10.0
+WHITE = (255, 255, 255, 255)
 DEEP_MODES = ("I", "F")
 """Pixels of more than eight bits, which Pillow would cut off instead of scaling."""
 
@@ -34,19 +39,27 @@ class Form:
         return self.channels, self.height, self.width
 
 
-def decode(file: str, form: Form) -> np.ndarray:
+def decode(file: str | BinaryIO, form: Form) -> np.ndarray:
     """An image file as uint8 (C, H, W).
 
-    Turned upright by its EXIF data, its shorter side resized (bilinear, antialiased) to cover the
-    form, and the centre cropped. Raises what Pillow raises for a file that is no image.
+    Turned upright by its EXIF data, laid over white where it is transparent, its shorter side
+    resized (bilinear, antialiased) to cover the form, and the centre cropped. Raises what Pillow
+    raises for a file that is no image.
     """
     with Image.open(file, formats=_formats()) as image:
         if image.mode.startswith(DEEP_MODES):
             raise ValueError(f"its pixels are of mode {image.mode}; save it with 8 bits a channel")
-        plain = ImageOps.exif_transpose(image).convert("L" if form.channels == 1 else "RGB")
+        upright = ImageOps.exif_transpose(image)
+        opaque = _over_white(upright) if upright.has_transparency_data else upright
+        plain = opaque.convert("L" if form.channels == 1 else "RGB")
     fitted = ImageOps.fit(plain, (form.width, form.height), Image.Resampling.BILINEAR)
     pixels = np.asarray(fitted).reshape(form.height, form.width, form.channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """What a page or a viewer shows: the colours that lie under transparency are nobody's."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image.convert("RGBA"))
 
 
 @cache
@@ -57,21 +70,30 @@ def _formats() -> list[str]:
 
 
 def decode_all(
-    files: Sequence[str], form: Form, where: Callable[[int], str]
-) -> Iterator[np.ndarray]:
-    """All files in order, as stacks uint8 (n, C, H, W) of a few megabytes.
+    files: Sequence[str],
+    form: Form,
+    where: Callable[[int], str],
+    known_row: Callable[[bytes], np.ndarray | None],
+) -> Iterator[tuple[np.ndarray, list[bytes]]]:
+    """All files in order: stacks uint8 (n, C, H, W) of a few megabytes, and the files' contents.
 
-    A log line now and then says how far it is. Raises UserError naming the first few files that
-    cannot be read, by `where(index)`.
+    Each file is read once; its content is a digest of these bytes. What `known_row(content)` has is
+    not decoded again. A log line now and then says how far it is. Raises UserError naming the first
+    few files that cannot be read, by `where(index)`.
     """
     at_once = max(available_cpus(), CHUNK_BYTES // int(np.prod(form.shape)), 1)
     problems: list[str] = []
     looked_at = 0
     last_line = time.monotonic()
 
-    def attempt(index: int) -> np.ndarray | str:
+    def attempt(index: int) -> tuple[np.ndarray, bytes] | str:
         try:
-            return decode(files[index], form)
+            data = Path(files[index]).read_bytes()
+            content = content_of(data)
+            row = known_row(content)
+            return decode(BytesIO(data), form) if row is None else row, content
+        except UnidentifiedImageError:
+            return f"{where(index)}: cannot be read as an image (it is of no format that is known)"
         # Each of Pillow's decoders fails in its own way.
         except Exception as error:
             return f"{where(index)}: cannot be read as an image ({error})"
@@ -84,7 +106,8 @@ def decode_all(
             if len(problems) >= SHOWN:
                 break
             if not problems:
-                yield np.stack([each for each in made if not isinstance(each, str)])
+                whole = [each for each in made if not isinstance(each, str)]
+                yield np.stack([row for row, _ in whole]), [content for _, content in whole]
             if time.monotonic() - last_line > LOG_SECONDS:
                 log.info("%d of %d images decoded", looked_at, len(files))
                 last_line = time.monotonic()

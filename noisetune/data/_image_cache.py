@@ -5,11 +5,9 @@ import json
 import logging
 import os
 import shutil
-import stat
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +18,23 @@ from filelock import FileLock
 from torch import Tensor
 
 from noisetune.caches import cache_folder
+from noisetune.data._contents import (
+    Contents,
+    as_contents,
+    hash_known,
+    read_contents,
+    state_digest,
+    write_contents,
+)
 from noisetune.data._decoding import Form, decode_all
-from noisetune.data._listing import refuse
 from noisetune.data.base import ChannelSums, Statistics, content_digest
 from noisetune.errors import UserError
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
-IMAGES, MANIFEST = "images.npy", "manifest.json"
+VERSION = 2
+IMAGES, CONTENTS, MANIFEST = "images.npy", "contents", "manifest.json"
 DIGEST_CHARS = 32
-STAT_THREADS, STATS_AT_ONCE = 8, 4096
 LARGE_SET = 10_000
 
 
@@ -38,10 +42,12 @@ LARGE_SET = 10_000
 class CachedImages:
     """uint8 images (N, C, H, W) over the file of the cache, and what is known of them.
 
-    `content_hash` is that of `data.base`, `mean` and `std` are per channel in [0, 1] pixel units.
+    `contents` are digests of the N files, `content_hash` is that of `data.base`, `mean` and `std`
+    are per channel in [0, 1] pixel units.
     """
 
     images: Tensor
+    contents: Contents
     content_hash: str
     mean: Statistics
     std: Statistics
@@ -56,24 +62,24 @@ def cached_images(
 ) -> CachedImages:
     """The images of `files` in `form`, from the folder `cache`, where they are made if need be.
 
-    An entry is named by paths, sizes and times of the files and by the form, so that a changed
-    file makes another one; it appears at once or not at all, and one that is damaged is made
-    again. Raises UserError, by `where(index)`, for files that are missing or no images, and for a
-    cache that cannot be written.
+    The states of the files name a list of their contents, and these and the form name an entry
+    with the images: files in a known state are not opened, and those of known content, in whatever
+    files they lie, are not decoded. Entries appear at once or not at all, and one that is damaged
+    is made again. Raises UserError, by `where(index)`, for files that are missing or no images,
+    and for a cache that cannot be written.
     """
-    place = cache / _digest(files, form, where)
-    shape = (len(files), *form.shape)
-    found = _open(place, shape)
+    listing = cache / f"{state_digest(files, where)}.{CONTENTS}"
+    found = _find(listing, form, len(files))
     if found is not None:
         return found
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f".{place.name}.lock"):
+        with FileLock(cache / f".{listing.stem}.lock"):
             # Another process may have made it meanwhile.
-            found = _open(place, shape)
+            found = _find(listing, form, len(files))
             if found is None:
-                _make(place, shape, decode_all(files, form, where))
-                found = _open(place, shape)
+                _make(files, form, listing, where)
+                found = _find(listing, form, len(files))
     # Not every file system can lock a file.
     except (OSError, NotImplementedError) as error:
         raise UserError(
@@ -81,39 +87,99 @@ def cached_images(
             "leave to write there, or name another folder"
         ) from error
     if found is None:
-        raise UserError(f"data.cache: {place} was written and cannot be read; look at the disk")
+        raise UserError(f"data.cache: {cache} was written and cannot be read; look at the disk")
     return found
 
 
-def _digest(files: Sequence[str], form: Form, where: Callable[[int], str]) -> str:
-    """The name of the entry; UserError for files that are missing."""
-    starts = range(0, len(files), STATS_AT_ONCE)
-    with ThreadPoolExecutor(STAT_THREADS, "noisetune-stat") as pool:
-        parts = pool.map(lambda start: _states(files[start : start + STATS_AT_ONCE]), starts)
-        states = [state for part in parts for state in part]
-    problems = [f"{where(i)}: {state}" for i, state in enumerate(states) if isinstance(state, str)]
-    refuse(problems, "data: the files must be there; mend the list, or data.root")
-    digest = hashlib.sha256(repr((VERSION, form)).encode())
-    for file, state in zip(files, states, strict=True):
-        digest.update(f"{file}\0{state}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:DIGEST_CHARS]
+def _entry(cache: Path, form: Form, contents: Contents) -> Path:
+    digest = hashlib.sha256(contents.tobytes()).hexdigest()[:DIGEST_CHARS]
+    return cache / f"{_prefix(form)}{digest}"
 
 
-def _states(files: Sequence[str]) -> list[tuple[int, int] | str]:
-    """Size and time of each file, or what is wrong with it."""
-    states: list[tuple[int, int] | str] = []
-    for file in files:
-        try:
-            status = os.stat(file)
-        except (OSError, ValueError) as error:
-            states.append(f"cannot be found ({getattr(error, 'strerror', None) or error})")
-            continue
-        is_file = stat.S_ISREG(status.st_mode)
-        states.append((status.st_size, status.st_mtime_ns) if is_file else "is no file")
-    return states
+def _prefix(form: Form) -> str:
+    return f"v{VERSION}-{form.height}x{form.width}x{form.channels}-"
 
 
-def _open(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
+def _find(listing: Path, form: Form, count: int) -> CachedImages | None:
+    contents = read_contents(listing, count)
+    return None if contents is None else _open(_entry(listing.parent, form, contents), form)
+
+
+class _Rows:
+    """The images of all entries of a form, by the contents of their files."""
+
+    def __init__(self, cache: Path, form: Form) -> None:
+        opened = (_open(place, form) for place in sorted(cache.glob(f"{_prefix(form)}*")))
+        self.entries = [entry for entry in opened if entry is not None]
+        contents = [entry.contents for entry in self.entries]
+        every = np.concatenate([as_contents([]), *contents])
+        self.ends = np.cumsum([len(part) for part in contents])
+        self.order = np.argsort(every)
+        self.ordered = every[self.order]
+
+    def known(self, content: bytes) -> bool:
+        return self._place(content) is not None
+
+    def row(self, content: bytes) -> np.ndarray | None:
+        """uint8 (C, H, W); None for a content that no entry has."""
+        place = self._place(content)
+        if place is None:
+            return None
+        entry = int(np.searchsorted(self.ends, place, side="right"))
+        return self.entries[entry].images[place - int(self.ends[entry])].numpy()
+
+    def _place(self, content: bytes) -> int | None:
+        wanted = as_contents([content])
+        at = int(np.searchsorted(self.ordered, wanted)[0])
+        return int(self.order[at]) if np.array_equal(self.ordered[at : at + 1], wanted) else None
+
+
+def _make(files: Sequence[str], form: Form, listing: Path, where: Callable[[int], str]) -> None:
+    """List the contents of `files`, and write their entry where there is none."""
+    cache, rows = listing.parent, _Rows(listing.parent, form)
+    for torn in cache.glob(f".{listing.stem}.*.part"):
+        shutil.rmtree(torn, ignore_errors=True)
+    hashed = hash_known(files, rows.known) if rows.entries else None
+    contents = None if hashed is None else as_contents(hashed)
+    if contents is None or _open(_entry(cache, form, contents), form) is None:
+        contents = _write_entry(files, form, listing, decode_all(files, form, where, rows.row))
+    write_contents(listing, contents)
+
+
+def _write_entry(
+    files: Sequence[str],
+    form: Form,
+    listing: Path,
+    stacks: Iterator[tuple[np.ndarray, list[bytes]]],
+) -> Contents:
+    """Write an entry beside its place, then move it there; returns the contents of its files."""
+    cache, shape = listing.parent, (len(files), *form.shape)
+    _require_room(cache, int(np.prod(shape)))
+    if len(files) >= LARGE_SET:
+        log.info("decoding %d images once, into %s", len(files), cache)
+    part = cache / f".{listing.stem}.{uuid.uuid4().hex}.part"
+    part.mkdir()
+    try:
+        known, contents = _write_images(part / IMAGES, shape, stacks)
+        known["file"] = _state(part / IMAGES)
+        write_contents(part / CONTENTS, contents)
+        manifest = json.dumps({"known": known, "check": _check(known)}, indent=1)
+        (part / MANIFEST).write_text(manifest, encoding="utf-8")
+        _publish(part, _entry(cache, form, contents), form)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return contents
+
+
+def _publish(part: Path, place: Path, form: Form) -> None:
+    # Files elsewhere may hold the same images, and be decoded at the same time.
+    with FileLock(place.parent / ".publish.lock"):
+        if _open(place, form) is None:
+            shutil.rmtree(place, ignore_errors=True)
+            part.rename(place)
+
+
+def _open(place: Path, form: Form) -> CachedImages | None:
     """The entry at `place`; None where there is none, or not as it was written."""
     try:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
@@ -121,51 +187,39 @@ def _open(place: Path, shape: tuple[int, ...]) -> CachedImages | None:
         # Neither is the file read here nor can a write through the map reach it.
         array = np.load(place / IMAGES, mmap_mode="r", allow_pickle=False)
         whole = manifest["check"] == _check(known) and known["file"] == _state(place / IMAGES)
+        contents = read_contents(place / CONTENTS, len(array))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not whole or array.shape != shape or array.dtype != np.uint8:
+    if not whole or contents is None or _entry(place.parent, form, contents) != place:
+        return None
+    if array.shape[1:] != form.shape or array.dtype != np.uint8:
         return None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         images = torch.from_numpy(array)
-    return CachedImages(images, known["hash"], tuple(known["mean"]), tuple(known["std"]))
-
-
-def _make(place: Path, shape: tuple[int, ...], stacks: Iterator[np.ndarray]) -> None:
-    """Write an entry beside its place, then move it there."""
-    for torn in place.parent.glob(f".{place.name}.*.part"):
-        shutil.rmtree(torn, ignore_errors=True)
-    _require_room(place.parent, int(np.prod(shape)))
-    if shape[0] >= LARGE_SET:
-        log.info("decoding %d images once, into %s", shape[0], place)
-    part = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
-    part.mkdir()
-    try:
-        known = _write_images(part / IMAGES, shape, stacks)
-        known["file"] = _state(part / IMAGES)
-        manifest = json.dumps({"known": known, "check": _check(known)}, indent=1)
-        (part / MANIFEST).write_text(manifest, encoding="utf-8")
-        shutil.rmtree(place, ignore_errors=True)
-        part.rename(place)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    mean, std = tuple(known["mean"]), tuple(known["std"])
+    return CachedImages(images, contents, known["hash"], mean, std)
 
 
 def _write_images(
-    file: Path, shape: tuple[int, ...], stacks: Iterator[np.ndarray]
-) -> dict[str, Any]:
+    file: Path, shape: tuple[int, ...], stacks: Iterator[tuple[np.ndarray, list[bytes]]]
+) -> tuple[dict[str, Any], Contents]:
+    """What is known of the images that were written, and the contents of their files."""
+    contents: list[bytes] = []
     digest, sums = content_digest(np.dtype(np.uint8), shape), ChannelSums.none(shape[1])
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with file.open("wb") as target:
         np.lib.format.write_array_header_1_0(target, header)
-        for stack in stacks:
+        for stack, digests in stacks:
+            contents += digests
             target.write(stack.data)
             digest.update(stack.reshape(-1).data)
             sums += ChannelSums.of(torch.from_numpy(stack))
         target.flush()
         os.fsync(target.fileno())
     mean, std = sums.statistics()
-    return {"hash": digest.hexdigest()[:DIGEST_CHARS], "mean": mean, "std": std}
+    known = {"hash": digest.hexdigest()[:DIGEST_CHARS], "mean": mean, "std": std}
+    return known, as_contents(contents)
 
 
 def _require_room(folder: Path, needed: int) -> None:

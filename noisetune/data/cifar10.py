@@ -9,6 +9,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data._made_up import MadeUp, made_up
+from noisetune.data._overlap import say_shared
 from noisetune.data.base import DataConfig, ImageData, as_images, as_labels
 from noisetune.errors import UserError
 from noisetune.plugins import StandIn
@@ -52,6 +53,7 @@ class CifarConfig(DataConfig):
         classes = len(train.classes)
         x_train = as_images(train.data[: self.train_samples], self.name)
         x_test = as_images(test.data[: self.test_samples], self.name)
+        say_shared(self.name, x_train, x_test)
         y_train, y_test = (np.asarray(part.targets) for part in (train, test))
         return ImageData(
             x_train=x_train,

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from noisetune.data._overlap import say_shared
 from noisetune.data.base import DataConfig, ImageData, as_images, as_labels, channel_statistics
 from noisetune.training.augment import AugmentConfig
 
@@ -38,6 +39,7 @@ class Config(DataConfig):
         images = as_images(x_train[: self.train_samples], "digits")
         mean, std = channel_statistics(images)
         test = as_images(x_test[: self.test_samples], "digits")
+        say_shared("digits", images, test)
         return ImageData(
             x_train=images,
             y_train=as_labels(y_train[: self.train_samples], len(images), 10, "digits"),

@@ -15,17 +15,12 @@ from noisetune.data._augmentations import (
     SMALL_SSL,
 )
 from noisetune.data._decoding import Form
+from noisetune.data._folders import read_folders
 from noisetune.data._image_cache import CachedImages, cached_images, default_cache
-from noisetune.data._listing import (
-    Listed,
-    as_numbers,
-    inside,
-    listed_classes,
-    read_folders,
-    read_list,
-    refuse_shared,
-)
-from noisetune.data.base import DataConfig, ImageData
+from noisetune.data._labels import Labelled, read_labels, refuse_empty
+from noisetune.data._listing import Listed, inside, plain, read_list
+from noisetune.data._overlap import OwnImages, Where, refuse_shared
+from noisetune.data.base import ImageData
 from noisetune.errors import UserError
 from noisetune.training.augment import AugmentConfig
 
@@ -35,7 +30,7 @@ SMALL_PIXELS = 64
 BLUR_SHARE = 0.1
 
 
-class Config(DataConfig):
+class Config(OwnImages):
     """Image files of any format that Pillow reads, in folders of classes or named by lists.
 
     The test labels are held to be clean.
@@ -48,18 +43,19 @@ class Config(DataConfig):
     """Height and width in pixels, or one number for both: the shorter side of an image is resized
     to it (bilinear, antialiased), and the centre cropped."""
     train: str = "train"
-    """The folder in `root` that has a folder of training images for each class."""
+    """The folder in `root` that has a folder of training images for each class, at any depth.
+    Links are followed; what is hidden or left behind by archivers (`__MACOSX`) is passed over."""
     test: str = "test"
     """The folder in `root` that has a folder of test images for each class."""
     train_list: Path | None = None
     """Instead: a file (in `root`) of lines `path label`, apart by a tab or by spaces, as WebVision
-    and Clothing1M come. Paths are relative to `root` and cannot leave it; labels are numbers from
-    0, or names."""
+    and Clothing1M come. Paths are relative to `root` and cannot leave it; labels are numbers that
+    follow one another, or names."""
     test_list: Path | None = None
     """The same for the test images; both lists are given, or neither."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=2)
-    """The names, in the order of their labels; null for the training folders in alphabetical
-    order, or what the training list has."""
+    """The names, in the order of their labels, each with a training image; null for the training
+    folders, or what the training list has: numbers by value, or names in alphabetical order."""
     labels_are: Literal["noisy", "clean"] = "noisy"
     """Of the training set. `noisy`: nobody knows which are wrong, so `noise: {model: none}` takes
     them as they come, and the realised noise of training labels and the memorisation are null; any
@@ -84,6 +80,14 @@ class Config(DataConfig):
             raise ValueError(f"{folder!r} leads out of root; name a folder in it")
         return folder
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names_are_labels(cls, names: Any) -> Any:
+        """Names as labels are read; YAML makes numbers of years."""
+        if not isinstance(names, (list, tuple)):
+            return names
+        return [plain(str(each)) if type(each) in (int, str) else each for each in names]
+
     @field_validator("classes")
     @classmethod
     def _no_class_twice(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -99,24 +103,22 @@ class Config(DataConfig):
         return self
 
     def load(self) -> ImageData:
-        train, test, classes = self._listed()
-        refuse_shared(train, test)
-        if len(classes) < 2:
-            raise UserError(
-                f"data.root: {self.root} has images of one class alone ({', '.join(classes)}); "
-                "two or more are needed"
-            )
+        train, test, labelled = self._listed()
         train, test = train[: self.train_samples], test[: self.test_samples]
-        numbers = self.train_list is not None
-        y_train, y_test = (as_numbers(part, classes, numbers) for part in (train, test))
+        y_train, y_test = labelled.train[: len(train)], labelled.test[: len(test)]
         x_train, x_test = self._images(train), self._images(test)
+        kept = self.rows_kept(
+            x_train.contents.tolist(), x_test.contents.tolist(), y_train, self._where(train, test)
+        )
+        if kept is not None:
+            x_train, y_train = self._images([train[row] for row in kept]), y_train[kept]
         finetune, ssl = self._augmentations()
         return ImageData(
             x_train=x_train.images,
             y_train=torch.from_numpy(y_train),
             x_test=x_test.images,
             y_test=torch.from_numpy(y_test),
-            class_names=tuple(classes),
+            class_names=labelled.classes,
             mean=x_train.mean,
             std=x_train.std,
             finetune_augment=finetune,
@@ -129,28 +131,52 @@ class Config(DataConfig):
     def form(self) -> Form:
         return Form(*self.size, channels=1 if self.grey else 3)
 
-    def _listed(self) -> tuple[list[Listed], list[Listed], Sequence[str]]:
-        """All training and test images, and the names of the classes."""
+    def _listed(self) -> tuple[list[Listed], list[Listed], Labelled]:
+        """All training and test images, and their labels."""
         if not self.root.is_dir():
             raise UserError(f"data.root: {self.root} is no folder; name the one with the images")
+        train, test, folders, left_out = self._read()
+        if self.overlap == "refuse":
+            # What can be known of it before hours of decoding.
+            paths = [each.path for each in train], [each.path for each in test]
+            refuse_shared(paths[0], paths[1], self._where(train, test))
+        labelled = read_labels(train, test, self.classes, folders)
+        refuse_empty(labelled, self.train, left_out)
+        if len(labelled.classes) < 2:
+            raise UserError(
+                f"data.root: {self.root} has images of one class alone "
+                f"({', '.join(labelled.classes)}); two or more are needed"
+            )
+        return train, test, labelled
+
+    def _read(self) -> tuple[list[Listed], list[Listed], list[str] | None, list[str]]:
+        """Both parts; in folders also the classes of training, and its files that are no images."""
         if self.train_list is not None and self.test_list is not None:
             train = read_list(self.root / self.train_list, self.root, "data.train_list")
             test = read_list(self.root / self.test_list, self.root, "data.test_list")
-            return train, test, self.classes or listed_classes(train)
-        train, names = read_folders(self.root, self.train, "data.train")
-        test, _ = read_folders(self.root, self.test, "data.test")
-        return train, test, self.classes or names
+            return train, test, None, []
+        train, classes, left_out = read_folders(self.root, self.train, "data.train")
+        return train, read_folders(self.root, self.test, "data.test").images, classes, left_out
 
     def _images(self, listed: Sequence[Listed]) -> CachedImages:
         root = self.root.absolute()
         files = [os.path.join(root, each.path) for each in listed]
-        in_list = self.train_list is not None
+        cache = self.cache or default_cache()
+        return cached_images(files, self.form, cache, lambda row: self._place(listed[row]))
 
-        def where(index: int) -> str:
-            path = str(self.root / listed[index].path)
-            return f"{listed[index].where}: {path}" if in_list else path
+    def _place(self, image: Listed) -> str:
+        """Where an image is, and first where it is named."""
+        path = str(self.root / image.path)
+        return path if self.train_list is None else f"{image.where}: {path}"
 
-        return cached_images(files, self.form, self.cache or default_cache(), where)
+    def _where(self, train: Sequence[Listed], test: Sequence[Listed]) -> Where:
+        parts = {"train": train, "test": test}
+
+        def where(part: str, row: int) -> str:
+            image = parts[part][row]
+            return image.where if self.train_list is None else f"{image.where}: {image.path}"
+
+        return where
 
     def _augmentations(self) -> tuple[AugmentConfig, AugmentConfig]:
         """Of fine-tuning and of pre-training; a blur is a tenth of a large image wide."""

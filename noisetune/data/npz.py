@@ -1,5 +1,6 @@
 """One's own images: a NumPy archive with x_train, y_train, x_test and y_test."""
 
+import logging
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,14 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
-from noisetune.data.base import (
-    DataConfig,
-    ImageData,
-    as_images,
-    as_labels,
-    channel_statistics,
-)
+from noisetune.data._listing import SHOWN
+from noisetune.data._overlap import OwnImages, contents_of
+from noisetune.data.base import ImageData, as_images, as_labels, channel_statistics
 from noisetune.errors import UserError, existing_file
+
+log = logging.getLogger(__name__)
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 # What NumPy, zipfile and zlib raise for a file that is none, or a damaged one.
@@ -25,7 +24,7 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-class Config(DataConfig):
+class Config(OwnImages):
     """A NumPy archive of `x_train`, `y_train`, `x_test` and `y_test`.
 
     Images are uint8 (N, H, W) or (N, H, W, C) with C of 1 or 3, labels are integers (N,) from 0.
@@ -35,7 +34,8 @@ class Config(DataConfig):
     path: Path
     """The archive."""
     classes: int | None = Field(default=None, ge=2)
-    """The number of classes; null for the largest label plus one."""
+    """The number of classes; null for the largest label plus one, and then each has a training
+    image. More classes than the labels show are meant: noise labels images with them too."""
     flip: bool = True
     """Whether mirrored images are the same thing; false for images with a handedness."""
 
@@ -50,8 +50,16 @@ class Config(DataConfig):
             )
         labels = {name: arrays[name][:count] for name, count in self._limits().items()}
         y_train = as_labels(labels["y_train"], len(x_train), self.classes, f"{self.path}: y_train")
-        classes = self.classes or self._count_classes(arrays["y_train"])
+        classes = self._count_classes(arrays["y_train"])
         y_test = as_labels(labels["y_test"], len(x_test), classes, f"{self.path}: y_test")
+        kept = self.rows_kept(
+            contents_of(x_train),
+            contents_of(x_test),
+            y_train.numpy(),
+            lambda part, row: f"{self.path}: x_{part}[{row}]",
+        )
+        if kept is not None:
+            x_train, y_train = x_train[kept], y_train[kept]
         mean, std = channel_statistics(x_train)
         flip = {} if self.flip else {"flip": 0.0}
         return ImageData(
@@ -67,13 +75,32 @@ class Config(DataConfig):
         )
 
     def _count_classes(self, labels: np.ndarray) -> int:
-        """The largest label plus one; UserError where that can only be a wrong label."""
-        classes = max(int(labels.max()) + 1, 2)
-        if classes > max(len(labels), 2):
+        """How many classes there are; UserError where one of them can only be a wrong label.
+
+        Classes that `classes` says beyond those of the labels are meant: noise labels images with
+        them too, as people do who know of them. A warning counts them.
+        """
+        largest = int(labels.max())
+        if self.classes is None and largest >= len(labels):
             raise UserError(
-                f"{self.path}: y_train: the largest label is {classes - 1}, which would make more "
+                f"{self.path}: y_train: the largest label is {largest}, which would make more "
                 f"classes than its {len(labels)} images; mend the label, or set data.classes"
             )
+        classes = self.classes or max(largest + 1, 2)
+        empty = sorted(set(range(classes)) - set(labels.tolist()))
+        shown = ", ".join(map(str, empty[:SHOWN])) + (", ..." if len(empty) > SHOWN else "")
+        if empty and self.classes is None:
+            raise UserError(
+                f"{self.path}: y_train: no image has the label {shown}; labels go from 0 to the "
+                "number of classes less one without gaps: mend them, or set data.classes where "
+                "there are classes without an image"
+            )
+        if empty:
+            log.warning(
+                "data.classes: %d of %d classes have no training image (%s); noise labels images "
+                "with them too",
+                len(empty), classes, shown,
+            )  # fmt: skip
         return classes
 
     def _limits(self) -> dict[str, int | None]:

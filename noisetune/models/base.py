@@ -50,7 +50,7 @@ class ModelConfig(PluginConfig):
     def build(self, channels: int, size: Size) -> Backbone:
         """A freshly initialised backbone for images of `channels` channels and `size` (H, W).
 
-        ValueError, naming the field, for a size that it cannot take.
+        UserError, naming the field, for a size that it cannot take.
         """
         raise NotImplementedError
 

@@ -29,11 +29,11 @@ MADE_UP_RATE = 0.3
 """The share of wrong labels among made-up ones."""
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
-# All that the authors' files hold. An older NumPy wrote them, and had that function elsewhere.
+# Arrays of whole numbers of any width. An older NumPy wrote them, and had that function elsewhere.
 HELD_TYPES: list[Any] = [
     np.ndarray,
     np.dtype,
-    np.dtypes.Int64DType,
+    *(type(np.dtype(kind)) for kind in np.typecodes["AllInteger"]),
     _RECONSTRUCT,
     (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
 ]

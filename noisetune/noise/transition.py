@@ -76,7 +76,8 @@ def read_matrix(path: Path) -> Any:
         case ".npy":
             return np.load(path, allow_pickle=False)
         case ".csv":
-            return np.loadtxt(path, delimiter=",", ndmin=2)
+            # A spreadsheet puts a byte order mark first.
+            return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
         case ".yaml" | ".yml":
             return read_yaml(path)
     raise ValueError("is of no kind that holds a matrix; give a .npy, .csv or .yaml file")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -121,6 +121,10 @@ class Learner(nn.Module):
 class SSLConfig(PretrainConfig, Optimisation):
     """Settings that all self-supervised methods share."""
 
+    unread_under: ClassVar[str] = ""
+    """Of a method that `reads_epochs`: the setting of its own, `field: value`, under which it does
+    not."""
+
     epochs: int = Field(default=100, ge=1)
     """Passes over all training images, labels unread."""
     batch_size: int = Field(default=256, ge=4)
@@ -179,7 +183,8 @@ class SSLConfig(PretrainConfig, Optimisation):
 
     def _free(self, section: str = "") -> str:
         by_rate = self.schedule != "constant"
-        return f"set {section}schedule: constant" if by_rate else "take another method"
+        setting = "schedule: constant" if by_rate else self.unread_under
+        return f"set {section}{setting}" if setting else "take another method"
 
 
 class ProjectionConfig(SSLConfig):

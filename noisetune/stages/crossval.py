@@ -21,7 +21,6 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.detectors.base import Detector
-from noisetune.errors import UserError
 from noisetune.records import DETECT_CV, FOLD, Event, MetricPoint, Tick
 from noisetune.seeds import derive_seed
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start
@@ -34,12 +33,12 @@ from noisetune.stages.detect import (
     judged_part,
 )
 from noisetune.stages.finetune import finetune_stage
+from noisetune.stages.labels import FEWEST, require_folds
 from noisetune.stages.runner import run_stage, unheard
 from noisetune.store import Artifact, StageKey, StoreLike
 
 VERSION = 1
 PREFIX = "cv_"
-SMALLEST_FOLD = 2
 INNER_FRACTION = 0.2  # of the other folds, where the trial itself holds no validation part out
 
 
@@ -68,11 +67,7 @@ def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]
     """
     count = config.detect.folds
     assert count is not None
-    if samples < SMALLEST_FOLD * count:
-        raise UserError(
-            f"detect.folds: {count} folds of {samples} training images: a fold must have at least "
-            f"{SMALLEST_FOLD}; choose {samples // SMALLEST_FOLD} folds or fewer"
-        )
+    require_folds(config, samples)
     order = _rng("folds", config, samples).permutation(samples)
     return [np.sort(part) for part in np.array_split(order, count)]
 
@@ -154,7 +149,7 @@ def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:
     held_out = folds.pop(fold)
     others = _rng("inner", config, fold).permutation(np.sort(np.concatenate(folds)))
     fraction = config.data.validation_fraction or INNER_FRACTION
-    count = min(max(1, round(len(others) * fraction)), len(others) - 1)
+    count = min(max(1, round(len(others) * fraction)), max(1, len(others) - FEWEST))
     validation = others[:count]
     learnt = others if config.detect.checkpoint == "last" else others[count:]
     return Inputs(

@@ -1,5 +1,6 @@
 """Who is held out and whose label is wrong: decided by data set, noise and replicate alone."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,10 @@ from noisetune.errors import UserError
 from noisetune.noise.base import CleanPart, Labels, Part
 from noisetune.seeds import derive_seed
 from noisetune.stages.scores import label_noise_matrix
+
+FEWEST = 2
+"""So many images are trained on at least: of one alone, batch normalisation has no deviation."""
+SMALLEST_FOLD = 2
 
 
 @dataclass(frozen=True)
@@ -79,11 +84,12 @@ class NoisyLabels:
 def draw_labels(config: TrialConfig, data: ImageData) -> NoisyLabels:
     """The same labels and split for every trial of this data set, noise and replicate.
 
-    UserError where the noise does not fit the data set, or nothing is left to train on.
+    UserError where the noise does not fit the data set, or too little is left to train on.
     """
+    require_images(config, len(data.y_train))
     order = _rng("split", config).permutation(len(data.y_train))
     has_test = "test" in config.noise.parts
-    ends = np.cumsum(_held_out(config, len(order), has_test))
+    ends = np.cumsum(_held_out(config, len(order)))
     validation, detection, fit = (np.sort(part) for part in np.split(order, ends))
     test_seed = "train" if config.detect.test_seed == "training" else "test"
     return NoisyLabels(
@@ -143,20 +149,49 @@ def _rate(part: HeldOut, data: ImageData) -> float | None:
     return None if truth is None else float((part.noisy != truth).mean())
 
 
-def _held_out(config: TrialConfig, count: int, has_test: bool) -> tuple[int, int]:
-    """How many images are held out for validation, and for detection; at least one is left."""
+def require_images(config: TrialConfig, count: int) -> None:
+    """UserError where so few training images cannot be split as `config` says."""
+    parts = ["validation"] * bool(config.data.validation_fraction)
+    parts += ["detection"] * ("test" not in config.noise.parts)
+    if count < FEWEST + len(parts):
+        raise UserError(
+            f"data: {count} training images are too few to hold some out for "
+            f"{' and some for '.join(parts)} and train on {FEWEST} or more; give more images, or "
+            "raise data.train_samples"
+        )
+    if config.detect.folds is not None:
+        require_folds(config, count)
+
+
+def require_folds(config: TrialConfig, count: int) -> None:
+    """UserError where so few training images cannot be cut into `detect.folds`."""
+    folds = config.detect.folds
+    assert folds is not None
+    start = f"detect.folds: {folds} folds of {count} training images:"
+    if count < SMALLEST_FOLD * folds:
+        raise UserError(
+            f"{start} a fold must have at least {SMALLEST_FOLD}; choose "
+            f"{count // SMALLEST_FOLD} folds or fewer, or give more images"
+        )
+    # The largest fold leaves the fewest, and one of these chooses the epoch.
+    others, chooses = count - math.ceil(count / folds), config.detect.checkpoint == "selected"
+    if others < FEWEST + chooses:
+        raise UserError(
+            f"{start} {others} are left to learn from and to choose the epoch by, which takes "
+            f"{FEWEST + chooses}; give more images, or set detect.checkpoint: last"
+        )
+
+
+def _held_out(config: TrialConfig, count: int) -> tuple[int, int]:
+    """How many images are held out for validation, and for detection; `FEWEST` are left."""
     validation, detection = 0, 0
+    has_test = "test" in config.noise.parts
     if config.data.validation_fraction:
         wanted = max(1, round(count * config.data.validation_fraction))
-        validation = min(wanted, count - (1 if has_test else 2))
+        validation = min(wanted, count - FEWEST - (not has_test))
     if not has_test:
         wanted = max(1, round(count * config.data.detection_fraction))
-        detection = min(wanted, count - 1 - validation)
-        if count < 3:
-            raise UserError(
-                f"data: {count} training images are too few to hold some out for validation and "
-                "some for detection; raise data.train_samples"
-            )
+        detection = min(wanted, count - FEWEST - validation)
     return validation, detection
 
 

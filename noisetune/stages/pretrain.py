@@ -70,7 +70,7 @@ class _Pretraining:
         self.device = self.runtime.torch_device
         self.seed = derive_seed(key.digest)
         given = augmentation(method, data)
-        self.views = [_augment(view, data) for view in method.views(given)]
+        self.views = [view_augment(view, data) for view in method.views(given)]
         # Features are of images in the scale that the encoder is trained on.
         self.statistics = (data.mean, data.std) if given.normalise else (None, None)
         with seeded_initialisation(self.seed):
@@ -162,6 +162,7 @@ class _Pretraining:
         return torch.cat(parts).cpu()
 
 
-def _augment(view: View, data: ImageData) -> Augment:
+def view_augment(view: View, data: ImageData) -> Augment:
+    """What makes a view of a data set's images."""
     height, width = (max(1, round(side * view.scale)) for side in data.size)
     return Augment(view.augment, data.size, data.mean, data.std, out=(height, width))

@@ -1,4 +1,4 @@
-"""What is looked at before anything starts: the data of a sweep, its noise and its encoders."""
+"""What is looked at before anything starts: a sweep's data, noise, backbones and encoders."""
 
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.datasets import Datasets
@@ -7,18 +7,20 @@ from noisetune.models.base import ModelConfig
 from noisetune.noise.base import Matrix, NoiseConfig, diagonally_dominant
 from noisetune.ssl.base import PretrainConfig
 from noisetune.stages.given import given_encoder
-from noisetune.stages.labels import clean_part
+from noisetune.stages.labels import clean_part, require_images
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.samplers import SAMPLERS
 from noisetune.sweep.spec.sweep import Sweep
+from noisetune.training.memory_format import check_memory_format
 
 NULL = NullStore()
 
 
 def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
-    """Refuse, before anything starts, data that cannot be read, a device that a trial does not
-    have, labels that tell nothing, and encoders that are given and are not there or do not fit."""
+    """Refuse, before anything starts, data that cannot be read or are too few, a device that a
+    trial does not have or a memory format that it fails at, labels that tell nothing, backbones
+    that cannot take the images, and encoders that are given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -34,8 +36,10 @@ def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None =
     checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]] = set()
     for condition in sweep.conditions:
         trial = condition.trial(next(iter(condition.corners())))
-        trial.runtime.resolve(resources.cpu, resources.known_gpu)
+        runtime = trial.runtime.resolve(resources.cpu, resources.known_gpu)
         data = datasets.load(trial.data)
+        for values in condition.corners():
+            require_images(condition.trial(values), len(data.y_train))
         noise = trial.data, trial.noise
         if noise not in matrices:
             clean = clean_part(trial, data, "train")
@@ -46,19 +50,23 @@ def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None =
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
-        _check_given(condition, data, store, checked)
+        _check_encoders(condition, data, store, checked)
+        for values in condition.corners():
+            check_memory_format(condition.trial(values).model, data.shape, runtime)
 
 
-def _check_given(
+def _check_encoders(
     condition: Condition,
     data: ImageData,
     store: StoreLike,
     checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]],
 ) -> None:
-    """Read every given encoder that trials of a condition may begin with, each once."""
+    """Build, without content, every backbone that trials of a condition may have, and read every
+    given encoder that they may begin with, each once."""
     for values in condition.corners():
         trial = condition.trial(values)
         what = trial.pretrain, trial.model, trial.data
         if what not in checked:
+            trial.model.state(data.channels, data.size)
             given_encoder(trial, data, store)
             checked.add(what)

@@ -118,7 +118,7 @@ def new_sweep(
     sweep = Sweep.read(given, space, name, settings)
     if smoke is None:
         return sweep
-    from noisetune.sweep.spec.substitutes import in_small
+    from noisetune.sweep.smoke_run import in_small
 
     with naming(*sweep.sources):
         return replace(in_small(sweep, smoke, say), sources=sweep.sources)

@@ -7,24 +7,23 @@ measures nothing and takes the usual of the device.
 
 import functools
 import hashlib
-import itertools
 import json
 import logging
 import os
 import platform
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from noisetune.caches import cache_folder
-from noisetune.models.base import Classifier, ModelConfig
+from noisetune.models.base import ModelConfig
+from noisetune.training.memory_format import overruns
 from noisetune.training.runtime import Runtime
+from noisetune.training.timing import WAYS, measure
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +32,7 @@ FORMAT_GAIN = 1.05  # and channels_last, which changes last bits alone, for the 
 SMALL_FLOPS = 4e7  # of a forward pass of one image: below, no way gains enough to look for it
 # The batch measured on: enough images to be busy, of so much work as is done in seconds.
 IMAGES = {"cpu": (2, 16, 2e10), "cuda": (16, 256, 3e11)}
-ROUNDS, CLASSES = 3, 10
-WAYS = tuple(itertools.product(("fp32", "bf16"), (False, True)))
+PLAIN, RISKY = WAYS[:2]
 Shape = tuple[int, int, int]
 
 
@@ -42,7 +40,8 @@ def fastest(model: ModelConfig, shape: Shape, runtime: Runtime) -> Runtime:
     """`runtime`, whose device is settled, with precision and memory format settled.
 
     shape is (C, H, W) of the images. fp32 is left for a gain of 1.2 and more alone, the contiguous
-    format for one of 1.05, and by small networks neither ever.
+    format for one of 1.05, and by small networks neither ever. Where not even the plain way can
+    be measured, nothing is settled.
     """
     if forward_flops(model, shape) < SMALL_FLOPS:
         return settle(runtime, {})
@@ -51,9 +50,12 @@ def fastest(model: ModelConfig, shape: Shape, runtime: Runtime) -> Runtime:
     file = cache_folder() / "speed" / f"{digest}.json"
     seconds = _read(file)
     if seconds is None:
-        size = what["size"]
-        seconds = measure(model, (shape[0], size, size), runtime)
-        _write(file, {"what": what, "seconds": seconds})
+        seconds, left_out = _measured(model, shape, runtime, what["size"])
+        for way, reason in left_out.items():
+            log.warning("runtime: %s is not chosen for model %s: %s", way, model.name, reason)
+        if PLAIN not in seconds:
+            return runtime
+        _write(file, {"what": what, "seconds": seconds, "left_out": left_out})
     return settle(runtime, seconds)
 
 
@@ -64,39 +66,22 @@ def measuring() -> bool:
 def settle(runtime: Runtime, seconds: Mapping[str, float]) -> Runtime:
     """The choice from the seconds of a step in each way; a way without a time is not chosen."""
     formats = [False, True] if runtime.channels_last == "auto" else [bool(runtime.channels_last)]
-    times = {way: seconds[name] for way in WAYS if (name := _name(way)) in seconds}
+
+    def time(precision: str, channels_last: bool) -> float:
+        way = f"{precision} {'channels_last' if channels_last else 'contiguous'}"
+        return seconds.get(way, float("inf"))
 
     def best(precision: str) -> float:
-        return min(times.get((precision, each), float("inf")) for each in formats)
+        return min(time(precision, each) for each in formats)
 
     precision: Any = runtime.precision
     if precision == "auto":
         precision = "bf16" if best("bf16") * GAIN <= best("fp32") < float("inf") else "fp32"
     channels_last: Any = runtime.channels_last
     if channels_last == "auto":
-        plain, other = (times.get((precision, each)) for each in (False, True))
-        channels_last = plain is not None and other is not None and other * FORMAT_GAIN <= plain
+        gained = time(precision, True) * FORMAT_GAIN
+        channels_last = gained <= time(precision, False) < float("inf")
     return runtime.model_copy(update={"precision": precision, "channels_last": channels_last})
-
-
-def measure(model: ModelConfig, shape: Shape, runtime: Runtime) -> dict[str, float]:
-    """Seconds of a training step on images of `shape` (C, H, W) in each way, the shortest of three.
-
-    On a CPU they are those that one thread computes: several would wait for each other where other
-    work is on the machine, and the answer would depend on it.
-    """
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng():
-        try:
-            torch.set_num_threads(1)
-            steps = {_name(way): _step(model, shape, runtime, way) for way in WAYS}
-            seconds: dict[str, list[float]] = {name: [] for name in steps}
-            for _ in range(1 + ROUNDS):
-                for name, step in steps.items():
-                    seconds[name].append(_timed(step, runtime.torch_device))
-        finally:
-            torch.set_num_threads(threads)
-    return {name: min(times[1:]) for name, times in seconds.items()}
 
 
 @functools.lru_cache
@@ -133,42 +118,24 @@ def _what(model: ModelConfig, shape: Shape, runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def _step(
-    model: ModelConfig, shape: Shape, runtime: Runtime, way: tuple[str, bool]
-) -> Callable[[], None]:
-    chosen = runtime.model_copy(update={"precision": way[0], "channels_last": way[1]})
-    network = chosen.place(Classifier(model.build(shape[0], shape[1:]), CLASSES))
-    device, (least, most, work) = chosen.torch_device, IMAGES[chosen.device]
-    count = max(least, min(most, int(work / forward_flops(model, shape))))
-    images = chosen.arrange(torch.rand(count, *shape, device=device))
-    labels = torch.arange(count, device=device) % CLASSES
-
-    def step() -> None:
-        with chosen.autocast():
-            logits = network(images)
-        F.cross_entropy(logits.float(), labels).backward()
-        network.zero_grad()
-
-    return step
-
-
-def _timed(step: Callable[[], None], device: torch.device) -> float:
-    clock = time.perf_counter if device.type == "cuda" else time.thread_time
-    began = clock()
-    step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return clock() - began
-
-
-def _name(way: tuple[str, bool]) -> str:
-    return f"{way[0]} {'channels_last' if way[1] else 'contiguous'}"
+def _measured(
+    model: ModelConfig, shape: Shape, runtime: Runtime, side: int
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Seconds of each way, on square images, and why ways have none."""
+    images = (shape[0], side, side)
+    least, most, work = IMAGES[runtime.device]
+    count = max(least, min(most, int(work / forward_flops(model, images))))
+    unsafe = runtime.device == "cpu" and overruns(model, shape)
+    known = {RISKY: "torch's kernels corrupt memory"} if unsafe else {}
+    ways = [way for way in WAYS if way not in known]
+    seconds, left_out = measure(model, (count, *images), runtime, ways)
+    return seconds, known | left_out
 
 
 def _read(file: Path) -> dict[str, float] | None:
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))["seconds"]
-        return {name: float(kept[name]) for name in map(_name, WAYS)}
+        return {PLAIN: float(kept[PLAIN])} | {way: float(kept[way]) for way in WAYS if way in kept}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -55,9 +55,31 @@ def test_classes_may_be_more_than_the_labels_show(write: Write) -> None:
     assert Config(path=write(), classes=1000).load().classes == 1000
 
 
-def test_a_single_class_counts_as_two(write: Write) -> None:
+def test_a_single_class_is_refused_unless_there_are_more_on_purpose(write: Write) -> None:
     path = write(y_train=np.zeros(6, int), y_test=np.zeros(3, int))
-    assert Config(path=path).load().classes == 2
+    with pytest.raises(UserError, match=r"y_train: no image has the label 1; .* set data.classes"):
+        Config(path=path).load()
+    assert Config(path=path, classes=2).load().classes == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "missing"),
+    [([1, 2, 3, 1, 2, 3], "0"), ([0, 1, 3, 0, 1, 3], "2"), ([5, 4, 5, 4, 5, 4], "0, 1, 2, 3")],
+)
+@pytest.mark.parametrize("kept", [None, 2])
+def test_labels_that_begin_later_or_have_gaps_are_refused(
+    write: Write, labels: list[int], missing: str, kept: int | None
+) -> None:
+    path = write(y_train=np.array(labels), y_test=np.array(labels[:3]))
+    with pytest.raises(UserError, match=f"no image has the label {missing}; labels go from 0"):
+        Config(path=path, train_samples=kept).load()
+
+
+def test_classes_that_no_image_has_are_said(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.array([1, 2, 3, 1, 2, 3])
+    data = Config(path=write(y_train=labels, y_test=labels[:3]), classes=5).load()
+    assert data.y_train.tolist() == labels.tolist()
+    assert "2 of 5 classes have no training image (0, 4)" in caplog.text
 
 
 def test_classes_do_not_change_when_fewer_images_are_used(write: Write) -> None:

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parts import CIFAR10_NAMES, part_of
 
 from noisetune.data.cifar100 import SUPERCLASSES
 from noisetune.errors import UserError
 from noisetune.noise.asymmetric import Config, confused_with
+from noisetune.testing.noise import part_of
 
 CONFUSED = {
     ("truck", "automobile"),
@@ -15,6 +15,10 @@ CONFUSED = {
     ("cat", "dog"),
     ("dog", "cat"),
 }
+
+CIFAR10_NAMES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 
 
 @given(names=st.permutations(CIFAR10_NAMES), seed=st.integers(0, 99))

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from parts import part_of
 
 from noisetune.errors import UserError
 from noisetune.noise.human import Config
+from noisetune.testing.noise import part_of
 
 CLEAN = np.array([0, 1, 2, 0, 1, 2])
 WORSE = np.array([0, 1, 2, 1, 2, 0])
@@ -128,6 +128,31 @@ def test_types_are_allowed_for_this_one_file_alone(tmp_path: Path) -> None:
     torch.save({"clean_label": CLEAN, "worse_label": WORSE}, tmp_path / "a.pt")
     assert corrupted(tmp_path / "a.pt").tolist() == WORSE.tolist()
     assert torch.serialization.get_safe_globals() == before
+
+
+@pytest.mark.parametrize("kind", ["b", "B", "h", "H", "i", "I", "l", "L", "q", "Q"])
+@pytest.mark.parametrize("order", ["=", ">"])
+@pytest.mark.parametrize("suffix", ["pt", "npz"])
+def test_whole_numbers_of_any_width_are_labels(
+    tmp_path: Path, kind: str, order: str, suffix: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    clean, worse = (part.astype(np.dtype(kind).newbyteorder(order)) for part in (CLEAN, WORSE))
+    if suffix == "pt":
+        torch.save({"clean_label": clean, "worse_label": worse}, path)
+    else:
+        np.savez(path, clean=clean, worse=worse)
+    assert corrupted(path).tolist() == WORSE.tolist()
+    np.savez(tmp_path / "usual.npz", clean=CLEAN, worse=WORSE)
+    usual = Config(labels="worse", path=tmp_path / "usual.npz")
+    assert Config(labels="worse", path=path).identity() == usual.identity()
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_tensors_are_labels_too(tmp_path: Path, kind: torch.dtype) -> None:
+    labels = {"clean_label": torch.tensor(CLEAN), "worse_label": torch.tensor(WORSE)}
+    torch.save({name: each.to(kind) for name, each in labels.items()}, tmp_path / "a.pt")
+    assert corrupted(tmp_path / "a.pt").tolist() == WORSE.tolist()
 
 
 @pytest.mark.parametrize("content", [b"", b"no file of labels", b"PK\x03\x04 damaged"])

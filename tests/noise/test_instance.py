@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from parts import part_of
 from pydantic import ValidationError
 from scipy.stats import truncnorm
 
 from noisetune.noise.base import CleanPart
 from noisetune.noise.instance import Config
+from noisetune.testing.noise import part_of
 
 
 def by_hand(clean: CleanPart, rate: float, seed: int, scale: float) -> np.ndarray:

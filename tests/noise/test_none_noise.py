@@ -1,9 +1,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from parts import part_of
 
 from noisetune.noise.none import Config
+from noisetune.testing.noise import part_of
 
 
 @given(labels=st.lists(st.integers(0, 9)))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parts import part_of
 from pydantic import ValidationError
 from scipy.stats import binom
 
 from noisetune.config import PLUGINS
 from noisetune.noise import pairflip, paper, symmetric, symmetric_inclusive
+from noisetune.testing.noise import part_of
 
 RARE = 1e-10
 seeds = st.integers(0, 2**32 - 1)

@@ -3,11 +3,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parts import part_of
 from pydantic import ValidationError
 
 from noisetune.errors import UserError
 from noisetune.noise.transition import Config
+from noisetune.testing.noise import part_of
 
 ROWS = [[0.7, 0.3, 0.0], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5]]
 THREE = part_of([0, 1, 2], 3)
@@ -35,6 +35,13 @@ def test_a_file_is_the_same_noise_as_the_matrix_written_out(tmp_path: Path, kind
     assert config.identity() == Config(matrix=ROWS).identity()
     assert config.identity() != Config(matrix=np.eye(3).tolist()).identity()
     assert config.identity() != Config(matrix=ROWS, draw="exact").identity()
+
+
+@pytest.mark.parametrize("kind", ["csv", "yaml"])
+def test_a_byte_order_mark_is_no_part_of_a_matrix(tmp_path: Path, kind: str) -> None:
+    path = written(tmp_path, kind, ROWS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert Config(path=path).transition_matrix(THREE).tolist() == ROWS
 
 
 BAD = [

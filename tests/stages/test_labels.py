@@ -34,15 +34,15 @@ def fields(labels: NoisyLabels) -> dict[str, list[int]]:
     return {name: part.tolist() for name, part in vars(labels).items()}
 
 
-@given(count=st.integers(2, 500), fraction=st.floats(0.001, 0.999))
+@given(count=st.integers(3, 500), fraction=st.floats(0.001, 0.999))
 def test_the_split_is_disjoint_whole_and_of_the_asked_size(
     tiny_trial: TinyTrial, count: int, fraction: float
 ) -> None:
     config = tiny_trial(data={"validation_fraction": fraction})
     labels = draw_labels(config, labelled(cycle(count), cycle(5)))
     assert sorted([*labels.fit, *labels.validation]) == list(range(count))
-    assert min(len(labels.fit), len(labels.validation)) >= 1
-    assert abs(len(labels.validation) - count * fraction) <= 1
+    assert len(labels.fit) >= 2
+    assert len(labels.validation) == min(max(1, round(count * fraction)), count - 2)
 
 
 def test_a_fifth_is_held_out_unless_said_otherwise() -> None:
@@ -130,7 +130,7 @@ def by_people(tmp_path: Path, tiny_trial: TinyTrial) -> Callable[..., TrialConfi
     return lambda **changes: tiny_trial(**{"noise": noise, **changes})
 
 
-@given(count=st.integers(3, 200), validation=st.floats(0, 0.6), detection=st.floats(0.001, 0.39))
+@given(count=st.integers(4, 200), validation=st.floats(0, 0.6), detection=st.floats(0.001, 0.39))
 def test_without_test_labels_a_part_of_the_training_set_is_held_out_for_detection(
     count: int, validation: float, detection: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -144,9 +144,9 @@ def test_without_test_labels_a_part_of_the_training_set_is_held_out_for_detectio
     labels = draw_labels(config, data)
     parts = [labels.fit, labels.validation, labels.detection]
     assert sorted(np.concatenate(parts)) == list(range(count))
-    assert len(labels.fit) >= 1
-    assert abs(len(labels.detection) - count * detection) <= 1.5
-    assert len(labels.detection) >= 1
+    assert len(labels.fit) >= 2
+    left = count - 2 - len(labels.validation)
+    assert len(labels.detection) == min(max(1, round(count * detection)), left)
     assert bool(len(labels.validation)) == bool(validation)
     assert labels.test is None
     assert labels.detected.part == "train"
@@ -182,6 +182,36 @@ def test_too_few_images_for_three_parts_are_a_user_error(
 ) -> None:
     with pytest.raises(UserError, match=r"2 training images are too few .* raise data.train_samp"):
         draw_labels(by_people(), labelled(cycle(2), cycle(5)))
+
+
+@pytest.mark.parametrize(
+    ("count", "people", "fraction", "enough"),
+    [
+        (2, False, 0.2, False), (2, False, 0.0, True), (3, False, 0.2, True),
+        (3, True, 0.2, False), (3, True, 0.0, True), (4, True, 0.2, True),
+    ],
+)  # fmt: skip
+def test_two_images_are_left_to_train_on_or_all_are_refused(
+    by_people: Any, tiny_trial: TinyTrial, count: int, people: bool, fraction: float, enough: bool
+) -> None:
+    """Of a single one batch normalisation has no deviation."""
+    config = (by_people if people else tiny_trial)(data={"validation_fraction": fraction})
+    data = labelled(cycle(count), cycle(5))
+    if enough:
+        assert len(draw_labels(config, data).fit) >= 2
+        return
+    with pytest.raises(UserError, match=rf"data: {count} training images are too few to hold some"):
+        draw_labels(config, data)
+
+
+@pytest.mark.parametrize(("checkpoint", "count"), [("selected", 5), ("last", 3)])
+def test_too_few_images_for_folds_are_refused_before_anything_starts(
+    tiny_trial: TinyTrial, checkpoint: str, count: int
+) -> None:
+    config = tiny_trial(detect={"folds": 2, "checkpoint": checkpoint})
+    with pytest.raises(UserError, match=rf"detect.folds: 2 folds of {count} training images: "):
+        draw_labels(config, labelled(cycle(count), cycle(5)))
+    assert len(draw_labels(config, labelled(cycle(count + 1), cycle(5))).fit) >= 2
 
 
 @pytest.mark.parametrize("people", [False, True])

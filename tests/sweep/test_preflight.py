@@ -11,6 +11,7 @@ from noisetune.sweep.preflight import preflight
 from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
+from noisetune.training import memory_format
 
 
 def looked_at(noise: dict[str, Any], **trial: Any) -> None:
@@ -29,6 +30,13 @@ def test_confusions_that_the_classes_say_nothing_of_are_refused(protocol: str) -
         looked_at({"model": "asymmetric"}, protocol=protocol)
 
 
+def test_a_backbone_that_cannot_take_the_images_is_refused() -> None:
+    model = {"name": "vit_tiny", "depth": 1}
+    looked_at({}, model=model)
+    with pytest.raises(UserError, match=r"^model.patch: 3: .* 8x8 pixels; choose one of 1, 2, 4, "):
+        looked_at({}, model={**model, "patch": 3})
+
+
 def test_a_matrix_that_hides_the_right_class_tells_nothing() -> None:
     looked_at({"model": "transition", "matrix": confusing(0.55)})
     with pytest.raises(UserError, match="a wrong label is as frequent as the right one"):
@@ -45,3 +53,25 @@ def test_the_papers_noise_at_a_high_rate_tells_something_still() -> None:
     looked_at({"rate": 0.8}, protocol="paper")
     with pytest.raises(UserError, match="as frequent"):
         looked_at({"rate": 0.85}, protocol="paper")
+
+
+def test_a_memory_format_that_the_cpu_fails_at_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = {"device": "cpu", "precision": "fp32", "channels_last": True}
+    looked_at({"rate": 0.3}, runtime=runtime, model={"width": 16})
+    monkeypatch.setattr(memory_format, "overruns", lambda model, shape: model.width == 4)
+    with pytest.raises(UserError, match=r"runtime\.channels_last: true"):
+        looked_at({"rate": 0.3}, runtime=runtime, model={"width": 4})
+
+
+@pytest.mark.parametrize(
+    ("data", "trial", "problem"),
+    [
+        ({"train_samples": 2}, {}, "data: 2 training images are too few"),
+        ({"train_samples": 5}, {"detect": {"folds": 2}}, "detect.folds: 2 folds of 5 training"),
+    ],
+)
+def test_too_few_images_are_refused_before_anything_starts(
+    data: dict[str, Any], trial: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        looked_at({"rate": 0.2}, data=data, **trial)

@@ -10,6 +10,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from noisetune.errors import UserError
+from noisetune.plugins import for_hosts
 from noisetune.store import Store
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -20,12 +21,14 @@ LOOK_SECONDS = 120.0
 def connect(address: str, **quiet: Any) -> None:
     """Join the cluster at HOST:PORT, or the one that `auto` finds; UserError where there is none.
 
-    Its hosts get this checkout of noisetune, whichever they have installed.
+    Its hosts get this checkout of noisetune, whichever they have installed, and the packages whose
+    entry points are plug-ins here; what those import beside noisetune must be there.
     """
+    packages, variables = for_hosts()
     environment = {
-        "py_modules": [str(PACKAGE)],
+        "py_modules": [str(PACKAGE), *packages],
         "excludes": ["__pycache__"],
-        "env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0"},
+        "env_vars": {"RAY_CHDIR_TO_TRIAL_DIR": "0", **variables},
     }
     try:
         _knock(address)

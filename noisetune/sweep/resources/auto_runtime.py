@@ -12,6 +12,7 @@ from noisetune.datasets import Datasets
 from noisetune.records import TrialRecord
 from noisetune.sweep.spec.config import override
 from noisetune.sweep.spec.sweep import Sweep
+from noisetune.training.memory_format import corrupts_memory
 from noisetune.training.runtime import Runtime
 from noisetune.training.speed import forward_flops
 
@@ -50,7 +51,12 @@ def _suiting(sweep: Sweep, datasets: Datasets) -> Runtime:
         look = ray.remote(num_cpus=cpu, num_gpus=gpu)(_there)
         found = ray.get(look.remote(largest.to_json(), cpu, gpu))
         return Runtime.model_validate(found)
-    return largest.resolve(cpu, gpu, datasets.load(largest.data)).runtime
+    runtime = largest.resolve(cpu, gpu, datasets.load(largest.data)).runtime
+    shapes = ((each.model, datasets.load(each.data).shape) for _, each in work)
+    if any(corrupts_memory(model, shape, runtime) for model, shape in shapes):
+        # What suits the largest network may be what a small one of the sweep fails at.
+        return runtime.model_copy(update={"channels_last": False})
+    return runtime
 
 
 def _there(trial: dict[str, Any], cpu: float, gpu: float) -> dict[str, Any]:

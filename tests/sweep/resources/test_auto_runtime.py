@@ -15,10 +15,11 @@ from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
+from noisetune.training import memory_format
 from noisetune.training import speed as measured
 from noisetune.training.runtime import Runtime
 
-WIDTHS = {"conditions": {"model.width": [4, 8]}, "parameters": {}}
+WIDTHS = {"conditions": {"model.width": [16, 32]}, "parameters": {}}
 FAST = {"precision": "bf16", "channels_last": True}
 
 
@@ -57,8 +58,15 @@ def test_the_largest_trial_settles_it_for_all(measures: list[Any]) -> None:
     written = sweep()
     found = settle_runtime(written)
     assert settings(found) == [("bf16", True, False)] * 2
-    assert [model.width for model in measures] == [8]
+    assert [model.width for model in measures] == [32]
     assert found.definition() == written.definition()
+
+
+def test_what_the_smallest_network_fails_at_is_for_none(
+    measures: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_format, "overruns", lambda model, shape: model.width == 16)
+    assert settings(settle_runtime(sweep(precision="fp32"))) == [("fp32", False, False)] * 2
 
 
 def test_what_is_written_stays(measures: list[Any]) -> None:
@@ -75,7 +83,7 @@ def test_a_resume_keeps_what_its_trials_began_with(measures: list[Any]) -> None:
     began = {"device": "cpu", "precision": "fp32", "channels_last": False, "compile": True}
     record = TrialRecord(
         name="all search 0",
-        condition="model.width=4",
+        condition="model.width=16",
         factors={},
         kind="search",
         number=0,

@@ -16,10 +16,10 @@ from noisetune.errors import UserError
 from noisetune.noise.asymmetric import CIFAR10
 from noisetune.sweep.home import Home
 from noisetune.sweep.preflight import preflight
+from noisetune.sweep.smoke_run import in_small
 from noisetune.sweep.spec.config import read_sweep
 from noisetune.sweep.spec.factors import check_field
 from noisetune.sweep.spec.smoke import NO_RESULTS, SMALL, Substitutes, corner_trials, smoke
-from noisetune.sweep.spec.substitutes import in_small
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.storage import open_sweep
 
