@@ -1,6 +1,7 @@
 """What a person types."""
 
 import logging
+import signal
 import sys
 
 import typer
@@ -54,6 +55,6 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + getattr(stop, "signal", signal.SIGINT))

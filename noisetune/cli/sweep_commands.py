@@ -1,6 +1,7 @@
 """`noisetune sweep`, `resume` and `status`."""
 
 import shlex
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from noisetune.sweep.study.ledger import Ledger
     from noisetune.sweep.study.scheduler import Scheduler, Watcher
 
-INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+SIGNALLED = 128  # and the signal's number: what a shell says of a command that one ended
 
 
 def register(app: typer.Typer) -> None:
@@ -164,8 +165,9 @@ class Terminal:
         from noisetune.sweep.study.searcher import Searcher
 
         config = prepared.config
-        states = Searcher(config, prepared.conditions, ledger).states
-        totals = {state.condition.name: state.size for state in states}
+        searcher = Searcher(config, prepared.conditions, ledger)
+        ledger.size = searcher.size
+        totals = {state.condition.name: state.size for state in searcher.states}
         objective = config.objective
         table = LiveTable(console, list(totals), totals, objective.metric, objective.maximize)
         table.count(ledger.records(prepared.cells))
@@ -178,7 +180,7 @@ def _show_outcome(outcome: "Outcome", same: _Same) -> None:
     show_results(outcome.sweep, outcome.ledger)
     _next_commands(outcome.sweep.config.name, outcome.scheduler, same)
     if outcome.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(SIGNALLED + (outcome.signal or signal.SIGINT))
 
 
 def _next_commands(name: str, scheduler: "Scheduler", same: _Same) -> None:

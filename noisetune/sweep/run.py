@@ -5,8 +5,9 @@
 say goes to a `Reporter`.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ from noisetune.datasets import Datasets
 from noisetune.errors import UserError
 from noisetune.pipeline import run_trial
 from noisetune.records import flatten
-from noisetune.store import Lease
+from noisetune.store import Lease, Store
 from noisetune.sweep import show_token
+from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
@@ -26,6 +28,7 @@ from noisetune.sweep.resources.capacity import check_fits, local_resources
 from noisetune.sweep.spec.sweep import GivenConfig, GivenSpace, Sweep, naming
 from noisetune.sweep.study.lease import claim_sweep
 from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.recorded import read_ledger
 from noisetune.sweep.study.resume_rules import replicating
 from noisetune.sweep.study.scheduler import Scheduler, Watcher
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
@@ -39,16 +42,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the drive of a sweep ended; `delivered` says whether MLflow was told all of it."""
+    """How the drive of a sweep ended; `delivered` says whether MLflow was told all of it.
+
+    `signal` is that of a Ctrl-C (SIGINT), a batch system (SIGTERM) or a closed terminal (SIGHUP).
+    """
 
     sweep: Sweep
     ledger: Ledger
     scheduler: Scheduler
     delivered: bool
+    signal: int | None = None
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended it, and not its last trial or its budget."""
+        """Whether a signal ended it, and not its last trial or its budget."""
         return not self.scheduler.finished and self.scheduler.stopped is None
 
 
@@ -146,25 +153,63 @@ def drive(
 ) -> Outcome:
     """Run what is left of a prepared sweep; with `resume` it may have been begun before.
 
-    Ctrl-C ends the step in which trials run, and no other: what ran stays `running` in the
-    ledger, for a resume, and MLflow is told so.
+    Ctrl-C, SIGTERM and SIGHUP end the step in which trials run, and no other: what ran stays
+    `running` in the ledger, for a resume, and MLflow is told so.
     """
-    datasets = Datasets()
+    name, datasets, stop = sweep.config.name, Datasets(), Stop(reporter.say)
     _look(sweep, site, resume, datasets)
-    with claim_sweep(site.home, sweep.config.name) as lease:
-        check_tracking(site.tracking_uri, sweep.config.name, site.artifacts)
-        with _ray(sweep, site, reporter):
-            sweep = _settle(sweep, reporter)
+    # A cluster first: whoever mistypes its address finds nothing left behind.
+    cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
+    with stop.heard(), cluster, _claimed(site.home, name) as lease:
+        check_tracking(site.tracking_uri, name, site.artifacts)
+        if site.stages is not None:
+            Store.open(site.stages, option=site.stages_option)
+        finished = _finished(sweep, site, lease, reporter) if resume else None
+        idle = finished is not None or site.address is not None
+        with nullcontext() if idle else _ray(sweep, site, reporter):
+            stop.listen()
+            sweep = _settle(sweep, reporter) if finished is None else sweep
             ledger = drive_ledger(site.home, sweep, lease)
             tracker = _caught_up(sweep, site, ledger, lease)
-            with reporter.watching(sweep, ledger) as watchers:
-                everyone = [tracker, *watchers]
-                scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
+            scheduler = finished
+            if scheduler is None:
+                with reporter.watching(sweep, ledger) as watchers, stop.gently():
+                    everyone = [tracker, *watchers]
+                    scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
         if scheduler.superseded:
             tracker.abandon()
-            raise UserError(f"sweep {sweep.config.name!r}: {scheduler.stopped}; this one has ended")
+            raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
+        ledger.size = scheduler.searcher.size
         delivered = _close(sweep, ledger, scheduler, tracker, reporter)
-    return Outcome(sweep, ledger, scheduler, delivered)
+    return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
+
+
+@contextmanager
+def _claimed(home: Home, name: str) -> Iterator[Lease]:
+    """The right to drive a sweep. One that does not come to begin leaves no folder."""
+    folders = home.sweep(name), home.sweep(name).parent, home.root
+    new = [folder for folder in folders if not folder.exists()]
+    with claim_sweep(home, name) as lease:
+        try:
+            yield lease
+        finally:
+            if home.sweep(name) in new and not home.ledger_file(name).exists():
+                shutil.rmtree(home.sweep(name), ignore_errors=True)
+                for folder in new[1:]:
+                    with suppress(OSError):
+                        folder.rmdir()
+
+
+def _finished(sweep: Sweep, site: Site, lease: Lease, reporter: Reporter) -> Scheduler | None:
+    """The scheduler of a sweep that has nothing left to run, which is said; None of any other."""
+    name = sweep.config.name
+    if read_ledger(site.home, name) is None:
+        return None
+    scheduler = Scheduler(sweep.config, sweep.conditions, drive_ledger(site.home, sweep, lease))
+    if not scheduler.finished:
+        return None
+    reporter.say(f"sweep {name!r} is finished: nothing is left to run")
+    return scheduler
 
 
 def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
