@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from noisetune.errors import UserError
@@ -27,12 +27,17 @@ def refused(option: str, path: Path | str, deed: str, remedy: str) -> Iterator[N
         raise UserError(f"{option} {path}: cannot {deed} ({why}); {remedy}") from None
 
 
+def written(path: Path, option: str) -> AbstractContextManager[None]:
+    """UserError where the file that is written inside, which `option` names, cannot be."""
+    return refused(option, path, "be written", "give a file in a folder that is there")
+
+
 def check_output(path: Path, option: str) -> None:
     """UserError where no file can be written at `path`; to be asked before long work.
 
     It leaves nothing, and a file that is there as it is.
     """
-    with _written(path, option):
+    with written(path, option):
         fresh = not path.exists()
         path.open("ab").close()
         if fresh:
@@ -41,7 +46,7 @@ def check_output(path: Path, option: str) -> None:
 
 def write_output(path: Path, text: str, option: str) -> None:
     """Write a file that `option` names; UserError where that is not possible."""
-    with _written(path, option):
+    with written(path, option):
         path.write_text(text, encoding="utf-8")
 
 
@@ -78,14 +83,3 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path}: there is no such file") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); give a YAML file") from None
-
-
-def remove_empty(folder: Path) -> None:
-    """Remove a folder with nothing in it, and so those above it that then have nothing in them."""
-    with suppress(OSError):
-        folder.rmdir()
-        remove_empty(folder.parent)
-
-
-def _written(path: Path, option: str) -> AbstractContextManager[None]:
-    return refused(option, path, "be written", "give a file in a folder that is there")

@@ -59,6 +59,21 @@ def parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source}: is no valid YAML: {why}") from None
 
 
+def read_trial_yaml(path: Path) -> Any:
+    """The content of a trial's YAML file; UserError for a file of another kind."""
+    content = read_yaml(path)
+    if isinstance(content, dict) and "search_space" in content:
+        raise UserError(
+            f"{path}: is a sweep, which has a search_space: run it with `noisetune sweep {path}`"
+        )
+    if isinstance(content, dict) and {"conditions", "parameters"} & content.keys():
+        raise UserError(
+            f"{path}: is a search space: name it as search_space in a sweep's file, and run that "
+            "with `noisetune sweep`"
+        )
+    return content
+
+
 def write_yaml(path: Path, content: Mapping[str, Any], header: str = "") -> None:
     """Write `content` in its own order, under a comment."""
     comment = "".join(f"# {line}\n" for line in header.splitlines())

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home, same_place
+from noisetune.cli.common import (
+    DEFAULT_MLRUNS,
+    CsvCommand,
+    CsvOption,
+    LatexOption,
+    MarkdownOption,
+    MlrunsOption,
+    NameArgument,
+    console,
+    examples,
+    open_home,
+    same_place,
+)
+from noisetune.cli.results import Form, front_shown
+from noisetune.files import make_folder, written
 from noisetune.texts import factors_text
 
 if TYPE_CHECKING:
@@ -21,17 +35,24 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     app.command(
-        epilog="Examples: `noisetune best quickstart`, `noisetune best quickstart --export best`, "
-        "`noisetune best quickstart --json`"
+        cls=CsvCommand,
+        epilog=examples(
+            "noisetune best quickstart",
+            "noisetune best quickstart --export best",
+            "noisetune best quickstart --json",
+        ),
     )(best)
 
 
 def best(
-    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    name: NameArgument,
     export: Annotated[
         Path | None, typer.Option(help="Write each winner as a YAML that `noisetune run` repeats.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    markdown: MarkdownOption = False,
+    latex: LatexOption = False,
+    csv: CsvOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """List the winner of every condition, and the best method for each data set and noise.
@@ -43,13 +64,15 @@ def best(
     from noisetune.sweep.spec.config import NO_RESULTS
     from noisetune.sweep.study.recorded import recorded_sweep
 
+    form = Form.of(markdown, latex, csv)
     prepared, ledger = recorded_sweep(open_home(mlruns), name)
     objective, records = prepared.config.objective, ledger.records(prepared.cells)
     if prepared.config.smoke and not as_json:
-        console.print(NO_RESULTS)
+        form.note(NO_RESULTS)
     files = _export(prepared, records, export) if export else {}
     if objective.several:
-        return _show_front(prepared, records, files, as_json, same_place(open_home(mlruns)))
+        same = same_place(open_home(mlruns))
+        return _show_front(prepared, records, files, None if as_json else form, same)
     summaries = summarise(records, objective.maximize)
     labels = _selecting_labels(prepared, summaries)
     errors = {
@@ -60,13 +83,13 @@ def best(
     if as_json:
         print(json.dumps(_as_json(prepared, summaries, groups, labels, files), indent=1))
         return
-    console.print(conditions_table(summaries, objective.metric, objective.oracle))
-    console.print(_groups_table(summaries, groups, labels, objective.metric))
-    _show_files(files)
+    winners = conditions_table(summaries, objective.metric, objective.oracle)
+    form.show([winners, _groups_table(summaries, groups, labels, objective.metric)])
+    _show_files(files, form)
 
 
-def _show_files(files: dict[str, Path]) -> None:
-    for file in files.values():
+def _show_files(files: dict[str, Path], form: Form) -> None:
+    for file in files.values() if form == Form() else ():
         console.print(f"noisetune run {file}", highlight=False, soft_wrap=True)
 
 
@@ -74,15 +97,17 @@ def _show_front(
     prepared: "AnySweep",
     records: "list[TrialRecord]",
     files: dict[str, Path],
-    as_json: bool,
+    form: Form | None,
     same: str,
 ) -> None:
-    """With several goals nothing wins: what no other trial beats, for the user to choose from."""
-    from noisetune.cli.results import front_shown
+    """With several goals nothing wins: what no other trial beats, for the user to choose from.
+
+    Without a `form` it is JSON.
+    """
     from noisetune.sweep.winners import front_of
 
     name, front = prepared.config.name, front_of(prepared, records)
-    if as_json:
+    if form is None:
         shown = [
             asdict(point.trial)
             | {"replicates": point.replicates, "file": _file(files, point.trial)}
@@ -91,9 +116,9 @@ def _show_front(
         objective = prepared.config.objective.model_dump()
         print(json.dumps({"sweep": name, "objective": objective, "front": shown}, indent=1))
         return
-    console.print(front_shown(prepared, front))
-    _show_files(files)
-    if front and not any(point.replicates["last"] for point in front):
+    form.show([front_shown(prepared, front)])
+    _show_files(files, form)
+    if form == Form() and front and not any(point.replicates["last"] for point in front):
         console.print(
             f"run one again on fresh seeds: noisetune resume {name} "
             f"--replicate '{front[0].trial.name}'{same}",
@@ -112,7 +137,7 @@ def _selecting_labels(
 
     if prepared.config.objective.metric != METRIC:
         return {}
-    labels, datasets = {}, Datasets()
+    labels, datasets = {}, Datasets(fetch=False)
     for summary in summaries:
         if summary.winner is not None:
             config = TrialConfig.parse(summary.winner.config, "ledger")
@@ -138,7 +163,7 @@ def _export(prepared: "AnySweep", records: "list[TrialRecord]", folder: Path) ->
     from noisetune.sweep.winners import chosen_trials
     from noisetune.yaml_files import write_yaml
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--export")
     objective, files = prepared.config.objective, {}
     for stem, trial in chosen_trials(prepared, records).items():
         file = folder / f"{stem}.yaml"
@@ -148,7 +173,8 @@ def _export(prepared: "AnySweep", records: "list[TrialRecord]", folder: Path) ->
             f"{trial.name}, {objective.metrics} {values}.\n"
             f"Repeat it with: noisetune run {file}"
         )
-        write_yaml(file, trial.config, header)
+        with written(file, "--export"):
+            write_yaml(file, trial.config, header)
         files[trial.name] = file
     return files
 

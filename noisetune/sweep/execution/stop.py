@@ -103,9 +103,10 @@ def let_go_of_lost_terminal() -> None:
 
 
 @contextmanager
-def deaf_to_hangup() -> Iterator[None]:
-    """Processes that are started here outlive a closed terminal, and end with this one."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+def deaf_children() -> Iterator[None]:
+    """Processes that are started here end with this one, and not by a signal to all of its group,
+    as terminals and batch systems send it: the driver needs its Ray to end in good order."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGTERM})
     try:
         yield
     finally:

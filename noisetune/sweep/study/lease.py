@@ -4,6 +4,7 @@ The number of the lease is the driver's epoch: it rises with each take-over, and
 taken over finds a higher one and may not write any more.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage
@@ -12,7 +13,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from noisetune.errors import UserError
 from noisetune.lines import drop_torn_line
-from noisetune.store import FolderLeases, Lease
+from noisetune.store import FolderLeases, Lease, LeaseInfo
 from noisetune.sweep.home import Home
 
 FOLDER = "driver"
@@ -32,6 +33,13 @@ def claim_sweep(home: Home, name: str) -> Lease:
             "(Ctrl-C) and try again"
         )
     return lease
+
+
+def driver_of(home: Home, name: str) -> LeaseInfo | None:
+    """Who drives a sweep at the moment; None where nobody does, or that cannot be seen."""
+    with suppress(UserError, OSError):
+        return FolderLeases(home.sweep(name)).holder(FOLDER)
+    return None
 
 
 class _FencedLock(BaseJournalFileLock):
