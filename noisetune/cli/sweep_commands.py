@@ -141,6 +141,7 @@ class Terminal:
     @contextmanager
     def watching(self, prepared: "Sweep", ledger: "Ledger") -> "Iterator[Sequence[Watcher]]":
         from noisetune.cli.live import LiveTable
+        from noisetune.sweep.spec.config import PretrainGate
         from noisetune.sweep.study.searcher import Searcher
 
         config = prepared.config
@@ -148,7 +149,9 @@ class Terminal:
         ledger.size = searcher.size
         totals = {state.condition.name: state.size for state in searcher.states}
         objective = config.objective
-        table = LiveTable(console, list(totals), totals, objective.metric, objective.maximize)
+        gated = config.pretrain_gate != PretrainGate()
+        metric, maximize = objective.metric, objective.maximize
+        table = LiveTable(console, list(totals), totals, metric, maximize, gated)
         table.count(ledger.records(prepared.cells))
         with table:
             yield [table]

@@ -54,8 +54,9 @@ def _best(
 ) -> tuple[tuple[str, float, str], ...]:
     complete = [each for each in records if each.kind == "search" and each.objectives]
     found = []
-    for goal, values in zip(objective.goals, zip(*(each.objectives for each in complete))):
+    for place, goal in enumerate(objective.goals if complete else ()):
         choose = max if goal.maximize else min
+        values = [each.objectives[place] for each in complete]
         best = choose(values)
         found.append((goal.metric, best, complete[values.index(best)].condition))
     return tuple(found)
