@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from noisetune.errors import UserError
@@ -69,6 +69,16 @@ def check_folder(path: Path, option: str) -> Path:
         if not above.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{above} is no folder")
     return path
+
+
+def check_room(path: Path, option: str) -> None:
+    """UserError where the folder that `option` names is not there and cannot be made; what is made
+    to see that is removed again."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    make_folder(path, option)
+    for folder in missing:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def read_text(path: Path) -> str:

@@ -70,6 +70,8 @@ def best(
     if prepared.config.smoke and not as_json:
         form.note(NO_RESULTS)
     files = _export(prepared, records, export) if export else {}
+    if not records and not as_json:
+        return form.note("no trial has started yet")
     if objective.several:
         same = same_place(open_home(mlruns))
         return _show_front(prepared, records, files, None if as_json else form, same)

@@ -16,9 +16,10 @@ import yaml
 
 from noisetune.datasets import Datasets
 from noisetune.errors import UserError
+from noisetune.files import check_room
 from noisetune.pipeline import run_trial
 from noisetune.records import flatten
-from noisetune.store import Lease, Store
+from noisetune.store import Lease
 from noisetune.sweep import show_token
 from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
@@ -162,8 +163,6 @@ def drive(
     cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
     with stop.heard(), cluster, _claimed(site.home, name) as lease:
         check_tracking(site.tracking_uri, name, site.artifacts)
-        if site.stages is not None:
-            Store.open(site.stages, option=site.stages_option)
         finished = _finished(sweep, site, lease, reporter) if resume else None
         idle = finished is not None or site.address is not None
         with nullcontext() if idle else _ray(sweep, site, reporter):
@@ -222,6 +221,9 @@ def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
         if site.address is None:
             check_fits(sweep.config.resources, local_resources(), "this machine")
     check_warm_start(site.home, sweep.config)
+    check_room(site.home.root, "--mlruns")
+    if site.stages is not None and "://" not in site.stages:
+        check_room(Path(site.stages), site.stages_option)
 
 
 def _ray(sweep: Sweep, site: Site, reporter: Reporter) -> AbstractContextManager[None]:
