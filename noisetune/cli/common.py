@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,7 +119,7 @@ class CsvCommand(TyperCommand):
 
 
 def _with_files(args: list[str]) -> Iterator[str]:
-    for word, following in zip(args, [*args[1:], "--"], strict=True):
+    for word, following in pairwise([*args, "--"]):
         yield word
         if word == "--csv" and following.startswith("--"):
             yield str(STDOUT)

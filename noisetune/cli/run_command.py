@@ -20,7 +20,7 @@ from noisetune.cli.common import (
 )
 from noisetune.errors import UserError
 from noisetune.files import check_output, write_output
-from noisetune.records import DETECT, FINETUNE, FOLD, PRETRAIN
+from noisetune.records import DETECT, FINETUNE, FOLD, GATE, PRETRAIN
 
 if TYPE_CHECKING:
     from noisetune.config import TrialConfig
@@ -116,8 +116,10 @@ class Bars:
         from noisetune.records import MetricPoint, Tick
 
         self._heard = True
-        # A stage that is taken from the store tells its points as they were first made.
-        self._computed |= not isinstance(event, MetricPoint) or event.made >= self._began
+        # A stage that is taken from the store tells its points as they were first made. The look at
+        # an encoder is taken each time.
+        replayed = isinstance(event, MetricPoint) and event.made < self._began
+        self._computed |= event.stage != GATE and not replayed
         bar = self._bars.get(event.stage)
         if bar is None:
             return

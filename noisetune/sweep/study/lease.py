@@ -37,6 +37,8 @@ def claim_sweep(home: Home, name: str) -> Lease:
 
 def driver_of(home: Home, name: str) -> LeaseInfo | None:
     """Who drives a sweep at the moment; None where nobody does, or that cannot be seen."""
+    if not (home.sweep(name) / FOLDER).is_dir():
+        return None
     with suppress(UserError, OSError):
         return FolderLeases(home.sweep(name)).holder(FOLDER)
     return None
