@@ -11,7 +11,6 @@ again, as large a share as the trial's own validation part, and chooses.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +35,7 @@ from noisetune.stages.base import (
 from noisetune.stages.detect import detect, evidence_of, judged_part
 from noisetune.stages.finetune import finetune_stage
 from noisetune.stages.labels import FEWEST, require_folds
-from noisetune.stages.runner import run_stage, unheard
+from noisetune.stages.runner import rephrased, run_stage, unheard
 from noisetune.store import Artifact, StageKey, StoreLike
 
 VERSION = 1
@@ -170,17 +169,12 @@ def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:
 def _quietly(
     events: Generator[Event, None, Artifact], epochs: int, fold: int, folds: int
 ) -> Generator[Event, None, Artifact]:
-    with closing(events):
-        while True:
-            try:
-                event = next(events)
-            except StopIteration as stop:
-                return stop.value
-            if isinstance(event, MetricPoint):
-                event = Tick(FOLD, event.step / epochs)
-            if isinstance(event, Tick):
-                event = Tick(FOLD, (fold + event.done) / folds)
-            yield event
+    def life(event: Event) -> Event:
+        if isinstance(event, MetricPoint):
+            event = Tick(FOLD, event.step / epochs)
+        return Tick(FOLD, (fold + event.done) / folds) if isinstance(event, Tick) else event
+
+    return rephrased(events, life)
 
 
 def _rng(purpose: str, config: TrialConfig, *parts: int) -> np.random.Generator:

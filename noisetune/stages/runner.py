@@ -1,7 +1,7 @@
 """A stage through the store: taken from it, or computed once and published."""
 
 import time
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import closing
 
 from noisetune.records import Event, MetricPoint, Waiting
@@ -68,13 +68,20 @@ def _compute(
 
 def unheard(events: Generator[Event, None, Artifact]) -> Generator[Event, None, Artifact]:
     """The same stage without its metric points."""
+    return rephrased(events, lambda event: None if isinstance(event, MetricPoint) else event)
+
+
+def rephrased(
+    events: Generator[Event, None, Artifact], change: Callable[[Event], Event | None]
+) -> Generator[Event, None, Artifact]:
+    """The same stage with each event as `change` has it; None leaves it out."""
     with closing(events):
         while True:
             try:
-                event = next(events)
+                event = change(next(events))
             except StopIteration as stop:
                 return stop.value
-            if not isinstance(event, MetricPoint):
+            if event is not None:
                 yield event
 
 
