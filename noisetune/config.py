@@ -33,7 +33,7 @@ from noisetune.training.memory_format import check_memory_format
 from noisetune.training.optimisation import Optimisation
 from noisetune.training.representation import TelemetryConfig
 from noisetune.training.runtime import Runtime
-from noisetune.yaml_files import explain, read_yaml
+from noisetune.yaml_files import explain, read_trial_yaml
 
 SELECTORS = {
     "data": "name",
@@ -185,7 +185,7 @@ class TrialConfig(Section):
 
     @classmethod
     def read(cls, path: Path) -> "TrialConfig":
-        return cls.parse(read_yaml(path), str(path))
+        return cls.parse(read_trial_yaml(path), str(path))
 
     def resolve(
         self,

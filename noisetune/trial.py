@@ -7,7 +7,7 @@ from typing import Any
 from noisetune import pipeline
 from noisetune.config import TrialConfig
 from noisetune.records import Event, TrialResult
-from noisetune.store import NullStore, Store
+from noisetune.store import NullStore, Store, StoreLike
 from noisetune.sweep.home import Home
 
 
@@ -34,7 +34,7 @@ def run_trial(
     """
     trial = read_trial(config)
     stages = Home(Path(mlruns)).shared_stages(None if store is None else str(store), share)
-    events = pipeline.run_trial(trial, NullStore() if stages is None else Store.open(stages))
+    events = pipeline.run_trial(trial, _opened(stages, store))
     while True:
         try:
             event = next(events)
@@ -42,6 +42,12 @@ def run_trial(
             return end.value
         if on_event is not None:
             on_event(event)
+
+
+def _opened(stages: str | None, store: str | Path | None) -> StoreLike:
+    if stages is None:
+        return NullStore()
+    return Store.open(stages, option="--mlruns" if store is None else "--store")
 
 
 def read_trial(config: str | Path | Mapping[str, Any] | TrialConfig) -> TrialConfig:

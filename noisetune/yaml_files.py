@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from noisetune.errors import UserError
+from noisetune.files import read_text
 
 UNION_MEMBER = re.compile(r"bool|(constrained-)?(int|float|str)|literal\[.*\]")
 
@@ -41,14 +42,11 @@ for _kind in (_Loader, _Dumper):
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; UserError where it is missing or no YAML."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
-    return parse_yaml(text, str(path))
+    """The content of a YAML file; UserError where it is missing, empty or no YAML."""
+    content = parse_yaml(read_text(path), str(path))
+    if content is None:
+        raise UserError(f"{path}: is empty; write lines of `field: value` into it")
+    return content
 
 
 def parse_yaml(text: str, source: str) -> Any:
@@ -59,6 +57,21 @@ def parse_yaml(text: str, source: str) -> Any:
         # A date such as 2024-13-45 is a ValueError of the loader's own.
         why = str(error).replace('in "<unicode string>", ', "")
         raise UserError(f"{source}: is no valid YAML: {why}") from None
+
+
+def read_trial_yaml(path: Path) -> Any:
+    """The content of a trial's YAML file; UserError for a file of another kind."""
+    content = read_yaml(path)
+    if isinstance(content, dict) and "search_space" in content:
+        raise UserError(
+            f"{path}: is a sweep, which has a search_space: run it with `noisetune sweep {path}`"
+        )
+    if isinstance(content, dict) and {"conditions", "parameters"} & content.keys():
+        raise UserError(
+            f"{path}: is a search space: name it as search_space in a sweep's file, and run that "
+            "with `noisetune sweep`"
+        )
+    return content
 
 
 def write_yaml(path: Path, content: Mapping[str, Any], header: str = "") -> None:

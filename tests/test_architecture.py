@@ -16,8 +16,8 @@ FILES = {
 }
 
 GROUND = {
-    "caches", "curves", "errors", "lines", "plugins", "records", "section", "seeds", "selection",
-    "yaml_files",
+    "caches", "curves", "errors", "files", "lines", "plugins", "records", "section", "seeds",
+    "selection", "texts", "yaml_files",
 }  # fmt: skip
 BELOW_PLUGINS = {*GROUND, "store", "training"}
 PLUGINS = {"data", "noise", "models", "ssl", "finetuning", "detectors"}
@@ -27,7 +27,7 @@ SPEC = {"sweep", "sweep.home", "sweep.spec"}
 ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
 ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
-RUNNING = {"sweep.reporter", "sweep.results", "sweep.run", "sweep.winners"}
+RUNNING = {"sweep.overview", "sweep.reporter", "sweep.results", "sweep.run", "sweep.winners"}
 ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING, *RUNNING}
 
 MAY_IMPORT = {

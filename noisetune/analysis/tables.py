@@ -16,15 +16,12 @@ CONDITIONAL_NOTE = (
     f"{CONDITIONAL} conditional on one encoder, with which all replicates begin: not tested"
 )
 
+NOT_REPLICATED = "(in brackets: of the trial that was chosen itself, which was not run again)"
+
 
 def shown(value: Any) -> str:
     """A parameter's value in few characters."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def factors_text(factors: Mapping[str, Any]) -> str:
-    """Factors in words, `all` where there are none."""
-    return " ".join(f"{field}={value}" for field, value in factors.items()) or "all"
 
 
 def points_text(resolution: float | None) -> str:
@@ -62,6 +59,8 @@ def conditions_table(summaries: Sequence[ConditionSummary], objective: str, orac
     ]
     if not oracle and any(summary.tau is not None for summary in summaries):
         notes.append(f"tau: Kendall's, of {objective} and clean accuracy over the search trials")
+    if any(each.winner is not None and not each.replicates["last"] for each in summaries):
+        notes.append(NOT_REPLICATED)
     table.caption = captioned(notes, summaries)
     for heading in short_names(summaries[0].factors).values() or ("condition",):
         table.add_column(heading, overflow="fold")

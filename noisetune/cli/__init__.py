@@ -1,10 +1,13 @@
 """What a person types."""
 
 import logging
+import signal
 import sys
+from typing import Annotated
 
 import typer
 
+from noisetune import __version__
 from noisetune.errors import UserError
 
 app = typer.Typer(
@@ -17,6 +20,23 @@ app = typer.Typer(
 )
 
 
+def show_version(wanted: bool) -> None:
+    """Print the version, and end."""
+    if wanted:
+        print(f"noisetune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
 def register() -> None:
     """Give `app` its commands."""
     from noisetune.cli import (
@@ -25,6 +45,7 @@ def register() -> None:
         plan_command,
         reproduce_command,
         run_command,
+        status_commands,
         store_commands,
         sweep_commands,
         ui_command,
@@ -34,6 +55,7 @@ def register() -> None:
         plan_command,
         sweep_commands,
         run_command,
+        status_commands,
         best_command,
         reproduce_command,
         store_commands,
@@ -54,6 +76,6 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + getattr(stop, "signal", signal.SIGINT))

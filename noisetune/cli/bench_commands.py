@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from noisetune.cli.common import console
+from noisetune.cli.common import console, examples
 
 bench = typer.Typer(no_args_is_help=True, help="Measure noisetune on this machine.")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
@@ -15,7 +15,11 @@ def register(app: typer.Typer) -> None:
     app.add_typer(bench, name="bench")
 
 
-@bench.command(epilog="Example: `noisetune bench sharing --json`")
+@bench.command(
+    epilog=examples(
+        "noisetune bench sharing --json",
+    )
+)
 def sharing(
     epochs: Annotated[str, typer.Option(help="Pre-training epochs to cross.")] = "10,25,50",
     width: Annotated[int, typer.Option(min=4, help="The network's width.")] = 16,
@@ -32,7 +36,11 @@ def sharing(
     _show(measure_sharing(wanted, width), as_json)
 
 
-@bench.command(epilog="Example: `noisetune bench engine --json`")
+@bench.command(
+    epilog=examples(
+        "noisetune bench engine --json",
+    )
+)
 def engine(
     few: Annotated[int, typer.Option(min=10, help="Trials of the smaller sweep.")] = 100,
     many: Annotated[int, typer.Option(min=10, help="Trials of the larger sweep.")] = 1000,
@@ -45,8 +53,11 @@ def engine(
 
 
 @bench.command(
-    epilog="Examples: `noisetune bench train`, `noisetune bench train --device cuda --json`, "
-    "`noisetune bench train --threads 2 --width 16 --side-by-side`"
+    epilog=examples(
+        "noisetune bench train",
+        "noisetune bench train --device cuda --json",
+        "noisetune bench train --threads 2 --width 16 --side-by-side",
+    )
 )
 def train(
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",

@@ -9,28 +9,50 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home, same_place
+from noisetune.cli.common import (
+    DEFAULT_MLRUNS,
+    CsvCommand,
+    CsvOption,
+    LatexOption,
+    MarkdownOption,
+    MlrunsOption,
+    NameArgument,
+    console,
+    examples,
+    open_home,
+    same_place,
+)
+from noisetune.cli.results import Form, front_shown
+from noisetune.files import make_folder, written
+from noisetune.texts import factors_text
 
 if TYPE_CHECKING:
     from noisetune.analysis.summaries import ConditionSummary, GroupBest
     from noisetune.records import TrialRecord
     from noisetune.sweep.resolution import SelectingLabels
-    from noisetune.sweep.spec.sweep import Sweep
+    from noisetune.sweep.winners import AnySweep
 
 
 def register(app: typer.Typer) -> None:
     app.command(
-        epilog="Examples: `noisetune best quickstart`, `noisetune best quickstart --export best`, "
-        "`noisetune best quickstart --json`"
+        cls=CsvCommand,
+        epilog=examples(
+            "noisetune best quickstart",
+            "noisetune best quickstart --export best",
+            "noisetune best quickstart --json",
+        ),
     )(best)
 
 
 def best(
-    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    name: NameArgument,
     export: Annotated[
         Path | None, typer.Option(help="Write each winner as a YAML that `noisetune run` repeats.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
+    markdown: MarkdownOption = False,
+    latex: LatexOption = False,
+    csv: CsvOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
     """List the winner of every condition, and the best method for each data set and noise.
@@ -39,16 +61,20 @@ def best(
     """
     from noisetune.analysis.summaries import best_of_groups, score_resolution, summarise
     from noisetune.analysis.tables import conditions_table
-    from noisetune.sweep.spec.smoke import NO_RESULTS
-    from noisetune.sweep.study.storage import open_sweep
+    from noisetune.sweep.spec.config import NO_RESULTS
+    from noisetune.sweep.study.recorded import recorded_sweep
 
-    prepared, ledger = open_sweep(open_home(mlruns), name)
+    form = Form.of(markdown, latex, csv)
+    prepared, ledger = recorded_sweep(open_home(mlruns), name)
     objective, records = prepared.config.objective, ledger.records(prepared.cells)
     if prepared.config.smoke and not as_json:
-        console.print(NO_RESULTS)
+        form.note(NO_RESULTS)
     files = _export(prepared, records, export) if export else {}
+    if not records and not as_json:
+        return form.note("no trial has started yet")
     if objective.several:
-        return _show_front(prepared, records, files, as_json, same_place(open_home(mlruns)))
+        same = same_place(open_home(mlruns))
+        return _show_front(prepared, records, files, None if as_json else form, same)
     summaries = summarise(records, objective.maximize)
     labels = _selecting_labels(prepared, summaries)
     errors = {
@@ -59,29 +85,31 @@ def best(
     if as_json:
         print(json.dumps(_as_json(prepared, summaries, groups, labels, files), indent=1))
         return
-    console.print(conditions_table(summaries, objective.metric, objective.oracle))
-    console.print(_groups_table(summaries, groups, labels, objective.metric))
-    _show_files(files)
+    winners = conditions_table(summaries, objective.metric, objective.oracle)
+    form.show([winners, _groups_table(summaries, groups, labels, objective.metric)])
+    _show_files(files, form)
 
 
-def _show_files(files: dict[str, Path]) -> None:
-    for file in files.values():
+def _show_files(files: dict[str, Path], form: Form) -> None:
+    for file in files.values() if form == Form() else ():
         console.print(f"noisetune run {file}", highlight=False, soft_wrap=True)
 
 
 def _show_front(
-    prepared: "Sweep",
+    prepared: "AnySweep",
     records: "list[TrialRecord]",
     files: dict[str, Path],
-    as_json: bool,
+    form: Form | None,
     same: str,
 ) -> None:
-    """With several goals nothing wins: what no other trial beats, for the user to choose from."""
-    from noisetune.cli.results import front_shown
+    """With several goals nothing wins: what no other trial beats, for the user to choose from.
+
+    Without a `form` it is JSON.
+    """
     from noisetune.sweep.winners import front_of
 
     name, front = prepared.config.name, front_of(prepared, records)
-    if as_json:
+    if form is None:
         shown = [
             asdict(point.trial)
             | {"replicates": point.replicates, "file": _file(files, point.trial)}
@@ -90,9 +118,9 @@ def _show_front(
         objective = prepared.config.objective.model_dump()
         print(json.dumps({"sweep": name, "objective": objective, "front": shown}, indent=1))
         return
-    console.print(front_shown(prepared, front))
-    _show_files(files)
-    if front and not any(point.replicates["last"] for point in front):
+    form.show([front_shown(prepared, front)])
+    _show_files(files, form)
+    if form == Form() and front and not any(point.replicates["last"] for point in front):
         console.print(
             f"run one again on fresh seeds: noisetune resume {name} "
             f"--replicate '{front[0].trial.name}'{same}",
@@ -102,7 +130,7 @@ def _show_front(
 
 
 def _selecting_labels(
-    prepared: "Sweep", summaries: "list[ConditionSummary]"
+    prepared: "AnySweep", summaries: "list[ConditionSummary]"
 ) -> "dict[str, SelectingLabels]":
     """The noisy labels that each condition was judged by; of none by another objective."""
     from noisetune.config import TrialConfig
@@ -111,7 +139,7 @@ def _selecting_labels(
 
     if prepared.config.objective.metric != METRIC:
         return {}
-    labels, datasets = {}, Datasets()
+    labels, datasets = {}, Datasets(fetch=False)
     for summary in summaries:
         if summary.winner is not None:
             config = TrialConfig.parse(summary.winner.config, "ledger")
@@ -132,12 +160,12 @@ def _clean_resolution(
     return finite(score_resolution(group.best, mine.count, mine.slope))
 
 
-def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
+def _export(prepared: "AnySweep", records: "list[TrialRecord]", folder: Path) -> dict[str, Path]:
     """Write what was chosen as files, by the names of their trials."""
     from noisetune.sweep.winners import chosen_trials
     from noisetune.yaml_files import write_yaml
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "--export")
     objective, files = prepared.config.objective, {}
     for stem, trial in chosen_trials(prepared, records).items():
         file = folder / f"{stem}.yaml"
@@ -147,7 +175,8 @@ def _export(prepared: "Sweep", records: "list[TrialRecord]", folder: Path) -> di
             f"{trial.name}, {objective.metrics} {values}.\n"
             f"Repeat it with: noisetune run {file}"
         )
-        write_yaml(file, trial.config, header)
+        with written(file, "--export"):
+            write_yaml(file, trial.config, header)
         files[trial.name] = file
     return files
 
@@ -165,7 +194,6 @@ def _groups_table(
     from noisetune.analysis.tables import (
         accuracy_cell,
         captioned,
-        factors_text,
         plain_table,
         points_text,
     )
@@ -193,13 +221,11 @@ def _groups_table(
 
 def _rest(factors: dict[str, Any], group: dict[str, Any]) -> str:
     """What tells a condition from the others of its group."""
-    from noisetune.analysis.tables import factors_text
-
     return factors_text({key: value for key, value in factors.items() if key not in group})
 
 
 def _as_json(
-    prepared: "Sweep",
+    prepared: "AnySweep",
     summaries: list["ConditionSummary"],
     groups: list["GroupBest"],
     labels: "Mapping[str, SelectingLabels]",

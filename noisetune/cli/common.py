@@ -1,11 +1,17 @@
 """Options and words that several commands share."""
 
 import shlex
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
+
+from noisetune.cli import completion
+from noisetune.files import check_folder
 
 if TYPE_CHECKING:
     from noisetune.sweep.home import Home
@@ -46,6 +52,26 @@ AddressOption = Annotated[
     str | None,
     typer.Option(help="A running Ray cluster, HOST:PORT or `auto`; by default this machine."),
 ]
+NameArgument = Annotated[
+    str, typer.Argument(help="The sweep's name.", autocompletion=completion.sweeps)
+]
+SweepFile = Annotated[
+    Path,
+    typer.Argument(
+        help="The sweep (YAML), as those in sweeps/.", autocompletion=completion.yaml_files
+    ),
+]
+MarkdownOption = Annotated[
+    bool, typer.Option("--markdown", help="Print the tables as GitHub markdown.")
+]
+LatexOption = Annotated[
+    bool, typer.Option("--latex", help="Print the tables as LaTeX (package booktabs).")
+]
+CsvOption = Annotated[
+    Path | None,
+    typer.Option(help="Write the tables to this file as CSV, too; without one print them so."),
+]
+STDOUT = Path("-")
 SmokeOption = Annotated[
     bool,
     typer.Option(
@@ -61,7 +87,42 @@ def open_home(mlruns: Path) -> "Home":
     """The mlruns folder; what writes there makes it."""
     from noisetune.sweep.home import Home
 
-    return Home(mlruns)
+    return Home(check_folder(mlruns, "--mlruns"))
+
+
+def read_first(
+    file: Path, name: str | None, settings: Sequence[str], say: Callable[[str], None]
+) -> None:
+    """Read a sweep's file before what takes seconds to import, and say at once that work begins.
+
+    Most mistakes are seen here: UserError.
+    """
+    from noisetune.yaml_files import read_yaml
+
+    read_yaml(file)
+    say(f"reading {file} ...")
+    from noisetune.sweep.spec.config import read_sweep
+
+    read_sweep(file, name, settings)
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: its examples, one a line."""
+    return "\n\n".join(["Examples:", "\n".join(f"- `{command}`" for command in commands)])
+
+
+class CsvCommand(TyperCommand):
+    """A command whose `--csv` may stand without a file: then it is printed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_with_files(args)))
+
+
+def _with_files(args: list[str]) -> Iterator[str]:
+    for word, following in pairwise([*args, "--"]):
+        yield word
+        if word == "--csv" and following.startswith("--"):
+            yield str(STDOUT)
 
 
 def same_place(home: "Home") -> str:

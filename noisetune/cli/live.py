@@ -6,7 +6,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import GATE, MetricPoint, TrialRecord, TrialResult
+from noisetune.texts import counted
 
 
 class LiveTable:
@@ -19,12 +20,13 @@ class LiveTable:
         totals: dict[str, int],
         metric: str,
         maximize: bool = True,
+        gated: bool = False,
     ) -> None:
         self.console, self.metric, self.totals = console, metric, totals
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in conditions}
         self.best: dict[str, float] = {}
         self.running: dict[str, tuple[TrialRecord, str]] = {}
-        self.maximize = maximize
+        self.maximize, self.gated = maximize, gated
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
     def __enter__(self) -> "LiveTable":
@@ -46,6 +48,9 @@ class LiveTable:
         self.running[trial.name] = (trial, "starting")
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
+        # Every encoder is looked at before fine-tuning; that says something where a gate is set.
+        if point.stage == GATE and not self.gated:
+            return
         value = point.values.get(self.metric)
         shown = "" if value is None else f" {self.metric} {value:.3f}"
         self.running[trial.name] = (trial, f"{point.stage} {point.step}{shown}")
@@ -76,7 +81,7 @@ class LiveTable:
             shown = [str(counts[key] or "") for key in ("complete", "pruned", "failed")]
             table.add_row(name, *shown, str(counts["replicates"] or ""), best)
         ended = sum(counts.total() for counts in self.counts.values())
-        table.caption = f"{ended} of {sum(self.totals.values())} trials ended"
+        table.caption = f"{ended} of {counted(sum(self.totals.values()), 'trial')} ended"
         now = Table.grid(padding=(0, 2))
         for trial, state in list(self.running.values()):
             now.add_row(f"running: {trial.name}", state)

@@ -1,6 +1,7 @@
 """`noisetune plan`: what a sweep will do, before it does."""
 
 import json
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +15,12 @@ from noisetune.cli.common import (
     SetOption,
     SmokeOption,
     StoreOption,
+    SweepFile,
     console,
+    examples,
+    read_first,
 )
+from noisetune.texts import counted, factors_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,13 +30,15 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     app.command(
-        epilog="Examples: `noisetune plan sweeps/quickstart.yaml`, "
-        "`noisetune plan sweeps/quickstart.yaml --set replicates=20 --json`"
+        epilog=examples(
+            "noisetune plan sweeps/quickstart.yaml",
+            "noisetune plan sweeps/quickstart.yaml --set replicates=20 --json",
+        )
     )(plan)
 
 
 def plan(
-    file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
+    file: SweepFile,
     settings: SetOption = None,
     smoke: SmokeOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
@@ -41,19 +48,25 @@ def plan(
     store: StoreOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
-    """Count trials and stage runs, with and without sharing, and estimate hours. Starts nothing."""
-    from noisetune.datasets import Datasets
+    """Count trials and stage runs, with and without sharing, and estimate hours.
+
+    It starts nothing, writes nothing and fetches nothing.
+    """
     from noisetune.sweep.home import Site
+
+    site = Site.of(mlruns, store)
+    say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
+    read_first(file, None, settings or (), say)
+    from noisetune.datasets import Datasets
     from noisetune.sweep.plan import make_plan
     from noisetune.sweep.preflight import preflight
     from noisetune.sweep.resources.capacity import local_resources
     from noisetune.sweep.run import new_sweep
     from noisetune.sweep.spec.sweep import naming
 
-    stored, datasets = Site.of(mlruns, store).stored, Datasets()
-    say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
-    with TemporaryDirectory() as folder:
-        small = Path(folder) if smoke else None
+    stored, datasets = site.stored, Datasets(fetch=False)
+    with TemporaryDirectory() if smoke else nullcontext() as folder:
+        small = None if folder is None else Path(folder)
         prepared = new_sweep(file, None, None, settings or (), small, say)
         with naming(*prepared.sources):
             preflight(prepared, stored, datasets)
@@ -67,9 +80,10 @@ def plan(
 def _show(plan: "Plan") -> None:
     from noisetune.analysis.tables import plain_table
 
-    trials = f"{plan.search_trials} search trials and {plan.replicates} replicates"
+    searched = counted(plan.search_trials, "search trial")
+    trials = f"{searched} and {counted(plan.replicates, 'replicate')}"
     console.print(
-        f"{plan.sweep}: {plan.conditions} conditions, {trials}, {plan.slots} at once",
+        f"{plan.sweep}: {counted(plan.conditions, 'condition')}, {trials}, {plan.slots} at once",
         soft_wrap=True,
     )
     assumed = "" if plan.exact else " (where nothing is pruned and first trials win)"
@@ -79,9 +93,16 @@ def _show(plan: "Plan") -> None:
     for heading in ("epochs, each for itself", "epochs, shared"):
         table.add_column(heading, justify="right")
     for stage, count in plan.stages.items():
-        numbers = (count.runs_unshared, count.runs, count.stored)
+        stored = "unknown" if count.stored is None else count.stored
+        numbers = (count.runs_unshared, count.runs, stored)
         table.add_row(stage, *map(str, numbers), str(count.epochs_unshared), str(count.epochs))
     console.print(table)
+    if plan.unseen:
+        console.print(
+            f"not here: {', '.join(plan.unseen)}. A plan fetches nothing: what the store has of "
+            "that is not known",
+            soft_wrap=True,
+        )
     if plan.hours is not None:
         console.print(f"time: {_span(plan.hours)} (measured on a few batches, on this machine)")
     if plan.gpu_hours is not None and plan.gpu_hours[1] > 0:
@@ -93,7 +114,7 @@ def _show(plan: "Plan") -> None:
 
 def _resolution_table(plan: "Plan") -> "Table":
     """What its noisy labels tell apart, in points of clean accuracy."""
-    from noisetune.analysis.tables import factors_text, plain_table, points_text
+    from noisetune.analysis.tables import plain_table, points_text
     from noisetune.sweep.resolution import ASSUMED
 
     table = plain_table("selection resolution, in points of clean accuracy")

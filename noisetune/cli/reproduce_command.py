@@ -8,21 +8,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
-from noisetune.cli.results import show_table
+from noisetune.cli.common import (
+    DEFAULT_MLRUNS,
+    STDOUT,
+    CsvCommand,
+    LatexOption,
+    MarkdownOption,
+    MlrunsOption,
+    NameArgument,
+    examples,
+    open_home,
+)
+from noisetune.cli.results import Form
 
 if TYPE_CHECKING:
     from noisetune.analysis.published_tables import PublishedTable
     from noisetune.analysis.reproduction import Reproduced
-    from noisetune.sweep.spec.sweep import Sweep
     from noisetune.sweep.study.ledger import Ledger
+    from noisetune.sweep.winners import AnySweep
 
 
 def register(app: typer.Typer) -> None:
     app.command(
-        epilog="Examples: `noisetune reproduce cifar10 paper-cifar10`, "
-        "`noisetune reproduce epochs plateau --markdown`, "
-        "`noisetune reproduce cifar10 paper-cifar10 --csv table.csv`"
+        cls=CsvCommand,
+        epilog=examples(
+            "noisetune reproduce cifar10 paper-cifar10",
+            "noisetune reproduce epochs plateau --markdown",
+            "noisetune reproduce cifar10 paper-cifar10 --csv table.csv",
+        ),
     )(reproduce)
 
 
@@ -31,13 +44,13 @@ def reproduce(
         str,
         typer.Argument(help="cifar10, cifar100, cifar_n, epochs or long_finetune, of the paper."),
     ],
-    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    name: NameArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")] = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the tables as GitHub markdown.")
-    ] = False,
+    markdown: MarkdownOption = False,
+    latex: LatexOption = False,
     csv: Annotated[
-        Path | None, typer.Option(help="Write one line for each figure to this file, too.")
+        Path | None,
+        typer.Option(help="Write one line a figure to this file, too; without one print it."),
     ] = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
@@ -47,24 +60,25 @@ def reproduce(
     """
     from noisetune.analysis.published_tables import read_published
     from noisetune.analysis.reproduction_tables import as_csv, reproduction_tables
-    from noisetune.sweep.spec.smoke import NO_RESULTS
-    from noisetune.sweep.study.storage import open_sweep
+    from noisetune.sweep.spec.config import NO_RESULTS
+    from noisetune.sweep.study.recorded import recorded_sweep
 
-    published = read_published(table)
-    prepared, ledger = open_sweep(open_home(mlruns), name)
+    published, form = read_published(table), Form.of(markdown, latex, csv)
+    prepared, ledger = recorded_sweep(open_home(mlruns), name)
     rows = _rows(published, prepared, ledger)
-    if csv is not None:
-        _write(csv, as_csv(rows))
+    form.write(as_csv(rows))
     if as_json:
         print(json.dumps(_as_json(published, name, rows), indent=1))
         return
     if prepared.config.smoke:
-        console.print(NO_RESULTS, end="\n\n")
-    for each in reproduction_tables(published, rows):
-        show_table(each, markdown)
+        form.note(f"{NO_RESULTS}\n")
+    if csv != STDOUT:
+        Form(form.name).show(reproduction_tables(published, rows))
 
 
-def _rows(published: "PublishedTable", prepared: "Sweep", ledger: "Ledger") -> "list[Reproduced]":
+def _rows(
+    published: "PublishedTable", prepared: "AnySweep", ledger: "Ledger"
+) -> "list[Reproduced]":
     from noisetune.analysis.reproduction import reproduce
     from noisetune.analysis.summaries import summarise
     from noisetune.errors import UserError
@@ -77,18 +91,6 @@ def _rows(published: "PublishedTable", prepared: "Sweep", ledger: "Ledger") -> "
         )
     summaries = summarise(ledger.records(prepared.cells), objective.maximize)
     return reproduce(published, summaries, papers_trial)
-
-
-def _write(file: Path, text: str) -> None:
-    from noisetune.errors import UserError
-
-    try:
-        file.write_text(text)
-    except OSError as error:
-        raise UserError(
-            f"--csv {file}: cannot be written ({error.strerror}); give a file in a folder that is "
-            "there"
-        ) from None
 
 
 def papers_trial(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,75 @@
 """What came of a sweep, as tables on a terminal or as markdown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from noisetune.cli.common import console
+from noisetune.cli.common import STDOUT, console
+from noisetune.errors import UserError
+from noisetune.files import check_output, write_output
+from noisetune.texts import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from noisetune.analysis.front import FrontPoint
     from noisetune.records import TrialRecord
-    from noisetune.sweep.spec.sweep import Sweep
+    from noisetune.sweep.home import Home
     from noisetune.sweep.study.ledger import Ledger
+    from noisetune.sweep.winners import AnySweep
 
 Epoch = Literal["last", "noisy_best", "oracle", "all"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How tables are printed, and the file that they are written to as CSV (`-`: printed so)."""
+
+    name: Literal["markdown", "latex"] | None = None
+    csv: Path | None = None
+
+    @classmethod
+    def of(cls, markdown: bool, latex: bool, csv: Path | None) -> "Form":
+        """What the options say; UserError where two of them are to be printed."""
+        printed = {"--markdown": markdown, "--latex": latex, "--csv": csv == STDOUT}
+        if sum(printed.values()) > 1:
+            names = " and ".join(name for name, wanted in printed.items() if wanted)
+            raise UserError(f"{names}: one form can be printed at a time; take one out")
+        if csv is not None and csv != STDOUT:
+            check_output(csv, "--csv")
+        return cls("markdown" if markdown else "latex" if latex else None, csv)
+
+    def show(self, tables: "Iterable[Table]") -> None:
+        """Print the tables, and write them as CSV where that is asked for, a line between two."""
+        tables = list(tables)
+        if self.csv != STDOUT:
+            for table in tables:
+                self._print(table)
+        if self.csv is not None:
+            from noisetune.analysis.rendering import as_csv
+
+            self.write("\n".join(map(as_csv, tables)))
+
+    def write(self, text: str) -> None:
+        """Write CSV to its file; print it where there is none."""
+        if self.csv == STDOUT:
+            print(text, end="")
+        elif self.csv is not None:
+            write_output(self.csv, text, "--csv")
+
+    def note(self, line: str) -> None:
+        """Print a line beside the tables; beside CSV it would be in the way."""
+        if self.csv != STDOUT:
+            console.print(line)
+
+    def _print(self, table: "Table") -> None:
+        from noisetune.analysis.rendering import FORMATS
+
+        if self.name is None:
+            console.print(table)
+        else:
+            print(FORMATS[self.name](table))
 
 
 @dataclass(frozen=True)
@@ -23,34 +78,50 @@ class Wanted:
 
     epoch: Epoch = "noisy_best"
     groups: tuple[str, ...] = ()
-    markdown: bool = False
+    form: Form = Form()
 
 
-def show_results(prepared: "Sweep", ledger: "Ledger", wanted: Wanted = Wanted()) -> None:
+def show_results(prepared: "AnySweep", ledger: "Ledger", wanted: Wanted = Wanted()) -> None:
     """Print the tables of a sweep; UserError where it has none such as `wanted`."""
-    from noisetune.sweep.spec.smoke import NO_RESULTS
+    from noisetune.sweep.spec.config import NO_RESULTS
 
     records = ledger.records(prepared.cells)
     if prepared.config.smoke:
-        console.print(NO_RESULTS, end="\n\n")
+        wanted.form.note(f"{NO_RESULTS}\n")
     if not records:
-        console.print("no trial has started yet")
+        wanted.form.note("no trial has started yet")
         return
-    for table in _tables(prepared, records, wanted):
-        show_table(table, wanted.markdown)
+    wanted.form.show(_tables(prepared, records, wanted))
 
 
-def show_table(table: "Table", markdown: bool) -> None:
-    """Print a table, or its markdown."""
-    from noisetune.analysis.markdown import as_markdown
+def show_trials(home: "Home", name: str, form: Form) -> None:
+    """Print every trial of a sweep; as CSV with factors, parameters and metrics in columns."""
+    from noisetune.sweep.results import SweepResults
 
-    if markdown:
-        print(as_markdown(table))
-    else:
-        console.print(table)
+    frame = SweepResults(name, home).trials()
+    if form.csv is not None:
+        form.write(frame.to_csv(index=False))
+    if form.csv != STDOUT:
+        Form(form.name).show([_trials_table(frame)])
 
 
-def _tables(prepared: "Sweep", records: "list[TrialRecord]", wanted: Wanted) -> "Iterator[Table]":
+def _trials_table(frame: Any) -> "Table":
+    """What a trial is and how it ended; its metrics would not fit beside that."""
+    from noisetune.analysis.tables import plain_table, shown
+
+    table = plain_table(counted(len(frame), "trial"))
+    table.caption = "with --csv: factors, parameters and metrics, too"
+    columns = [column for column in ("trial", "state", "objective", "reason") if column in frame]
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in frame[columns].astype(object).itertuples(index=False):
+        table.add_row(*("" if value is None or value != value else shown(value) for value in row))
+    return table
+
+
+def _tables(
+    prepared: "AnySweep", records: "list[TrialRecord]", wanted: Wanted
+) -> "Iterator[Table]":
     """The conditions, the paired comparisons where there are replicates, the groups of metrics;
     with several goals the Pareto fronts."""
     from noisetune.analysis.comparisons import comparisons_table
@@ -73,11 +144,11 @@ def _tables(prepared: "Sweep", records: "list[TrialRecord]", wanted: Wanted) -> 
     for group in wanted.groups:
         tables = list(metric_tables(summaries, group))
         if not tables:
-            console.print(f"no trial of this sweep has figures of {group}")
+            wanted.form.note(f"no trial of this sweep has figures of {group}")
         yield from tables
 
 
-def front_shown(prepared: "Sweep", front: "list[FrontPoint]") -> "Table":
+def front_shown(prepared: "AnySweep", front: "list[FrontPoint]") -> "Table":
     from noisetune.analysis.front import front_table
 
     goals = prepared.config.objective.goals
@@ -85,9 +156,7 @@ def front_shown(prepared: "Sweep", front: "list[FrontPoint]") -> "Table":
     return front_table(front, [goal.metric for goal in goals], oracle)
 
 
-def _refuse_groups(prepared: "Sweep", wanted: Wanted) -> None:
-    from noisetune.errors import UserError
-
+def _refuse_groups(prepared: "AnySweep", wanted: Wanted) -> None:
     if wanted.groups:
         raise UserError(
             f"--{wanted.groups[0]}: sweep {prepared.config.name!r} trades several goals off, so no "

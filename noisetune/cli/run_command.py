@@ -1,6 +1,7 @@
 """`noisetune run`: one configuration, without a cluster."""
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,14 +9,18 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from noisetune.cli import completion
 from noisetune.cli.common import (
     DEFAULT_MLRUNS,
     MlrunsOption,
     ShareOption,
     StoreOption,
     console,
+    examples,
 )
-from noisetune.records import DETECT, FINETUNE, FOLD, PRETRAIN
+from noisetune.errors import UserError
+from noisetune.files import check_output, write_output
+from noisetune.records import DETECT, FINETUNE, FOLD, GATE, PRETRAIN
 
 if TYPE_CHECKING:
     from noisetune.config import TrialConfig
@@ -24,13 +29,20 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     app.command(
-        epilog="Examples: `noisetune run mine.yaml`, "
-        "`noisetune run mine.yaml --out result.json --no-share`"
+        epilog=examples(
+            "noisetune run mine.yaml",
+            "noisetune run mine.yaml --out result.json --no-share",
+        )
     )(run)
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="A trial's configuration (YAML).")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            help="A trial's configuration (YAML).", autocompletion=completion.yaml_files
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Where to write the result; by default beside CONFIG.")
     ] = None,
@@ -39,21 +51,27 @@ def run(
     share: ShareOption = True,
 ) -> None:
     """Run one configuration through the whole pipeline and write its result as JSON."""
-    from noisetune.errors import UserError
+    from noisetune.sweep.home import Site
+    from noisetune.yaml_files import read_trial_yaml
+
+    # What is wrong with these is seen before what takes seconds to import.
+    read_trial_yaml(config)
+    target = out or config.with_suffix(".result.json")
+    Site.of(mlruns, store, share)
+    check_output(target, "--out")
     from noisetune.training.loop import DivergedError
     from noisetune.trial import read_trial, run_trial
 
     trial = read_trial(config)
-    target = out or config.with_suffix(".result.json")
-    if not target.parent.is_dir():
-        raise UserError(f"--out: the folder {target.parent} does not exist; make it first")
     try:
         with Bars(trial) as bars:
             result = run_trial(trial, store=store, share=share, mlruns=mlruns, on_event=bars.show)
     except DivergedError as error:
         raise UserError(f"{config}: the trial diverged: {error}; lower the learning rate") from None
-    target.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
     console.print(_table(result))
+    if bars.replayed:
+        console.print("every stage was in the store: nothing was computed")
+    write_output(target, json.dumps(result.to_json(), indent=1) + "\n", "--out")
     console.print(f"result written to {target}")
 
 
@@ -61,6 +79,7 @@ class Bars:
     """A bar for each stage of a trial, while it is entered."""
 
     def __init__(self, trial: "TrialConfig") -> None:
+        self._began, self._heard, self._computed = time.time(), False, False
         self._epochs = {
             PRETRAIN: getattr(trial.pretrain, "epochs", 0),
             FINETUNE: trial.finetune.epochs,
@@ -88,9 +107,19 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    @property
+    def replayed(self) -> bool:
+        """Whether all that it showed was computed before, and came from the store."""
+        return self._heard and not self._computed
+
     def show(self, event: "Event") -> None:
         from noisetune.records import MetricPoint, Tick
 
+        self._heard = True
+        # A stage that is taken from the store tells its points as they were first made. The look at
+        # an encoder is taken each time.
+        replayed = isinstance(event, MetricPoint) and event.made < self._began
+        self._computed |= event.stage != GATE and not replayed
         bar = self._bars.get(event.stage)
         if bar is None:
             return

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, examples, open_home
+from noisetune.files import check_folder
 from noisetune.records import DETECT, DETECT_CV, FINETUNE, FOLD, PRETRAIN, TELEMETRY
+from noisetune.texts import counted
 
 if TYPE_CHECKING:
     from noisetune.store import EntryInfo, Store
@@ -25,7 +27,12 @@ def register(app: typer.Typer) -> None:
     app.add_typer(store, name="store")
 
 
-@store.command("ls", epilog="Example: `noisetune store ls`")
+@store.command(
+    "ls",
+    epilog=examples(
+        "noisetune store ls",
+    ),
+)
 def list_entries(
     as_json: JsonOption = False, url: UrlOption = None, mlruns: MlrunsOption = DEFAULT_MLRUNS
 ) -> None:
@@ -36,7 +43,7 @@ def list_entries(
     if as_json:
         print(json.dumps([asdict(entry) for entry in entries], indent=1))
         return
-    table = plain_table(f"{len(entries)} entries, {_size(sum(each.bytes for each in entries))}")
+    table = plain_table(f"{_entries(len(entries))}, {_size(sum(each.bytes for each in entries))}")
     for heading in ("stage", "key", "epochs", "size", "last used", "made from"):
         table.add_column(heading, overflow="fold", justify="left")
     for entry in entries:
@@ -46,18 +53,26 @@ def list_entries(
     console.print(table)
 
 
-@store.command(epilog="Example: `noisetune store verify`")
+@store.command(
+    epilog=examples(
+        "noisetune store verify",
+    )
+)
 def verify(url: UrlOption = None, mlruns: MlrunsOption = DEFAULT_MLRUNS) -> None:
     """Read every entry; a damaged one is set aside, and computed again when it is next needed."""
     report = _open(url, mlruns).verify()
-    console.print(f"{report.checked} entries read, {len(report.damaged)} damaged")
+    console.print(f"{_entries(report.checked)} read, {len(report.damaged)} damaged")
     for path, reason in report.damaged.items():
         console.print(f"  {path}: {reason}", soft_wrap=True)
     if report.damaged:
         raise typer.Exit(1)
 
 
-@store.command(epilog="Example: `noisetune store gc --max-size 20G`")
+@store.command(
+    epilog=examples(
+        "noisetune store gc --max-size 20G",
+    )
+)
 def gc(
     max_size: Annotated[str, typer.Option(help="Bytes to keep at most: 500M, 20G.")],
     url: UrlOption = None,
@@ -73,7 +88,7 @@ def gc(
         raise UserError(f"--max-size {error}") from None
     report = _open(url, mlruns).gc(limit)
     freed, kept = _size(report.bytes_freed), _size(report.bytes_kept)
-    console.print(f"{len(report.removed)} entries evicted, {freed} freed, {kept} kept")
+    console.print(f"{_entries(len(report.removed))} evicted, {freed} freed, {kept} kept")
 
 
 def _open(url: str | None, mlruns: Any) -> "Store":
@@ -81,12 +96,13 @@ def _open(url: str | None, mlruns: Any) -> "Store":
     from noisetune.store import Store
 
     place = (url or str(open_home(mlruns).stages)).removeprefix("file://")
-    if "://" not in place and not Path(place).is_dir():
+    option = "--mlruns" if url is None else "--url"
+    if "://" not in place and not check_folder(Path(place), option).is_dir():
         raise UserError(
-            f"store: there is no folder {place}; the first sweep makes it. Name another one with "
-            "--url or --mlruns"
+            f"{option}: there is no folder {place}; the first sweep makes it. Name another one "
+            "with --url or --mlruns"
         )
-    return Store.open(place)
+    return Store.open(place, option=option)
 
 
 def _origin(entry: "EntryInfo") -> str:
@@ -105,6 +121,10 @@ def _origin(entry: "EntryInfo") -> str:
         noise = " ".join(str(value) for value in inputs["noise"].values())
         words += [noise, f"on {(inputs['pretrain'] or 'scratch')[:8]}"]
     return ", ".join([*words, f"replicate {inputs['replicate']}"])
+
+
+def _entries(number: int) -> str:
+    return counted(number, "entry", "entries")
 
 
 def _size(size: int) -> str:

@@ -1,10 +1,10 @@
-"""`noisetune sweep`, `resume` and `status`."""
+"""`noisetune sweep` and `resume`."""
 
 import shlex
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,16 +13,20 @@ from noisetune.cli.common import (
     DEFAULT_MLRUNS,
     AddressOption,
     MlrunsOption,
+    NameArgument,
     SetOption,
     ShareOption,
     SmokeOption,
     StoreOption,
+    SweepFile,
     TrackingOption,
     console,
-    open_home,
+    examples,
+    read_first,
     same_place,
 )
-from noisetune.cli.results import Epoch, Wanted, show_results
+from noisetune.cli.results import show_results
+from noisetune.texts import counted
 
 if TYPE_CHECKING:
     from noisetune.sweep.home import Home
@@ -31,30 +35,29 @@ if TYPE_CHECKING:
     from noisetune.sweep.study.ledger import Ledger
     from noisetune.sweep.study.scheduler import Scheduler, Watcher
 
-INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+SIGNALLED = 128  # and the signal's number: what a shell says of a command that one ended
 
 
 def register(app: typer.Typer) -> None:
     app.command(
-        epilog="Examples: `noisetune sweep sweeps/quickstart.yaml`, "
-        "`noisetune sweep sweeps/quickstart.yaml --name second-try`, "
-        "`noisetune sweep sweeps/budget_matched.yaml --smoke`"
+        epilog=examples(
+            "noisetune sweep sweeps/quickstart.yaml",
+            "noisetune sweep sweeps/quickstart.yaml --name second-try",
+            "noisetune sweep sweeps/budget_matched.yaml --smoke",
+        )
     )(sweep)
     app.command(
-        epilog="Examples: `noisetune resume quickstart`, "
-        "`noisetune resume quickstart --set trials_per_condition=12`, "
-        "`noisetune resume quickstart --retry-failed`, "
-        "`noisetune resume traded --replicate 'noise.rate=0.6 trial 3'`"
+        epilog=examples(
+            "noisetune resume quickstart",
+            "noisetune resume quickstart --set trials_per_condition=12",
+            "noisetune resume quickstart --retry-failed",
+            "noisetune resume traded --replicate 'noise.rate=0.6 trial 3'",
+        )
     )(resume)
-    app.command(
-        epilog="Examples: `noisetune status quickstart`, "
-        "`noisetune status quickstart --detection --overfitting`, "
-        "`noisetune status quickstart --epoch all --markdown`"
-    )(status)
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(help="The sweep (YAML), as those in sweeps/.")],
+    file: SweepFile,
     name: Annotated[str | None, typer.Option(help="Another name than the file gives.")] = None,
     settings: SetOption = None,
     smoke: SmokeOption = False,
@@ -69,9 +72,11 @@ def sweep(
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
     from noisetune.sweep.home import Site
-    from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
     site, terminal = Site.of(mlruns, store, share, address, tracking_uri), Terminal()
+    read_first(file, name, settings or (), terminal.say)
+    from noisetune.sweep.run import drive, new_sweep, smoke_folder
+
     folder = smoke_folder(site.home) if smoke else None
     prepared = new_sweep(file, None, name, settings or (), folder, terminal.say)
     outcome = drive(prepared, site, terminal, again)
@@ -79,7 +84,7 @@ def sweep(
 
 
 def resume(
-    name: Annotated[str, typer.Argument(help="The sweep's name.")],
+    name: NameArgument,
     settings: SetOption = None,
     replicate: Annotated[
         list[str] | None,
@@ -101,41 +106,16 @@ def resume(
     With `--set` it grows: trials_per_condition, replicates, budget, resources, patience.
     """
     from noisetune.sweep.home import Site
+    from noisetune.sweep.study.recorded import begun_ledger
+
+    site, terminal = Site.of(mlruns, store, share, address, tracking_uri), Terminal()
+    begun_ledger(site.home, name)
+    terminal.say(f"reading the ledger of sweep {name} ...")
     from noisetune.sweep.run import begun_sweep, drive
 
-    site = Site.of(mlruns, store, share, address, tracking_uri)
     prepared = begun_sweep(site.home, name, settings or (), replicate or ())
-    outcome = drive(prepared, site, Terminal(), resume=True, retry_failed=retry_failed)
+    outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed)
     _show_outcome(outcome, _Same.options(site.home, tracking_uri, address, site.stages))
-
-
-def status(
-    name: Annotated[str, typer.Argument(help="The sweep's name.")],
-    epoch: Annotated[
-        Epoch, typer.Option(help="Compare conditions at this choice of epoch, or at `all` three.")
-    ] = "noisy_best",
-    detection: Annotated[
-        bool, typer.Option("--detection", help="How well label errors are found, too.")
-    ] = False,
-    overfitting: Annotated[
-        bool, typer.Option("--overfitting", help="What the curves say of overfitting, too.")
-    ] = False,
-    telemetry: Annotated[
-        bool, typer.Option("--telemetry", help="What was seen of the encoders, too.")
-    ] = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the tables as GitHub markdown.")
-    ] = False,
-    mlruns: MlrunsOption = DEFAULT_MLRUNS,
-) -> None:
-    """Show where a sweep stands."""
-    from noisetune.sweep.study.storage import open_sweep
-
-    home = open_home(mlruns)
-    prepared, ledger = open_sweep(home, name)
-    asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
-    groups = tuple(group for group, wanted in asked.items() if wanted)
-    show_results(prepared, ledger, Wanted(epoch, groups, markdown))
 
 
 @dataclass(frozen=True)
@@ -167,13 +147,17 @@ class Terminal:
     @contextmanager
     def watching(self, prepared: "Sweep", ledger: "Ledger") -> "Iterator[Sequence[Watcher]]":
         from noisetune.cli.live import LiveTable
+        from noisetune.sweep.spec.config import PretrainGate
         from noisetune.sweep.study.searcher import Searcher
 
         config = prepared.config
-        states = Searcher(config, prepared.conditions, ledger).states
-        totals = {state.condition.name: state.size for state in states}
+        searcher = Searcher(config, prepared.conditions, ledger)
+        ledger.size = searcher.size
+        totals = {state.condition.name: state.size for state in searcher.states}
         objective = config.objective
-        table = LiveTable(console, list(totals), totals, objective.metric, objective.maximize)
+        gated = config.pretrain_gate != PretrainGate()
+        metric, maximize = objective.metric, objective.maximize
+        table = LiveTable(console, list(totals), totals, metric, maximize, gated)
         table.count(ledger.records(prepared.cells))
         with table:
             yield [table]
@@ -184,7 +168,7 @@ def _show_outcome(outcome: "Outcome", same: _Same) -> None:
     show_results(outcome.sweep, outcome.ledger)
     _next_commands(outcome.sweep.config.name, outcome.scheduler, same)
     if outcome.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(SIGNALLED + (outcome.signal or signal.SIGINT))
 
 
 def _next_commands(name: str, scheduler: "Scheduler", same: _Same) -> None:
@@ -198,7 +182,8 @@ def _next_commands(name: str, scheduler: "Scheduler", same: _Same) -> None:
         why = f" ({scheduler.stopped})" if scheduler.stopped else ""
         begun = len(scheduler.left)
         rest = max(0, scheduler.searcher.unfinished - begun)
-        console.print(f"stopped{why}: {begun} trials were interrupted, {rest} had not begun.")
+        were = f"{counted(begun, 'trial')} {'was' if begun == 1 else 'were'} interrupted"
+        console.print(f"stopped{why}: {were}, {rest} had not begun.")
         console.print("Go on with:")
         meaning = "with --set for a larger budget" if scheduler.stopped else ""
         lines = {f"noisetune resume {name}{same.home}{same.run}": meaning}

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, open_home
+from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, examples, open_home
 from noisetune.errors import UserError
 
 HOST = "127.0.0.1"
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: `noisetune ui --port 5001`")(ui)
+    app.command(
+        epilog=examples(
+            "noisetune ui --port 5001",
+        )
+    )(ui)
 
 
 def ui(

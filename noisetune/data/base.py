@@ -27,7 +27,8 @@ class ImageData:
     false: then nobody knows which of them are wrong. `mean` and `std` are per channel, in units of
     [0, 1] pixels. `superclasses` gives each class its superclass, where there are any.
     `known_hashes` are content hashes that need not be computed, for the very tensors that they
-    stand with.
+    stand with. Where they are not `seen` nothing was fetched, and pixels and labels stand for the
+    real ones: numbers, shape and classes alone are true.
     """
 
     x_train: Tensor
@@ -42,6 +43,7 @@ class ImageData:
     superclasses: tuple[int, ...] | None = None
     labels_clean: bool = True
     known_hashes: tuple[tuple[Tensor, str], ...] = ()
+    seen: bool = True
 
     @property
     def classes(self) -> int:
@@ -105,12 +107,25 @@ class DataConfig(PluginConfig):
         """Read the data set; raises UserError where its files are missing or malformed."""
         raise NotImplementedError
 
+    def here(self) -> ImageData | None:
+        """The data set as `load` reads it; None where it would have to be fetched."""
+        return self.load()
+
+    def facts(self) -> ImageData:
+        """What is known of a data set that is not `here`: it is not `seen`, its pixels are 0."""
+        raise NotImplementedError
+
     def stand_in(self) -> StandIn | None:
         """What a smoke run takes for images that would have to be fetched; None where none have.
 
         Its images are as many, of the same shape and classes.
         """
         return None
+
+
+def blank_images(count: int, shape: tuple[int, int, int]) -> Tensor:
+    """uint8 images (count, *shape) of pixels 0, which take no memory."""
+    return torch.zeros((), dtype=torch.uint8).expand(count, *shape)
 
 
 def content_hash(tensor: Tensor) -> str:

@@ -24,7 +24,8 @@ class CleanPart:
     `labels` are int64 (N,) in 0..classes-1, `images` uint8 (N, C, H, W), `mean` and `std` per
     channel in units of [0, 1] pixels. `superclasses` gives each class its superclass, where the
     data set has any. `seed` is one for both parts of a data set: for what belongs to the noise and
-    not to a part.
+    not to a part. Where they are not `seen` labels and images stand for those of a data set that
+    was not fetched.
     """
 
     labels: Labels
@@ -36,6 +37,7 @@ class CleanPart:
     superclasses: tuple[int, ...] | None = None
     part: Part = "train"
     seed: int = 0
+    seen: bool = True
 
 
 class NoiseConfig(PluginConfig):

@@ -60,7 +60,10 @@ class Config(NoiseConfig):
         return self._noisy(clean)
 
     def transition_matrix(self, clean: CleanPart) -> Matrix:
-        return realised_matrix(clean.labels, self._noisy(clean), clean.classes)
+        noisy = self._noisy(clean)
+        # Those of the data set, which may not have been fetched.
+        known = self._array("clean")[: len(noisy)]
+        return realised_matrix(known, noisy, clean.classes)
 
     def identity(self) -> Mapping[str, Any]:
         """The labels themselves: another file, or another place of it, is the same noise."""
@@ -83,6 +86,8 @@ class Config(NoiseConfig):
         count = len(clean.labels)
         known, noisy = (self._array(name)[:count] for name in ("clean", self.labels))
         different = count if len(known) < count else int((known != clean.labels).sum())
+        if not clean.seen and len(known) == count:
+            different = 0
         if different:
             raise UserError(
                 f"noise.path: {self.path}: its clean labels are not those of the data set "

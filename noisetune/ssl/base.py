@@ -39,6 +39,10 @@ class GivenEncoder(PretrainConfig):
         """
         raise NotImplementedError
 
+    def is_here(self, model: ModelConfig) -> bool:
+        """Whether nothing has to be fetched to read them."""
+        return True
+
     def stand_in(self, model: ModelConfig, folder: Path) -> StandIn | None:
         """What a smoke run takes for weights that would have to be fetched; files go to `folder`.
 

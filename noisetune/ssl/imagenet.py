@@ -58,8 +58,11 @@ class Config(GivenEncoder):
             return state
         return state | {stem: adapt_kernels(kernels, shape)}
 
+    def is_here(self, model: ModelConfig) -> bool:
+        return self.path is not None or _is_cached(model.published().weights[self.weights])
+
     def stand_in(self, model: ModelConfig, folder: Path) -> StandIn | None:
-        if self.path is not None or _is_cached(model.published().weights[self.weights]):
+        if self.is_here(model):
             return None
         architecture = model.published().architecture
         file = folder / f"{architecture}.safetensors"

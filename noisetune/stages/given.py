@@ -11,6 +11,17 @@ from noisetune.training.weights import content_hash
 VERSION = 1
 
 
+def is_missing(config: TrialConfig) -> bool:
+    """Whether a trial is given an encoder that would have to be fetched."""
+    return isinstance(config.pretrain, GivenEncoder) and not config.pretrain.is_here(config.model)
+
+
+def unseen_key(config: TrialConfig) -> StageKey:
+    """What stands for the key of an encoder that is not fetched: its settings."""
+    settings = {"unseen": config.pretrain.model_dump(mode="json"), "model": config.model.identity()}
+    return StageKey(ENCODER, VERSION, settings)
+
+
 def given_encoder(
     config: TrialConfig, data: ImageData, store: StoreLike
 ) -> tuple[StageKey, Artifact] | None:

@@ -119,6 +119,7 @@ def clean_part(config: TrialConfig, data: ImageData, part: Part) -> CleanPart:
         superclasses=data.superclasses,
         part=part,
         seed=_seed("noise", config),
+        seen=data.seen,
     )
 
 

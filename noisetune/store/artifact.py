@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import safetensors.torch
-import torch
+from typing import TYPE_CHECKING, Any
 
 from .backend import Backend
 from .keys import encode
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TENSORS = "tensors.safetensors"
 RECORD = "record.json"
@@ -28,12 +28,16 @@ class Artifact:
     Tensors come back on the CPU and contiguous, whatever device and layout they had.
     """
 
-    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    tensors: "dict[str, Tensor]" = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
 
 
 def pack(artifact: Artifact) -> dict[str, bytes]:
     """File name -> content. ValueError: the record holds NaN or infinity (say null instead)."""
+    # Importing torch takes seconds, and whoever lists entries or holds a lease needs none of it.
+    import safetensors.torch
+    import torch
+
     # cloned, because safetensors refuses tensors that share memory (tied weights, views)
     apart = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -44,6 +48,8 @@ def pack(artifact: Artifact) -> dict[str, bytes]:
 
 def unpack(files: Mapping[str, bytes]) -> Artifact:
     """The inverse of `pack`, tensors in the order of their names; nothing is unpickled."""
+    import safetensors.torch
+
     tensors = safetensors.torch.load(files[TENSORS])
     return Artifact(dict(sorted(tensors.items())), json.loads(files[RECORD]))
 

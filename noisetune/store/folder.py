@@ -44,9 +44,9 @@ def _stale_is_absent() -> Iterator[None]:
 
 
 class Folder:
-    """A folder; `url` is its absolute path."""
+    """A folder; `url` is its absolute path, `option` what named it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, option: str = "store") -> None:
         self.root = root.expanduser().absolute()
         self.url = str(self.root)
         try:
@@ -54,7 +54,7 @@ class Folder:
             (self.root / CLOCK).touch()
         except OSError as error:
             raise UserError(
-                f"store: {self.root} cannot be used as a folder ({error.strerror}): "
+                f"{option}: {self.root} cannot be used as a folder ({error.strerror}): "
                 "name one that exists or can be made, and that you may write to"
             ) from error
 

@@ -7,10 +7,13 @@ from .lease import TTL_SECONDS, Lease, LeaseInfo, claim, holder
 
 
 class FolderLeases:
-    """Leases on names in a folder, for what is no stage: one process at a time holds each."""
+    """Leases on names in a folder, for what is no stage: one process at a time holds each.
 
-    def __init__(self, root: Path, ttl: float = TTL_SECONDS) -> None:
-        self.backend, self.ttl = Folder(root), ttl
+    `option` is what named the folder: what is wrong with it begins so.
+    """
+
+    def __init__(self, root: Path, ttl: float = TTL_SECONDS, option: str = "store") -> None:
+        self.backend, self.ttl = Folder(root, option), ttl
 
     def claim(self, name: str) -> Lease | None:
         """The lease on a name; None where somebody else holds a live one."""

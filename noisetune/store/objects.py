@@ -19,15 +19,16 @@ class Objects:
 
     There is no rename and no file time here: the manifest, written last, is the commit, and
     the time of a touch stands in an object beside, by the clock of the host that wrote it.
+    `option` is what named the URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, option: str = "store") -> None:
         self.url = url
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise UserError(
-                f"store: {url} cannot be opened ({error}): name a folder, or install the "
+                f"{option}: {url} cannot be opened ({error}): name a folder, or install the "
                 "fsspec package of that protocol"
             ) from error
         self.root = root.rstrip("/")

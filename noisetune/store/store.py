@@ -65,12 +65,20 @@ class Store:
         self.ttl = ttl
 
     @classmethod
-    def open(cls, url: str | Path, *, git_sha: str | None = None, ttl: float = TTL_SECONDS) -> Self:
+    def open(
+        cls,
+        url: str | Path,
+        *,
+        git_sha: str | None = None,
+        ttl: float = TTL_SECONDS,
+        option: str = "store",
+    ) -> Self:
         """A folder, or any fsspec URL; `git_sha` is recorded, `ttl` (seconds) is the leases'.
 
+        `option` is what the user named it by: what is wrong with it begins so.
         UserError: the folder cannot be made, or the URL's protocol is unknown.
         """
-        return cls(_backend(url), git_sha, ttl)
+        return cls(_backend(url, option), git_sha, ttl)
 
     @property
     def url(self) -> str:
@@ -207,10 +215,10 @@ class NullStore:
         return GcReport([], 0, 0, 0)
 
 
-def _backend(url: str | Path) -> Backend:
+def _backend(url: str | Path, option: str) -> Backend:
     """A path or file:// URL is a folder, any other URL goes to fsspec."""
     text = str(url).removeprefix("file://")
-    return Objects(text) if "://" in text else Folder(Path(text))
+    return Objects(text, option) if "://" in text else Folder(Path(text), option)
 
 
 def _folder(key: StageKey) -> str:

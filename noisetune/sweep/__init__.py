@@ -4,8 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import optuna
-
 # Ray reads these when it is first imported or started, which modules of this package alone do:
 # everything local listens on 127.0.0.1 alone, and a trial keeps the working folder that relative
 # paths in a configuration speak of.
@@ -17,9 +15,6 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1000000000")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
-
-# Its notes on every study and trial would run through the live table.
-optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def show_token() -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from noisetune.files import check_folder, check_room
+
 if TYPE_CHECKING:
     from noisetune.store import StoreLike
 
@@ -79,9 +81,22 @@ class Site:
         tracking_uri: str | None = None,
     ) -> "Site":
         """What the options of `noisetune sweep` say; what is left out is in the mlruns folder."""
-        home = Home(Path(mlruns))
+        home = Home(check_folder(Path(mlruns), "--mlruns"))
+        if store is not None and "://" not in store:
+            check_folder(Path(store), "--store")
         stages = home.shared_stages(store, share)
         return cls(home, stages, address, tracking_uri or home.tracking_uri)
+
+    @property
+    def stages_option(self) -> str:
+        """The option that says where stages are."""
+        return "--mlruns" if self.stages == self.home.shared_stages() else "--store"
+
+    def check_room(self) -> None:
+        """UserError where the folders of sweeps or stages are not there and cannot be made."""
+        check_room(self.home.root, "--mlruns")
+        if self.stages is not None and "://" not in self.stages:
+            check_room(Path(self.stages), self.stages_option)
 
     @property
     def artifacts(self) -> Path | None:
@@ -95,4 +110,5 @@ class Site:
         from noisetune.store import NullStore, Store
 
         there = self.stages is not None and ("://" in self.stages or Path(self.stages).is_dir())
-        return Store.open(str(self.stages)) if there else NullStore()
+        option = self.stages_option
+        return Store.open(str(self.stages), option=option) if there else NullStore()

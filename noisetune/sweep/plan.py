@@ -25,7 +25,7 @@ from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.stages.crossval import crossval_key, fold_key
 from noisetune.stages.detect import detect_key
 from noisetune.stages.finetune import finetune_key
-from noisetune.stages.given import given_encoder
+from noisetune.stages.given import given_encoder, is_missing, unseen_key
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import StageKey, StoreLike
 from noisetune.sweep.resolution import Resolution, resolutions
@@ -46,13 +46,17 @@ _Origin = tuple[PretrainConfig, ModelConfig, DataConfig]
 
 @dataclass(frozen=True)
 class StageCount:
-    """Runs and epochs of a stage: every trial for itself, shared, and what the store has."""
+    """Runs and epochs of a stage: every trial for itself, shared, and what the store has.
+
+    `stored` is None where that cannot be known: images or weights that it was made from are not
+    here, and a plan fetches nothing.
+    """
 
     runs_unshared: int
     runs: int
     epochs_unshared: int
     epochs: int
-    stored: int
+    stored: int | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Plan:
 
     `hours` and `gpu_hours` are ranges, None where nothing was measured; `disk_bytes` is what the
     store will hold of it. `resolution` says, by data and noise, what its noisy labels tell apart.
+    `unseen` are data sets and weights that would have to be fetched: what the store has of them is
+    counted as nothing.
     """
 
     sweep: str
@@ -75,6 +81,7 @@ class Plan:
     gpu_hours: tuple[float, float] | None
     disk_bytes: int
     resolution: list[Resolution]
+    unseen: list[str]
 
     def to_json(self) -> dict[str, Any]:
         """As `noisetune plan --json` prints it."""
@@ -98,15 +105,16 @@ def make_plan(
     measure: bool = True,
     datasets: Datasets | None = None,
 ) -> Plan:
-    """Count what a sweep does by handing out all its trials to nobody; starts nothing.
+    """Count what a sweep does by handing out all its trials to nobody; starts and fetches nothing.
 
     Samplers that learn are replaced by random sampling, which asks for as many trials.
     """
-    data = datasets or Datasets()
+    data = datasets or Datasets(fetch=False)
     sweep = settle_runtime(sweep, datasets=data)
     kinds, trials = _trials(sweep)
     given = _given(trials, data, store)
     work = [each for trial in trials for each in _stages(trial, data, given)]
+    unseen = {each.key.digest: names for each in work if (names := _unseen(each, data))}
     slots = fitting_trials(sweep.config.resources, resources, sweep.config.max_concurrent)
     left = {key: _left(key, list(steps), store) for key, (steps, _) in _by_key(work).items()}
     hours = gpu_hours = None
@@ -120,15 +128,16 @@ def make_plan(
         search_trials=kinds["search"],
         replicates=kinds["replicate"],
         slots=slots,
-        exact=_is_exact(sweep, trials),
+        exact=_is_exact(sweep, trials) and not unseen,
         stages={
-            stage: _count([each for each in work if each.key.stage == stage], left)
+            stage: _count([each for each in work if each.key.stage == stage], left, unseen)
             for stage in _shown(work)
         },
         hours=hours,
         gpu_hours=gpu_hours,
         disk_bytes=_disk(work, left, data),
         resolution=resolutions(sweep, data.load),
+        unseen=list(dict.fromkeys(name for names in unseen.values() for name in names)),
     )
 
 
@@ -189,6 +198,9 @@ def _given(trials: list[TrialConfig], data: Datasets, store: StoreLike) -> dict[
     found: dict[_Origin, StageKey] = {}
     for trial in trials:
         if _origin(trial) not in found:
+            if not data.fetch and is_missing(trial):
+                found[_origin(trial)] = unseen_key(trial)
+                continue
             encoder = given_encoder(trial, data.load(trial.data), store)
             found |= {} if encoder is None else {_origin(trial): encoder[0]}
     return found
@@ -241,14 +253,27 @@ def _left(key: StageKey, wanted: list[int], store: StoreLike) -> tuple[int, int,
     return entries, epochs, stored
 
 
-def _count(work: list[_Work], left: Mapping[StageKey, tuple[int, int, int]]) -> StageCount:
+def _unseen(work: _Work, data: Datasets) -> list[str]:
+    """What a stage would be computed from that is not here, in words."""
+    config = work.config
+    images = [] if data.load(config.data).seen else [config.data.name]
+    weights = not data.fetch and is_missing(config)
+    return images + ([f"the weights of {config.pretrain.method}"] if weights else [])
+
+
+def _count(
+    work: list[_Work],
+    left: Mapping[StageKey, tuple[int, int, int]],
+    unseen: Mapping[str, list[str]],
+) -> StageCount:
     mine = [left[key] for key in _by_key(work)]
+    known = not any(each.key.digest in unseen for each in work)
     return StageCount(
         runs_unshared=len(work),
         runs=sum(entries > 0 for entries, _, _ in mine),
         epochs_unshared=sum(each.steps for each in work),
         epochs=sum(epochs for _, epochs, _ in mine),
-        stored=sum(stored for _, _, stored in mine),
+        stored=sum(stored for _, _, stored in mine) if known else None,
     )
 
 

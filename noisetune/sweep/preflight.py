@@ -6,7 +6,7 @@ from noisetune.errors import UserError
 from noisetune.models.base import ModelConfig
 from noisetune.noise.base import Matrix, NoiseConfig, diagonally_dominant
 from noisetune.ssl.base import PretrainConfig
-from noisetune.stages.given import given_encoder
+from noisetune.stages.given import given_encoder, is_missing
 from noisetune.stages.labels import clean_part, require_images
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
@@ -50,7 +50,7 @@ def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None =
                 "noise a wrong label is as frequent as the right one, so noisy labels choose "
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
-        _check_encoders(condition, data, store, checked)
+        _check_encoders(condition, data, store, checked, datasets.fetch)
         for values in condition.corners():
             check_memory_format(condition.trial(values).model, data.shape, runtime)
 
@@ -60,13 +60,15 @@ def _check_encoders(
     data: ImageData,
     store: StoreLike,
     checked: set[tuple[PretrainConfig, ModelConfig, DataConfig]],
+    fetch: bool,
 ) -> None:
     """Build, without content, every backbone that trials of a condition may have, and read every
-    given encoder that they may begin with, each once."""
+    given encoder that they may begin with, each once; without `fetch` none that is not here."""
     for values in condition.corners():
         trial = condition.trial(values)
         what = trial.pretrain, trial.model, trial.data
         if what not in checked:
             trial.model.state(data.channels, data.size)
-            given_encoder(trial, data, store)
+            if fetch or not is_missing(trial):
+                given_encoder(trial, data, store)
             checked.add(what)

@@ -10,8 +10,7 @@ import pandas as pd
 from noisetune.analysis.statistics import mean_interval
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
-from noisetune.sweep.spec.sweep import Sweep
-from noisetune.sweep.study.storage import open_sweep
+from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep
 from noisetune.sweep.winners import offered
 from noisetune.tracking.outbox import read_messages
 
@@ -31,7 +30,7 @@ def load_sweep(name: str, *, mlruns: str | Path = "mlruns") -> "SweepResults":
     Raises UserError, with those there are, where there is none of this name.
     """
     results = SweepResults(name, Home(Path(mlruns)))
-    open_sweep(results.home, name)
+    recorded_sweep(results.home, name)
     return results
 
 
@@ -97,8 +96,8 @@ class SweepResults:
             _frame(found, ACCURACY).astype(dict.fromkeys(ACCURACY[1:4], float)),
         )
 
-    def _read(self) -> tuple[Sweep, list[TrialRecord]]:
-        sweep, ledger = open_sweep(self.home, self.name)
+    def _read(self) -> tuple[RecordedSweep, list[TrialRecord]]:
+        sweep, ledger = recorded_sweep(self.home, self.name)
         return sweep, ledger.records(sweep.cells)
 
     def _points(self) -> Iterator[tuple[Any, ...]]:
@@ -109,7 +108,7 @@ class SweepResults:
                 yield from ((*where, metric, value) for metric, value in message["values"].items())
 
 
-def _objectives(sweep: Sweep, records: Sequence[TrialRecord]) -> pd.DataFrame:
+def _objectives(sweep: RecordedSweep, records: Sequence[TrialRecord]) -> pd.DataFrame:
     further = sweep.config.objective.goals[1:]
     names = ["objective", *(f"objective {goal.metric}" for goal in further)]
     values = [each.objectives or [None] * len(names) for each in records]

@@ -6,7 +6,7 @@ say goes to a `Reporter`.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +19,15 @@ from noisetune.pipeline import run_trial
 from noisetune.records import flatten
 from noisetune.store import Lease
 from noisetune.sweep import show_token
+from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
 from noisetune.sweep.resources.capacity import check_fits, local_resources
 from noisetune.sweep.spec.sweep import GivenConfig, GivenSpace, Sweep, naming
-from noisetune.sweep.study.lease import claim_sweep
+from noisetune.sweep.study.lease import sweep_lease
 from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.recorded import read_ledger
 from noisetune.sweep.study.resume_rules import replicating, surplus
 from noisetune.sweep.study.scheduler import Scheduler, Watcher
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
@@ -39,16 +41,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the drive of a sweep ended; `delivered` says whether MLflow was told all of it."""
+    """How the drive of a sweep ended; `delivered` says whether MLflow was told all of it.
+
+    `signal` is that of a Ctrl-C (SIGINT), a batch system (SIGTERM) or a closed terminal (SIGHUP).
+    """
 
     sweep: Sweep
     ledger: Ledger
     scheduler: Scheduler
     delivered: bool
+    signal: int | None = None
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended it, and not its last trial or its budget."""
+        """Whether a signal ended it, and not its last trial or its budget."""
         return not self.scheduler.finished and self.scheduler.stopped is None
 
 
@@ -150,31 +156,47 @@ def drive(
     """Run what is left of a prepared sweep; with `resume` it may have been begun before.
 
     `retry_failed`: what failed is run again, with the same values and seed, in the same place.
-    Ctrl-C ends the step in which trials run, and no other: what ran stays `running` in the
-    ledger, for a resume, and MLflow is told so.
+    Ctrl-C, SIGTERM and SIGHUP end the step in which trials run, and no other: what ran stays
+    `running` in the ledger, for a resume, and MLflow is told so.
     """
     if retry_failed and not resume:
         raise UserError("retry_failed: a sweep that begins has no failed trial; give resume, too")
-    datasets = Datasets()
+    name, datasets, stop = sweep.config.name, Datasets(), Stop(reporter.say)
     _look(sweep, site, resume, datasets)
-    with claim_sweep(site.home, sweep.config.name) as lease:
-        check_tracking(site.tracking_uri, sweep.config.name, site.artifacts)
-        with _ray(sweep, site, reporter):
-            sweep = _settle(sweep, reporter)
-            ledger = drive_ledger(site.home, sweep, lease)
-            if retry_failed:
-                _retry_failed(sweep, ledger, reporter)
-            for line in surplus(sweep.config, ledger.records(sweep.cells)):
-                reporter.say(line)
+    # A cluster first: whoever mistypes its address finds nothing left behind.
+    cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
+    with stop.heard(), cluster, sweep_lease(site.home, name) as lease:
+        check_tracking(site.tracking_uri, name, site.artifacts)
+        ledger = scheduler = None
+        if resume and not sweep.config.resources.auto and read_ledger(site.home, name) is not None:
+            ledger = _ledger(sweep, site, lease, retry_failed, reporter)
+            scheduler = _finished(sweep, ledger, reporter)
+        idle = scheduler is not None or site.address is not None
+        with nullcontext() if idle else _ray(sweep, site, reporter):
+            stop.listen()
+            if ledger is None:
+                sweep = _settle(sweep, reporter)
+                ledger = _ledger(sweep, site, lease, retry_failed, reporter)
             tracker = _caught_up(sweep, site, ledger, lease)
-            with reporter.watching(sweep, ledger) as watchers:
-                everyone = [tracker, *watchers]
-                scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
+            if scheduler is None:
+                with reporter.watching(sweep, ledger) as watchers, stop.gently():
+                    everyone = [tracker, *watchers]
+                    scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
         if scheduler.superseded:
             tracker.abandon()
-            raise UserError(f"sweep {sweep.config.name!r}: {scheduler.stopped}; this one has ended")
+            raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
+        ledger.size = scheduler.searcher.size
         delivered = _close(sweep, ledger, scheduler, tracker, reporter)
-    return Outcome(sweep, ledger, scheduler, delivered)
+    return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
+
+
+def _finished(sweep: Sweep, ledger: Ledger, reporter: Reporter) -> Scheduler | None:
+    """The scheduler of a sweep that has nothing left to run, which is said; None of any other."""
+    scheduler = Scheduler(sweep.config, sweep.conditions, ledger)
+    if not scheduler.finished:
+        return None
+    reporter.say(f"sweep {sweep.config.name!r} is finished: nothing is left to run")
+    return scheduler
 
 
 def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
@@ -187,6 +209,7 @@ def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
         if site.address is None:
             check_fits(sweep.config.resources, local_resources(), "this machine")
     check_warm_start(site.home, sweep.config)
+    site.check_room()
 
 
 def _ray(sweep: Sweep, site: Site, reporter: Reporter) -> AbstractContextManager[None]:
@@ -210,10 +233,18 @@ def _settle(sweep: Sweep, reporter: Reporter) -> Sweep:
     return settled
 
 
-def _retry_failed(sweep: Sweep, ledger: Ledger, reporter: Reporter) -> None:
-    names = ledger.run_failed_again([each.name for each in sweep.conditions])
-    count = f"{len(names)} failed: {', '.join(names)}" if names else "nothing failed"
-    reporter.say(f"run again: {count}")
+def _ledger(
+    sweep: Sweep, site: Site, lease: Lease, retry_failed: bool, reporter: Reporter
+) -> Ledger:
+    """The ledger to drive; what is asked of failed trials is done, and what is surplus said."""
+    ledger = drive_ledger(site.home, sweep, lease)
+    if retry_failed:
+        names = ledger.run_failed_again([each.name for each in sweep.conditions])
+        count = f"{len(names)} failed: {', '.join(names)}" if names else "nothing failed"
+        reporter.say(f"run again: {count}")
+    for line in surplus(sweep.config, ledger.records(sweep.cells)):
+        reporter.say(line)
+    return ledger
 
 
 def _caught_up(sweep: Sweep, site: Site, ledger: Ledger, lease: Lease) -> Tracker:

@@ -10,7 +10,8 @@ from noisetune.noise.base import CleanPart
 from noisetune.plugins import StandIn
 from noisetune.ssl.base import GivenEncoder
 from noisetune.stages.labels import clean_part
-from noisetune.sweep.spec.smoke import NO_RESULTS, Substitutes, corner_trials, smoke
+from noisetune.sweep.spec.config import NO_RESULTS
+from noisetune.sweep.spec.smoke import Substitutes, corner_trials, smoke
 from noisetune.sweep.spec.sweep import Sweep
 
 MADE_UP_IMAGES = {"train_samples": 1000, "test_samples": 1}

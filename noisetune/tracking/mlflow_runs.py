@@ -22,6 +22,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 
 from noisetune.errors import UserError
+from noisetune.tracking import SQLITE
 from noisetune.tracking.outbox import Message
 
 PARENT, RUN_NAME = "mlflow.parentRunId", "mlflow.runName"
@@ -29,7 +30,6 @@ SWEEP, TRIAL, IDENTITY = "noisetune.sweep", "noisetune.trial", "noisetune.identi
 STATE, REASON = "noisetune.state", "noisetune.reason"
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "interrupted": "KILLED"}
 NAME_LENGTH, TAG_LENGTH, PARAM_LENGTH = 250, 5000, 6000
-SQLITE = "sqlite:///"
 REFUSED_IN_NAMES = re.compile(r"[^\w.\-: /]")
 
 

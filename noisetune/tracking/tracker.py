@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from noisetune.errors import UserError
+from noisetune.files import check_output, make_folder
 from noisetune.records import MetricPoint, TrialRecord, TrialResult, flatten
+from noisetune.tracking import SQLITE
 from noisetune.tracking.outbox import Message, Outbox
 
 if TYPE_CHECKING:
@@ -209,7 +211,10 @@ def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
     if uri is None:
         return
     try:
-        _open_runs(uri, sweep, artifacts)
+        if uri.startswith(SQLITE):
+            # MLflow itself would try for minutes, and say so line by line.
+            _check_database(Path(uri.removeprefix(SQLITE)))
+        _open_runs(uri, sweep, artifacts, quiet=True)
     except UserError:
         raise
     except Exception as error:
@@ -220,9 +225,17 @@ def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
         ) from error
 
 
-def _open_runs(uri: str, sweep: str, artifacts: Path | None, identity: str = "") -> "MlflowRuns":
+def _check_database(file: Path) -> None:
+    """UserError where no database file can be there."""
+    make_folder(file.parent, "--tracking-uri")
+    check_output(file, "--tracking-uri")
+
+
+def _open_runs(
+    uri: str, sweep: str, artifacts: Path | None, identity: str = "", quiet: bool = False
+) -> "MlflowRuns":
     # Importing mlflow takes seconds, and sets the level of its loggers.
     from noisetune.tracking.mlflow_runs import MlflowRuns
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL if quiet else logging.WARNING)
     return MlflowRuns(uri, sweep, artifacts, identity)

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 from test_tables import one, replicates, trial
 
-from noisetune.analysis.markdown import as_markdown
 from noisetune.analysis.metric_tables import (
     GROUPS,
     metric_cell,
@@ -17,6 +16,7 @@ from noisetune.analysis.metric_tables import (
     metric_tables,
     metrics_of,
 )
+from noisetune.analysis.rendering import as_markdown
 from noisetune.analysis.summaries import summarise
 from noisetune.analysis.tables import conditions_table, plain_table
 from noisetune.records import TrialRecord

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from noisetune.analysis.markdown import as_markdown
 from noisetune.analysis.published_tables import (
     FIGURES,
     PublishedTable,
     published_names,
     read_published,
 )
+from noisetune.analysis.rendering import as_markdown
 from noisetune.analysis.reproduction import (
     Reproduced,
     common_reasons,

@@ -125,3 +125,13 @@ def test_in_a_terminal_the_table_is_drawn_in_place() -> None:
 def test_an_empty_sweep_can_be_drawn() -> None:
     live = LiveTable(Console(file=io.StringIO()), [], {}, "val/accuracy")
     assert "0 of 0" in drawn(live)
+
+
+def test_the_look_at_an_encoder_is_shown_where_a_gate_is_set() -> None:
+    live = table()
+    live.started(trial(0))
+    live.point(trial(0), MetricPoint("gate", 3, {"pretrain/rankme": 4.0}))
+    assert "gate" not in drawn(live)
+    live.gated = True
+    live.point(trial(0), MetricPoint("gate", 3, {"pretrain/rankme": 4.0}))
+    assert "gate 3" in drawn(live)

@@ -1,6 +1,7 @@
 """`noisetune plan`, as a person types it and as a program reads it."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def test_a_program_reads_it_as_json(plan: Callable[..., Any]) -> None:
         "exact": True,
         "hours": None,
         "gpu_hours": None,
+        "unseen": [],
     }
     assert [(each["group"], each["labels"]) for each in resolution] == [
         ({"noise.rate": 0.2}, 12),
@@ -80,7 +82,7 @@ def test_a_person_reads_it_as_a_table(plan: Callable[..., Any]) -> None:
     assert rows["pretrain"] == ["4", "1", "0", "8", "3"]
     assert "MB in the store" in said.out
     assert rows["noise.rate=0.2"][:2] == ["12", "0.78"]
-    assert max(map(len, said.out.splitlines())) <= 80
+    assert max(map(len, said.out.splitlines()[1:])) <= 80  # the first one names the file
 
 
 def test_it_measures_unless_it_is_told_not_to(plan: Callable[..., Any]) -> None:
@@ -122,3 +124,52 @@ def test_a_mistake_is_told_as_by_sweep(plan: Callable[..., Any], tmp_path: Path)
     said = plan("--set", "replicates=many")
     assert said.code == 2
     assert said.err.startswith(f"error: {tmp_path / 'sweep.yaml'}: replicates: 'many': ")
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A fresh working folder without a network; ImageNet's weights are in no cache."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was to be fetched")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("NOISETUNE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    return tmp_path
+
+
+@pytest.mark.parametrize("measure", ["--measure", "--no-measure"])
+def test_a_plan_needs_no_image_of_a_data_set_that_is_known(
+    noisetune: Callable[..., Any], offline: Path, measure: str
+) -> None:
+    trial = TRIAL | {"data": {"name": "cifar10"}, "finetune": {"epochs": 2}}
+    space = {"conditions": {"pretrain.method": ["none", "simclr", "imagenet"]}}
+    for name, content in (("sweep", SWEEP | {"trial": trial}), ("space", space)):
+        (offline / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    words = ("plan", offline / "sweep.yaml", "--json", measure)
+    before = sorted(offline.rglob("*"))
+    said = noisetune(*words)
+    assert (said.code, said.err) == (0, "")
+    assert sorted(offline.rglob("*")) == before
+    told = json.loads(said.out)
+    assert (told["search_trials"], told["exact"]) == (3, False)
+    assert told["unseen"] == ["cifar10", "the weights of imagenet"]
+    assert {stage: count["stored"] for stage, count in told["stages"].items()} == dict.fromkeys(
+        ("pretrain", "finetune", "detect")
+    )
+    (resolution,) = told["resolution"]
+    assert resolution["labels"] == 10_000
+    assert "unknown" in noisetune("plan", offline / "sweep.yaml", "--no-measure").out
+
+
+@pytest.mark.parametrize("file", ["paper_cifar10", "paper_cifar100", "noise_models"])
+def test_the_papers_sweeps_are_planned_without_a_network(
+    noisetune: Callable[..., Any], offline: Path, file: str
+) -> None:
+    sweep = Path(__file__).resolve().parents[2] / "sweeps" / f"{file}.yaml"
+    assert noisetune("plan", sweep, "--no-measure").code == 0
+    assert list((offline / "empty").iterdir()) == []

@@ -45,6 +45,13 @@ def damage(mlruns: Path, stage: str) -> None:
     file.write_bytes(content)
 
 
+def test_a_run_says_that_nothing_was_computed(noisetune: Callable[..., Any], mlruns: Path) -> None:
+    words = ("run", mlruns.parent / "one.yaml", "--mlruns", mlruns)
+    said = noisetune(*words).out
+    assert "every stage was in the store: nothing was computed" in said
+    assert "in the store" not in noisetune(*words, "--no-share").out
+
+
 def test_ls_says_what_is_there_and_from_what_it_was_made(
     command: Callable[..., Any], mlruns: Path
 ) -> None:
@@ -122,7 +129,7 @@ def test_gc_evicts_down_to_the_size_and_the_longest_unused_first(
     limit = there["pretrain"].bytes + there["detect"].bytes
     said = command("gc", "--max-size", limit)
     assert said.code == 0
-    assert said.out.startswith("1 entries evicted, ")
+    assert said.out.startswith("1 entry evicted, ")
     assert entries(mlruns).keys() == {"pretrain", "detect"}
     command("gc", "--max-size", "0")
     assert entries(mlruns) == {}
@@ -166,7 +173,7 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 def test_a_url_of_no_store_is_refused(noisetune: Callable[..., Any], words: list[str]) -> None:
     said = noisetune("store", *words, "--url", "nonsense://bucket/here")
     assert said.code == 2
-    assert said.err.startswith("error: store: nonsense://bucket/here cannot be opened")
+    assert said.err.startswith("error: --url: nonsense://bucket/here cannot be opened")
 
 
 @pytest.mark.parametrize("words", [["ls"], ["verify"], ["gc", "--max-size", "1G"]], ids=" ".join)

@@ -126,3 +126,20 @@ def test_cifar100_is_read_with_its_superclasses(shared_data: Path, write_cifar: 
 
 def test_each_superclass_has_five_classes() -> None:
     assert np.bincount(cifar100.SUPERCLASSES).tolist() == [5] * 20
+
+
+@pytest.mark.parametrize(("config", "dataset", "classes"), BOTH)
+def test_what_is_known_without_the_files_is_what_made_up_ones_have(
+    tmp_path: Path, config: type[CifarConfig], dataset: type[CIFAR10], classes: int
+) -> None:
+    given = config(root=tmp_path / "none", train_samples=3 * classes, test_samples=classes)
+    assert given.here() is None
+    facts, images = given.facts(), given.model_copy(update={"made_up": True}).load()
+    assert (facts.seen, images.seen) == (False, True)
+    for known in ("shape", "classes", "class_names", "mean", "std", "superclasses"):
+        assert getattr(facts, known) == getattr(images, known)
+    assert facts.y_train.tolist() == images.y_train.tolist()
+    assert (len(facts.x_train), len(facts.x_test)) == (3 * classes, classes)
+    assert not facts.x_train.any()
+    assert facts.fingerprint != images.fingerprint
+    assert len(config(root=tmp_path).facts().x_train) == 50_000

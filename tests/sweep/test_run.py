@@ -24,6 +24,7 @@ import noisetune as package
 from noisetune import run_sweep
 from noisetune.errors import UserError
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep import run
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import begun_sweep, drive, new_sweep
 from noisetune.sweep.spec.config import parse_sweep
@@ -33,7 +34,7 @@ from noisetune.sweep.study.storage import open_sweep, read_ledger
 from noisetune.tracking.outbox import read_messages
 
 SOURCE = Path(package.__file__).parent
-STEPS = ("claim_sweep", "drive_ledger", "open_tracker", "check_tracking", "run_trials")
+STEPS = ("sweep_lease", "drive_ledger", "open_tracker", "check_tracking", "run_trials")
 SCRATCH = TRIAL | {"pretrain": {"method": "none"}}
 RATES = {"parameters": {"finetune.lr": {"choices": [0.001, 0.003]}}}
 EPOCHS = 40  # of the sweep that is stopped: a second or two
@@ -217,6 +218,40 @@ def test_a_name_is_taken_until_resume_is_said(tmp_path: Path, here: None) -> Non
     grown = run_sweep(**given(replicates=2), mlruns=tmp_path, resume=True).trials()
     assert len(grown) == len(first) + 2
     assert grown.head(2).equals(first)
+
+
+def test_a_finished_sweep_is_resumed_without_ray(
+    tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_sweep(**given(), mlruns=tmp_path).trials()
+
+    def started(*_: Any) -> None:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(run, "_ray", started)
+    said: list[str] = []
+    again = run_sweep(**given(), mlruns=tmp_path, resume=True, say=said.append)
+    assert said == ["sweep 'mine' is finished: nothing is left to run"]
+    assert again.trials().equals(first)
+    with pytest.raises(AssertionError, match="Ray was started"):
+        run_sweep(**given(replicates=1), mlruns=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("address", "127.0.0.1:9", "--address 127.0.0.1:9: no Ray cluster answers there"),
+        ("tracking_uri", "http://127.0.0.1:9", "--tracking-uri: MLflow at http://127.0.0.1:9 does"),
+    ],
+)
+def test_what_does_not_answer_leaves_no_folder(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as refused:
+        run_sweep(**given(), mlruns=tmp_path / "mlruns", **{option: value})
+    assert len(str(refused.value).splitlines()) == 1
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_begun_sweep_is_what_it_was(tmp_path: Path, here: None) -> None:

@@ -14,6 +14,7 @@ from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.cluster import check_shared, connect
+from noisetune.sweep.execution.stop import deaf_children
 from noisetune.sweep.execution.store_limit import StoreLimit
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
@@ -47,7 +48,8 @@ def ray_session(
         check_fits(resources, here, "this machine")
         # Said so, because Ray would join a cluster that happens to run on this machine.
         quiet |= {"address": "local", "include_dashboard": False}
-        ray.init(num_cpus=here["CPU"], num_gpus=here["GPU"], **quiet)
+        with deaf_children():
+            ray.init(num_cpus=here["CPU"], num_gpus=here["GPU"], **quiet)
     try:
         check_fits(resources, ray.cluster_resources(), "the cluster")
         if address is not None and store is not None:

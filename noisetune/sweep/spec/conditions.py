@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from noisetune.sweep.spec.designs import FIELD as DESIGN
 from noisetune.sweep.spec.designs import METHOD, Designs, designed, draw_designs
 from noisetune.sweep.spec.factors import Scalar, Settings, check_field
 from noisetune.sweep.spec.space import Parameter, SearchSpace, allowed
+from noisetune.texts import factors_text, file_stem
 
 EPOCHS = "pretrain.epochs"
 MOST_MILESTONES = 20
@@ -41,14 +41,12 @@ class Condition:
     @cached_property
     def name(self) -> str:
         """Its factors in words, as tables, the ledger and MLflow show them."""
-        return " ".join(f"{field}={value}" for field, value in self.factors.items()) or "all"
+        return factors_text(self.factors)
 
     @property
     def file_name(self) -> str:
         """A name for files, which cannot leave its folder, and no other condition's."""
-        plain = re.sub(r"[^A-Za-z0-9=._-]+", "_", self.name).strip("._-")
-        # Two values that differ in other signs alone would meet in one file.
-        return plain if plain == self.name.replace(" ", "_") else f"{plain}-{self.index}"
+        return file_stem(self.name, self.index)
 
     def real_values(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Sampled values with the settings that a design stands for in its place."""

@@ -9,12 +9,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
 from noisetune.section import Section
-from noisetune.store import parse_size
+from noisetune.store.sizes import parse_size
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.pruners import check_pruner, name_of
 from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of
 from noisetune.yaml_files import explain, parse_yaml, read_yaml
 
+NO_RESULTS = "smoke run: every condition in small; its figures are no results"
 NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 
 

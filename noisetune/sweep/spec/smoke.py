@@ -15,7 +15,6 @@ from noisetune.sweep.spec.config import NAME_RULE, override
 from noisetune.sweep.spec.factors import Factor
 
 SUFFIX = "-smoke"
-NO_RESULTS = "smoke run: every condition in small; its figures are no results"
 MOST_TRIALS = 2
 ALL = math.inf
 """What `train_samples: null` counts as."""

@@ -84,15 +84,20 @@ class Sweep:
         }
 
     @classmethod
-    def from_definition(cls, definition: dict[str, Any]) -> "Sweep":
-        """The sweep of a definition; UserError for what is not valid any more."""
-        config = parse_sweep(definition["sweep"], "ledger")
-        return cls.prepare(config, parse_space(definition["space"], "ledger"))
+    def from_definition(cls, definition: dict[str, Any], source: str = "the sweep") -> "Sweep":
+        """The sweep of a definition; UserError, naming `source`, for what is not valid in it."""
+        config = parse_sweep(definition["sweep"], source)
+        return cls.prepare(config, parse_space(definition["space"], source))
 
     @property
     def cells(self) -> list[tuple[str, Settings]]:
         """Name and factors of each condition, as the ledger's records are asked for."""
         return [(each.name, each.factors) for each in self.conditions]
+
+    @property
+    def file_names(self) -> dict[str, str]:
+        """A name for the files of each condition."""
+        return {each.name: each.file_name for each in self.conditions}
 
 
 @contextmanager

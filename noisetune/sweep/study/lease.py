@@ -4,6 +4,9 @@ The number of the lease is the driver's epoch: it rises with each take-over, and
 taken over finds a higher one and may not write any more.
 """
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage
@@ -12,7 +15,7 @@ from optuna.storages.journal._file import BaseJournalFileLock
 
 from noisetune.errors import UserError
 from noisetune.lines import drop_torn_line
-from noisetune.store import FolderLeases, Lease
+from noisetune.store import FolderLeases, Lease, LeaseInfo
 from noisetune.sweep.home import Home
 
 FOLDER = "driver"
@@ -24,7 +27,7 @@ def claim_sweep(home: Home, name: str) -> Lease:
     That of a process that died on this host is taken over at once, that of another host's when
     its heartbeat stops.
     """
-    leases = FolderLeases(home.sweep(name))
+    leases = FolderLeases(home.sweep(name), option="--mlruns")
     lease = leases.claim(FOLDER)
     if lease is None:
         raise UserError(
@@ -32,6 +35,31 @@ def claim_sweep(home: Home, name: str) -> Lease:
             "(Ctrl-C) and try again"
         )
     return lease
+
+
+@contextmanager
+def sweep_lease(home: Home, name: str) -> Iterator[Lease]:
+    """The right to drive a sweep, held; one that does not come to begin leaves no folder."""
+    folders = home.sweep(name), home.sweep(name).parent, home.root
+    new = [folder for folder in folders if not folder.exists()]
+    with claim_sweep(home, name) as lease:
+        try:
+            yield lease
+        finally:
+            if home.sweep(name) in new and not home.ledger_file(name).exists():
+                shutil.rmtree(home.sweep(name), ignore_errors=True)
+                for folder in new[1:]:
+                    with suppress(OSError):
+                        folder.rmdir()
+
+
+def driver_of(home: Home, name: str) -> LeaseInfo | None:
+    """Who drives a sweep at the moment; None where nobody does, or that cannot be seen."""
+    if not (home.sweep(name) / FOLDER).is_dir():
+        return None
+    with suppress(UserError, OSError):
+        return FolderLeases(home.sweep(name)).holder(FOLDER)
+    return None
 
 
 class _FencedLock(BaseJournalFileLock):

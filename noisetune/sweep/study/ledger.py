@@ -16,8 +16,12 @@ from noisetune.errors import UserError
 from noisetune.records import Kind, State, TrialRecord
 from noisetune.sweep.spec.objective import Direction
 
+# Its notes on every study and trial would run through the live table.
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 KINDS: tuple[Kind, ...] = ("search", "replicate")
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
+SIZE = "noisetune:size"
 IDENTITY = "noisetune:identity"
 WARM = "noisetune:warm_start"
 GPU_SHARE = "gpu_share"
@@ -96,6 +100,15 @@ class Ledger:
     @spent.setter
     def spent(self, spent: dict[str, float]) -> None:
         self._index().set_user_attr(SPENT, spent)
+
+    @property
+    def size(self) -> int | None:
+        """How many trials it is to have, as its last driver counted; None where none did."""
+        return self._index().user_attrs.get(SIZE)
+
+    @size.setter
+    def size(self, size: int) -> None:
+        self._index().set_user_attr(SIZE, size)
 
     def study(
         self,

@@ -33,6 +33,11 @@ class Searcher:
         self.config, pruner = config, build_pruner(config.pruner)
         self.states = [ConditionState(each, config, ledger, pruner) for each in conditions]
 
+    @property
+    def size(self) -> int:
+        """How many trials the sweep is to have, as far as that is known by now."""
+        return sum(state.size for state in self.states)
+
     def search(self) -> Job | None:
         """The next search trial, of the condition with the fewest; None where all were asked."""
         waiting = [state for state in self.states if state.may_ask]

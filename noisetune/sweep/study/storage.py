@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from noisetune.errors import UserError
 from noisetune.store import Lease
 from noisetune.sweep.home import Home
-from noisetune.sweep.spec.config import NAME_RULE, SweepConfig, override_all
+from noisetune.sweep.spec.config import SweepConfig, override_all
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.lease import own_journal
 from noisetune.sweep.study.ledger import Ledger, journal, name_taken
+from noisetune.sweep.study.recorded import begun_ledger, read_ledger
 from noisetune.sweep.study.resume_rules import check_extension
 
 
@@ -17,22 +18,12 @@ def open_sweep(home: Home, name: str, settings: Sequence[str] = ()) -> tuple[Swe
 
     UserError, with those there are, where there is none of this name.
     """
-    ledger = read_ledger(home, name)
-    if ledger is None:
-        names = ", ".join(home.names()) or "none yet"
-        raise UserError(f"no sweep {name!r} in {home.root / 'sweeps'}; there are: {names}")
+    ledger = begun_ledger(home, name)
     definition = ledger.definition
     raw = override_all(definition["sweep"], settings)
-    return Sweep.from_definition({**definition, "sweep": raw}), ledger
-
-
-def read_ledger(home: Home, name: str) -> Ledger | None:
-    """The ledger of a sweep, for reading; None where no sweep of this name was begun."""
-    file = home.ledger_file(name)
-    if not NAME_RULE.match(name) or not file.is_file():
-        return None
-    ledger = Ledger(journal(file), name)
-    return ledger if ledger.begun else None
+    # What was begun was valid then: a mistake is one of the new settings.
+    source = "--set" if settings else f"sweep {name!r}"
+    return Sweep.from_definition({**definition, "sweep": raw}, source), ledger
 
 
 def refuse_taken(home: Home, name: str) -> None:

@@ -1,0 +1,109 @@
+"""`noisetune status` and `list`: where sweeps stand."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from noisetune.cli.common import (
+    DEFAULT_MLRUNS,
+    CsvCommand,
+    CsvOption,
+    LatexOption,
+    MarkdownOption,
+    MlrunsOption,
+    NameArgument,
+    examples,
+    open_home,
+)
+from noisetune.cli.results import Epoch, Form, Wanted, show_results, show_trials
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from noisetune.sweep.overview import Overview
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        cls=CsvCommand,
+        epilog=examples(
+            "noisetune status quickstart",
+            "noisetune status quickstart --detection --overfitting",
+            "noisetune status quickstart --epoch all --latex",
+            "noisetune status quickstart --trials --csv trials.csv",
+        ),
+    )(status)
+    app.command(
+        "list",
+        cls=CsvCommand,
+        epilog=examples("noisetune list", "noisetune list --mlruns /shared/mlruns"),
+    )(list_sweeps)
+
+
+def status(
+    name: NameArgument,
+    epoch: Annotated[
+        Epoch, typer.Option(help="Compare conditions at this choice of epoch, or at `all` three.")
+    ] = "noisy_best",
+    detection: Annotated[
+        bool, typer.Option("--detection", help="How well label errors are found, too.")
+    ] = False,
+    overfitting: Annotated[
+        bool, typer.Option("--overfitting", help="What the curves say of overfitting, too.")
+    ] = False,
+    telemetry: Annotated[
+        bool, typer.Option("--telemetry", help="What was seen of the encoders, too.")
+    ] = False,
+    trials: Annotated[
+        bool,
+        typer.Option(
+            "--trials",
+            help="Every trial instead; as CSV with factors, parameters and metrics in columns.",
+        ),
+    ] = False,
+    markdown: MarkdownOption = False,
+    latex: LatexOption = False,
+    csv: CsvOption = None,
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+) -> None:
+    """Show where a sweep stands."""
+    from noisetune.sweep.study.recorded import recorded_sweep
+
+    home, form = open_home(mlruns), Form.of(markdown, latex, csv)
+    if trials:
+        return show_trials(home, name, form)
+    prepared, ledger = recorded_sweep(home, name)
+    asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
+    groups = tuple(group for group, wanted in asked.items() if wanted)
+    show_results(prepared, ledger, Wanted(epoch, groups, form))
+
+
+def list_sweeps(
+    markdown: MarkdownOption = False,
+    latex: LatexOption = False,
+    csv: CsvOption = None,
+    mlruns: MlrunsOption = DEFAULT_MLRUNS,
+) -> None:
+    """List the sweeps of an mlruns folder: their state, their trials, the best so far."""
+    from noisetune.sweep.overview import overviews
+
+    form, home = Form.of(markdown, latex, csv), open_home(mlruns)
+    found = overviews(home)
+    if found:
+        form.show([_table(found)])
+    else:
+        form.note(f"no sweep in {home.root} yet; begin one with `noisetune sweep FILE`")
+
+
+def _table(found: "list[Overview]") -> "Table":
+    from noisetune.analysis.tables import plain_table
+
+    table = plain_table("sweeps")
+    table.caption = "trials: ended, of all that are to be; best: of all conditions, not compared"
+    for heading in ("sweep", "state", "trials", "best so far"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        trials = str(each.ended) + ("" if each.size is None else f" of {each.size}")
+        best = "\n".join(f"{goal} {value:.4g} ({where})" for goal, value, where in each.best)
+        table.add_row(each.name, each.state, trials, best or "-")
+    return table

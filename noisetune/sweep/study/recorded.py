@@ -1,0 +1,62 @@
+"""A sweep as its ledger has it, to be looked at.
+
+What is recorded was valid when it was begun. No trial is built of it here, so no plug-in is
+imported: that takes ten times as long as all that a table needs.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from noisetune.errors import UserError
+from noisetune.sweep.home import Home
+from noisetune.sweep.spec.config import NAME_RULE, SweepConfig, parse_sweep
+from noisetune.sweep.study.ledger import Ledger, journal
+from noisetune.texts import factors_text, file_stem
+
+
+@dataclass(frozen=True)
+class RecordedSweep:
+    """A sweep's configuration, and name and factors of each of its conditions, in their order."""
+
+    config: SweepConfig
+    cells: list[tuple[str, dict[str, Any]]]
+
+    @property
+    def file_names(self) -> dict[str, str]:
+        """A name for the files of each condition."""
+        return {name: file_stem(name, index) for index, (name, _) in enumerate(self.cells)}
+
+
+def recorded_sweep(home: Home, name: str) -> tuple[RecordedSweep, Ledger]:
+    """A sweep that was begun, and its ledger, for reading; UserError where there is none."""
+    ledger = begun_ledger(home, name)
+    definition = ledger.definition
+    config = parse_sweep(definition["sweep"], f"sweep {name!r}")
+    return RecordedSweep(config, _cells(definition["space"]["conditions"])), ledger
+
+
+def begun_ledger(home: Home, name: str) -> Ledger:
+    """The ledger of a sweep, for reading; UserError, with those there are, where there is none."""
+    ledger = read_ledger(home, name)
+    if ledger is None:
+        names = ", ".join(home.names()) or "none yet"
+        raise UserError(f"no sweep {name!r} in {home.root / 'sweeps'}; there are: {names}")
+    return ledger
+
+
+def read_ledger(home: Home, name: str) -> Ledger | None:
+    """The ledger of a sweep, for reading; None where no sweep of this name was begun."""
+    file = home.ledger_file(name)
+    if not NAME_RULE.match(name) or not file.is_file():
+        return None
+    ledger = Ledger(journal(file), name)
+    return ledger if ledger.begun else None
+
+
+def _cells(conditions: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """As `SearchSpace.cells` crosses them: values of a field, or the names of bundles."""
+    crossed = itertools.product(*conditions.values())
+    factors = [dict(zip(conditions, values, strict=True)) for values in crossed]
+    return [(factors_text(each), each) for each in factors]
