@@ -52,7 +52,7 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
 
     weights = torch.load(imagenet_file)
     monkeypatch.setattr(CifarConfig, "_part", part)
-    monkeypatch.setattr(ImageNet, "_read", lambda self: weights)
+    monkeypatch.setattr(ImageNet, "_read", lambda self, published: weights)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     for classes in (10, 100):
