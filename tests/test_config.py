@@ -183,7 +183,7 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
         ("runtime: {device: tpu}", "runtime.device: 'tpu': it should be 'auto', 'cpu' or 'cuda'"),
         ("replicate: -1", "replicate: -1: it should be greater than or equal to 0"),
         ("pretrain_seed: one", "pretrain_seed: 'one': it should be 'per_replicate' or 'shared'"),
-        ("", "the file: None: it should be a valid dictionary"),
+        ("", "is empty; write lines of `field: value` into it"),
         ("[digits]", "the file: it should be a valid dictionary"),
     ],
 )

@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 
 from noisetune.cli.common import (
-    DEFAULT_MLRUNS,
     CsvCommand,
     CsvOption,
     LatexOption,
@@ -24,6 +23,7 @@ from noisetune.cli.common import (
 )
 from noisetune.cli.results import Form, front_shown
 from noisetune.files import make_folder, written
+from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import factors_text
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,9 +12,7 @@ from typer.core import TyperCommand
 
 from noisetune.cli import completion
 from noisetune.files import check_folder
-
-if TYPE_CHECKING:
-    from noisetune.sweep.home import Home
+from noisetune.sweep.home import DEFAULT_MLRUNS, Home
 
 console = Console()
 
@@ -80,13 +78,10 @@ SmokeOption = Annotated[
         "Downloads nothing: what is not there is made up.",
     ),
 ]
-DEFAULT_MLRUNS = Path("mlruns")
 
 
-def open_home(mlruns: Path) -> "Home":
+def open_home(mlruns: Path) -> Home:
     """The mlruns folder; what writes there makes it."""
-    from noisetune.sweep.home import Home
-
     return Home(check_folder(mlruns, "--mlruns"))
 
 
@@ -125,6 +120,6 @@ def _with_files(args: list[str]) -> Iterator[str]:
             yield str(STDOUT)
 
 
-def same_place(home: "Home") -> str:
+def same_place(home: Home) -> str:
     """What a suggested command needs to look where this one did."""
     return "" if home.root == DEFAULT_MLRUNS else f" --mlruns {shlex.quote(str(home.root))}"

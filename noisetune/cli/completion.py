@@ -4,14 +4,13 @@ from pathlib import Path
 
 from typer import Context
 
+from noisetune.sweep.home import DEFAULT_MLRUNS, Home
+
 YAML = (".yaml", ".yml")
 
 
 def sweeps(context: Context, incomplete: str) -> list[str]:
     """Names of the sweeps in the mlruns folder."""
-    from noisetune.cli.common import DEFAULT_MLRUNS
-    from noisetune.sweep.home import Home
-
     names = Home(Path(context.params.get("mlruns") or DEFAULT_MLRUNS)).names()
     return [name for name in names if name.startswith(incomplete)]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noisetune.cli.common import (
-    DEFAULT_MLRUNS,
     MlrunsOption,
     SetOption,
     SmokeOption,
@@ -20,6 +19,7 @@ from noisetune.cli.common import (
     examples,
     read_first,
 )
+from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import counted, factors_text
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noisetune.cli.common import (
-    DEFAULT_MLRUNS,
     STDOUT,
     CsvCommand,
     LatexOption,
@@ -20,6 +19,7 @@ from noisetune.cli.common import (
     open_home,
 )
 from noisetune.cli.results import Form
+from noisetune.sweep.home import DEFAULT_MLRUNS
 
 if TYPE_CHECKING:
     from noisetune.analysis.published_tables import PublishedTable

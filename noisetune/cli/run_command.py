@@ -11,7 +11,6 @@ from rich.table import Table
 
 from noisetune.cli import completion
 from noisetune.cli.common import (
-    DEFAULT_MLRUNS,
     MlrunsOption,
     ShareOption,
     StoreOption,
@@ -21,6 +20,7 @@ from noisetune.cli.common import (
 from noisetune.errors import UserError
 from noisetune.files import check_output, write_output
 from noisetune.records import DETECT, FINETUNE, FOLD, GATE, PRETRAIN
+from noisetune.sweep.home import DEFAULT_MLRUNS
 
 if TYPE_CHECKING:
     from noisetune.config import TrialConfig

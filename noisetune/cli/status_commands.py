@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noisetune.cli.common import (
-    DEFAULT_MLRUNS,
     CsvCommand,
     CsvOption,
     LatexOption,
@@ -16,6 +15,7 @@ from noisetune.cli.common import (
     open_home,
 )
 from noisetune.cli.results import Epoch, Form, Wanted, show_results, show_trials
+from noisetune.sweep.home import DEFAULT_MLRUNS
 
 if TYPE_CHECKING:
     from rich.table import Table

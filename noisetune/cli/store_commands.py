@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, examples, open_home
+from noisetune.cli.common import MlrunsOption, console, examples, open_home
 from noisetune.files import check_folder
 from noisetune.records import DETECT, DETECT_CV, FINETUNE, FOLD, PRETRAIN, TELEMETRY
+from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import counted
 
 if TYPE_CHECKING:

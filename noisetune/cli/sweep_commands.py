@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noisetune.cli.common import (
-    DEFAULT_MLRUNS,
     AddressOption,
     MlrunsOption,
     NameArgument,
@@ -26,6 +25,7 @@ from noisetune.cli.common import (
     same_place,
 )
 from noisetune.cli.results import show_results
+from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import counted
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from noisetune.cli.common import DEFAULT_MLRUNS, MlrunsOption, console, examples, open_home
+from noisetune.cli.common import MlrunsOption, console, examples, open_home
 from noisetune.errors import UserError
+from noisetune.sweep.home import DEFAULT_MLRUNS
 
 HOST = "127.0.0.1"
 

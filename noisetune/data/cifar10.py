@@ -48,7 +48,7 @@ class CifarConfig(DataConfig):
 
     def stand_in(self) -> StandIn | None:
         """Made-up images where they would have to be downloaded."""
-        if self.made_up or self.here() is not None:
+        if self.made_up or self._found() is not None:
             return None
         return StandIn({"made_up": True}, f"{self.name} is not in {self.root}")
 
@@ -65,8 +65,10 @@ class CifarConfig(DataConfig):
         return self._data((x_train, x_test), tuple(labels), tuple(train.classes))
 
     def here(self) -> ImageData | None:
-        if self.made_up or not self.download:
-            return self.load()
+        return self.load() if self.made_up or not self.download else self._found()
+
+    def _found(self) -> ImageData | None:
+        """The images on this machine; None where there are none."""
         try:
             return self.model_copy(update={"download": False}).load()
         except UserError:

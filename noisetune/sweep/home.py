@@ -9,6 +9,9 @@ from noisetune.files import check_folder, check_room
 if TYPE_CHECKING:
     from noisetune.store import StoreLike
 
+DEFAULT_MLRUNS = Path("mlruns")
+"""The home folder where no other is named."""
+
 
 @dataclass(frozen=True)
 class Home:

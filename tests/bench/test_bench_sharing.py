@@ -55,22 +55,26 @@ def figures(ray_at_hand: None) -> dict[str, Any]:
         return measure_sharing((1, 2), width=4)
 
 
+@pytest.mark.long
 def test_it_says_what_it_promises(figures: dict[str, Any]) -> None:
     assert figures.keys() == KEYS
     assert json.loads(json.dumps(figures)) == figures
 
 
+@pytest.mark.long
 def test_sharing_changes_no_result(figures: dict[str, Any]) -> None:
     assert figures["trials"] == 2 * (2 + 4)
     assert figures["same_results"] is True
 
 
+@pytest.mark.long
 def test_it_counts_the_epochs_that_were_really_computed(figures: dict[str, Any]) -> None:
     """SimCLR runs 1 + 2 epochs for each of two noise rates and two fine-tune rates."""
     assert figures["pretrain_epochs"] == [2 * 2 * 3, 2]
     assert figures["pretrain_epochs_ratio"] == 6.0
 
 
+@pytest.mark.long
 def test_its_ratios_hang_together(figures: dict[str, Any]) -> None:
     alone, shared = figures["wall_seconds"]
     assert figures["wall_ratio"] == alone / shared

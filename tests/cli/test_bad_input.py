@@ -216,7 +216,7 @@ def test_every_value_of_a_continuum(refusal: Callable[..., str], sampler: str) -
         ("name: mine\n\tsearch_space: x", "is no valid YAML: while scanning"),
         ("name: mine\nname: yours", "is no valid YAML: the key 'name' stands there twice"),
         ("- name: mine", "the file: it should be a valid dictionary (lines of `field: value`)"),
-        ("", "the file: None: it should be a valid dictionary (lines of `field: value`)"),
+        ("", "is empty; write lines of `field: value` into it"),
         ("mine", "the file: 'mine': it should be a valid dictionary (lines of `field: value`)"),
     ],
 )

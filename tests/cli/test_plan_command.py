@@ -146,7 +146,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_plan_needs_no_image_of_a_data_set_that_is_known(
     noisetune: Callable[..., Any], offline: Path, measure: str
 ) -> None:
-    trial = TRIAL | {"data": {"name": "cifar10"}, "finetune": {"epochs": 2}}
+    given = {"data": {"name": "cifar10"}, "model": {"width": 64}, "finetune": {"epochs": 2}}
+    trial = TRIAL | given
     space = {"conditions": {"pretrain.method": ["none", "simclr", "imagenet"]}}
     for name, content in (("sweep", SWEEP | {"trial": trial}), ("space", space)):
         (offline / f"{name}.yaml").write_text(yaml.safe_dump(content))

@@ -46,8 +46,8 @@ def first_trials(name: str) -> dict[str, TrialConfig]:
 def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_file: Path) -> None:
     """What the sweeps read, few and made up: images, label files in data/, ImageNet weights."""
 
-    def part(self: CifarConfig, dataset: type, train: bool) -> MadeUp:
-        names = list(CLASSES) if dataset is CIFAR10 else [f"class {n}" for n in range(100)]
+    def part(self: CifarConfig, train: bool) -> MadeUp:
+        names = list(CLASSES) if self.dataset is CIFAR10 else [f"class {n}" for n in range(100)]
         return made_up(self.name, names, train, 300)
 
     weights = torch.load(imagenet_file)

@@ -304,6 +304,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.2)
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_a_sweep_that_goes_on(
     stopped: tuple[dict[str, Any], subprocess.CompletedProcess[str]], here: None
 ) -> None:

@@ -257,6 +257,7 @@ def until_points(folder: Folder, process: subprocess.Popen[bytes], number: int) 
     raise AssertionError(folder.said())
 
 
+@pytest.mark.long
 def test_two_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     """First a worker, then, a random moment later, the driver."""
     chance, folder = random.Random(), Folder(tmp_path)

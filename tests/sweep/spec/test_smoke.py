@@ -17,9 +17,9 @@ from noisetune.noise.asymmetric import CIFAR10
 from noisetune.sweep.home import Home
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.smoke_run import in_small
-from noisetune.sweep.spec.config import read_sweep
+from noisetune.sweep.spec.config import NO_RESULTS, read_sweep
 from noisetune.sweep.spec.factors import check_field
-from noisetune.sweep.spec.smoke import NO_RESULTS, SMALL, Substitutes, corner_trials, smoke
+from noisetune.sweep.spec.smoke import SMALL, Substitutes, corner_trials, smoke
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.storage import open_sweep
 
@@ -181,7 +181,7 @@ def test_images_that_are_there_are_not_made_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = made_up("there", list(cifar10.CLASSES), train=True, count=40)
-    monkeypatch.setattr(cifar10.CifarConfig, "_part", lambda self, dataset, train: part)
+    monkeypatch.setattr(cifar10.CifarConfig, "_part", lambda self, train: part)
     said = list[str]()
     shrunk = in_small(prepared({"noise.rate": [0.4]}, {"data": MADE_UP}), tmp_path, said.append)
     assert said == [NO_RESULTS]
