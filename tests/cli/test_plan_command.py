@@ -142,13 +142,16 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("measure", ["--measure", "--no-measure"])
+@pytest.mark.parametrize(
+    ("measure", "width", "given"),
+    [("--measure", 4, []), ("--no-measure", 64, ["imagenet"])],
+)
 def test_a_plan_needs_no_image_of_a_data_set_that_is_known(
-    noisetune: Callable[..., Any], offline: Path, measure: str
+    noisetune: Callable[..., Any], offline: Path, measure: str, width: int, given: list[str]
 ) -> None:
-    given = {"data": {"name": "cifar10"}, "model": {"width": 64}, "finetune": {"epochs": 2}}
-    trial = TRIAL | given
-    space = {"conditions": {"pretrain.method": ["none", "simclr", "imagenet"]}}
+    """Nor weights, which there are of the published width alone."""
+    trial = TRIAL | {"data": {"name": "cifar10"}, "model": {"width": width}}
+    space = {"conditions": {"pretrain.method": ["none", "simclr", *given]}}
     for name, content in (("sweep", SWEEP | {"trial": trial}), ("space", space)):
         (offline / f"{name}.yaml").write_text(yaml.safe_dump(content))
     words = ("plan", offline / "sweep.yaml", "--json", measure)
@@ -157,8 +160,8 @@ def test_a_plan_needs_no_image_of_a_data_set_that_is_known(
     assert (said.code, said.err) == (0, "")
     assert sorted(offline.rglob("*")) == before
     told = json.loads(said.out)
-    assert (told["search_trials"], told["exact"]) == (3, False)
-    assert told["unseen"] == ["cifar10", "the weights of imagenet"]
+    assert (told["search_trials"], told["exact"]) == (2 + len(given), False)
+    assert told["unseen"] == ["cifar10", *(f"the weights of {method}" for method in given)]
     assert {stage: count["stored"] for stage, count in told["stages"].items()} == dict.fromkeys(
         ("pretrain", "finetune", "detect")
     )

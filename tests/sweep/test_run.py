@@ -245,8 +245,15 @@ def test_a_finished_sweep_is_resumed_without_ray(
     ],
 )
 def test_what_does_not_answer_leaves_no_folder(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], option: str, value: str, message: str
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    value: str,
+    message: str,
 ) -> None:
+    # The Ray that other tests share would be taken for the cluster.
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(UserError, match=message) as refused:
         run_sweep(**given(), mlruns=tmp_path / "mlruns", **{option: value})
     assert len(str(refused.value).splitlines()) == 1
