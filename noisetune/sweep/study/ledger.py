@@ -16,9 +16,6 @@ from noisetune.errors import UserError
 from noisetune.records import Kind, State, TrialRecord
 from noisetune.sweep.spec.objective import Direction
 
-# Its notes on every study and trial would run through the live table.
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 KINDS: tuple[Kind, ...] = ("search", "replicate")
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
 SIZE = "noisetune:size"
