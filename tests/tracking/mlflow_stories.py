@@ -7,7 +7,7 @@ from mlflow.tracking import MlflowClient
 
 from noisetune.records import TrialRecord
 from noisetune.tracking.mlflow_runs import MlflowRuns
-from noisetune.tracking.outbox import Message
+from noisetune.tracking.messages import Message
 
 
 class Place(NamedTuple):
@@ -36,12 +36,13 @@ def look(place: Place, sweep: str) -> dict[str, Seen]:
     experiment = client.get_experiment_by_name(sweep)
     assert experiment is not None
     runs = list(client.search_runs([experiment.experiment_id]))
-    ids = {run.data.tags["noisetune.trial"]: run.info.run_id for run in runs}
+    ids = {run.data.tags.get("noisetune.trial", ""): run.info.run_id for run in runs}
     assert len(ids) == len(runs), "two runs of one trial"
     found = {}
     for run in runs:
         tags = dict(run.data.tags)
-        trial = tags.pop("noisetune.trial")
+        trial = tags.pop("noisetune.trial", "")
+        tags.pop("noisetune.told", None)
         assert tags.pop("mlflow.parentRunId", None) == (ids[""] if trial else None)
         names = run.data.metrics
         histories = [client.get_metric_history(run.info.run_id, name) for name in names]

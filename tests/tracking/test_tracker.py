@@ -10,7 +10,9 @@ from fake_server import LONG, TRIAL, Server, say
 
 from noisetune.records import TrialResult, flatten
 from noisetune.tracking import tracker as module
-from noisetune.tracking.outbox import Message, Outbox
+from noisetune.tracking.messages import Message
+from noisetune.tracking.outbox import Outbox
+from noisetune.tracking.telling import Receiver
 from noisetune.tracking.tracker import Tracker
 
 
@@ -41,7 +43,7 @@ def test_everything_is_told_once_and_in_its_order(file: Path) -> None:
     assert server.told[1]["parameters"] == {
         "finetune.lr": 0.01,
         "finetune.epochs": 3,
-        "replicate": 0,
+        "seed": 0,
     }
     assert server.told[2]["made"] == 1.0
     assert server.told[4]["result"] == result.to_json()
@@ -154,7 +156,7 @@ def test_close_waits_on_while_the_server_takes_what_waits(
     monkeypatch.setattr(module, "MESSAGES_AT_ONCE", 1)
     outbox, server = Outbox(file), Server()
 
-    class Slow:
+    class Slow(Receiver):
         def apply(self, messages: Sequence[Message]) -> None:
             time.sleep(0.02)
             server.apply(messages)
