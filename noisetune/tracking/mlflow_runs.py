@@ -2,10 +2,12 @@
 
 import json
 import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 # A request that MLflow's client sends again by itself could make a second run where the first
 # one did arrive. The outbox is told again instead, after a look at what is there.
@@ -15,6 +17,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
@@ -47,7 +50,7 @@ class MlflowRuns(Receiver):
 
     def __init__(self, uri: str, sweep: str, artifacts: Path | None, identity: str = "") -> None:
         make_database(uri)
-        self.client = MlflowClient(uri)
+        self.uri, self.client = uri, MlflowClient(uri)
         self.sweep, self.identity = sweep, identity
         self.experiment = self._open_experiment(uri, artifacts)
         self.kept = ""
@@ -100,7 +103,7 @@ class MlflowRuns(Receiver):
                 self._log(trial, rows, message["tags"])
             case "artifact":
                 self._log(trial, rows)
-                self.client.log_text(self._run(trial), message["text"], message["path"])
+                self._write(self._run(trial), message["path"], message["text"])
 
     def _begin(self, trial: str, message: Message, tags: dict[str, str]) -> None:
         """Make the run, or take up the one that is there, and give it its parameters."""
@@ -114,6 +117,8 @@ class MlflowRuns(Receiver):
             self.client.log_batch(run, params=_params(given.items()))
             return
         run = self._run(trial)
+        # Another one than it had, where that was deleted for good.
+        tags |= {PARENT: self._run("")} if trial else {}
         there = self.client.get_run(run).data
         self.client.update_run(run, "RUNNING")
         if REASON in there.tags:
@@ -133,7 +138,19 @@ class MlflowRuns(Receiver):
         self._rows.pop(run, None)
         # Last: where no artifact can be written, the rest is told.
         if message.get("result") is not None:
-            self.client.log_text(run, json.dumps(message["result"], indent=1), "result.json")
+            self._write(run, "result.json", json.dumps(message["result"], indent=1))
+
+    def _write(self, run: str, path: str, text: str) -> None:
+        """An artifact, where the run has them now: MLflow's client remembers where it had them."""
+        if posixpath.normpath(path) != path or path.partition("/")[0] in ("", ".."):
+            raise RefusedError("its path leaves the folder of artifacts")
+        place = self.client.get_run(run).info.artifact_uri
+        folder, name = posixpath.split(path)
+        with TemporaryDirectory() as aside:
+            file = Path(aside) / name
+            file.write_text(text, encoding="utf-8")
+            repository = get_artifact_repository(place, tracking_uri=self.uri)
+            repository.log_artifact(str(file), folder or None)
 
     def _log(
         self, trial: str, rows: Iterable[Metric], tags: Mapping[str, str] | None = None

@@ -3,10 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from mlflow.tracking import MlflowClient
-from mlflow.utils.validation import _validate_param_name
 from mlflow_stories import STORY, TRIAL, Place, Seen, begun, ended, look, point, started
 
 from noisetune.errors import UserError
@@ -20,7 +17,6 @@ from noisetune.tracking.tracker import check_tracking, open_tracker
 WRITES = {
     "create_run",
     "log_batch",
-    "log_text",
     "update_run",
     "set_terminated",
     "delete_tag",
@@ -290,28 +286,6 @@ def test_a_deleted_experiment_is_a_clear_error(place: Place, sweep: str) -> None
     runs.client.delete_experiment(runs.experiment)
     with pytest.raises(UserError, match=r"was deleted there; restore it .* --name"):
         check_tracking(place.uri, sweep, place.artifacts)
-
-
-@given(st.text(max_size=300))
-@example("")
-@example(".")
-@example("..")
-@example("../a")
-@example("/a")
-@example("a//b/")
-@example("a/./b")
-@example("x" * 249 + "/b")
-def test_a_safe_name_is_one_that_mlflow_takes(name: str) -> None:
-    safe = safe_name(name)
-    _validate_param_name(safe)
-    assert len(safe) <= 250
-    assert safe_name(safe) == safe
-
-
-@given(st.from_regex(r"[a-z]+([./][a-z_]+)*", fullmatch=True))
-def test_a_name_that_mlflow_takes_stays(name: str) -> None:
-    _validate_param_name(name)
-    assert safe_name(name) == name
 
 
 def test_a_tracker_brings_it_all_to_mlflow_in_silence(

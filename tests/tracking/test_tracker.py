@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -134,6 +135,45 @@ def test_a_batch_that_arrived_by_half_is_told_again_to_a_new_connection(file: Pa
     assert Tracker(fill, server.connect).close()
     assert server.numbers == [0, 1, 0, 1, 2, 3]
     assert server.connections == 2
+
+
+def test_what_is_refused_for_ever_is_set_aside_and_the_rest_told(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, outbox = Server(), Outbox(file)
+    server.refused = {2, 5}
+    for step in range(7):
+        outbox.append({"kind": "point", "trial": "t", "step": step})
+    for _ in range(2):
+        assert Tracker(outbox, server.connect).close()
+        outbox.deliver_up_to(0)
+    assert server.numbers == [0, 1, 3, 4, 6] * 2
+    aside = [json.loads(line) for line in outbox.refused.read_text().splitlines()]
+    assert [each["message"]["step"] for each in aside] == [2, 5]
+    assert [each["reason"] for each in aside] == ["never 2", "never 5"]
+    assert len(caplog.records) == 2
+
+
+def test_a_server_that_was_emptied_is_told_all_again(file: Path) -> None:
+    class Keeping(Server):
+        kept = ""
+
+        def keep(self, note: str) -> None:
+            self.kept = note
+
+    server = Keeping()
+    tracker = Tracker(Outbox(file), server.connect)
+    say(tracker, [1, 2])
+    assert tracker.close()
+    older = server.kept
+    tracker = Tracker(Outbox(file), server.connect)
+    say(tracker, [3])
+    assert tracker.close()
+    for kept, told in ((older, [3]), ("", [1, 2, 3]), ("7 of another file", [1, 2, 3])):
+        server = Keeping()
+        server.kept = kept
+        assert Tracker(Outbox(file), server.connect).close()
+        assert server.numbers == told
 
 
 def test_a_long_backlog_goes_in_batches_without_pauses_between(
