@@ -2,8 +2,10 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -80,6 +82,7 @@ def ui(
 
 def _page(home: Home, name: str | None) -> str:
     """The table of a sweep's runs; UserError where MLflow knows no sweep of the name."""
+    from noisetune.sweep.study.lease import driver_of
     from noisetune.tracking.database import correct_addresses, experiments
 
     file = home.root / "mlflow.db"
@@ -91,7 +94,10 @@ def _page(home: Home, name: str | None) -> str:
             "tells it of one that is in this folder"
         )
     for sweep in known.keys() & set(home.names()):
-        correct_addresses(file, home.artifacts, sweep)
+        # A driver may see this folder by another path, and one may only be allowed to read it.
+        if driver_of(home, sweep) is None:
+            with suppress(sqlite3.OperationalError):
+                correct_addresses(file, home.artifacts, sweep)
     number = known[name] if name is not None else next(iter(known.values()), None)
     return "" if number is None else f"/#/experiments/{number}/runs?workflowType=machine_learning"
 

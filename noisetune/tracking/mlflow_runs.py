@@ -201,8 +201,6 @@ class MlflowRuns(Receiver):
         return self._rows[run]
 
     def _open_experiment(self, uri: str, artifacts: Path | None) -> str:
-        if artifacts is not None and (file := database_file(uri)) is not None:
-            correct_addresses(file, artifacts, self.sweep)
         found = self.client.get_experiment_by_name(self.sweep)
         if found is None:
             # A server decides for itself where artifacts go; a database file cannot.
@@ -214,6 +212,8 @@ class MlflowRuns(Receiver):
                 f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or give the "
                 "sweep another name with --name"
             )
+        if artifacts is not None and (file := database_file(uri)) is not None:
+            correct_addresses(file, artifacts, self.sweep)
         return found.experiment_id
 
     def _existing_runs(self) -> dict[str, str]:

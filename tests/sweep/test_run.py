@@ -177,6 +177,16 @@ def test_a_finished_sweep_rebuilds_a_database_that_was_lost(tmp_path: Path, here
     assert len(before) == 3
 
 
+@pytest.mark.parametrize("name", ["a%2Fb", "a?b"])
+def test_a_folder_that_mlflow_takes_for_another_is_refused_before_anything_starts(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="rename that folder"):
+        run_sweep(**given(), mlruns=tmp_path / name / "mlruns")
+    assert list(tmp_path.rglob("*")) == [tmp_path / name]
+
+
 def test_without_a_tracking_uri_mlflow_is_told_nothing(tmp_path: Path, here: None) -> None:
     home = Home(tmp_path)
     outcome = drive(new_sweep(*given().values()), Site(home))
