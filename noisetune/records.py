@@ -99,7 +99,8 @@ class TrialResult:
         return flat | self.overfitting
 
 
-State = Literal["running", "complete", "pruned", "failed"]
+State = Literal["running", "interrupted", "complete", "pruned", "failed"]
+"""How a trial stands: `interrupted` is one that has not ended, and that nobody runs."""
 Kind = Literal["search", "replicate"]
 
 

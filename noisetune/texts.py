@@ -1,8 +1,14 @@
 """Words that tables, messages and commands share."""
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+DIGITS = 8
+STEM_LENGTH = 120
+"""Characters of a file's name without what follows: 255 bytes are the most that systems take."""
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -15,8 +21,27 @@ def factors_text(factors: Mapping[str, Any]) -> str:
     return " ".join(f"{field}={value}" for field, value in factors.items()) or "all"
 
 
-def file_stem(condition: str, index: int) -> str:
-    """A name for the files of a condition, which cannot leave its folder, and no other one's."""
-    plain = re.sub(r"[^A-Za-z0-9=._-]+", "_", condition).strip("._-")
-    # Two values that differ in other signs alone would meet in one file.
-    return plain if plain == condition.replace(" ", "_") else f"{plain}-{index}"
+def shortened(name: str, length: int) -> str:
+    """A name of at most `length` characters; one that is cut ends in a digest of the whole."""
+    return name if len(name) <= length else marked(name, name, length)
+
+
+def marked(plain: str, name: str, length: int) -> str:
+    """`plain`, what a system takes of a `name`, told apart from all others by a digest of it."""
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:DIGITS]
+    return f"{plain[: length - DIGITS - 1]}-{digest}"
+
+
+def file_stems(conditions: Sequence[str]) -> dict[str, str]:
+    """A name for the files of each condition: it cannot leave its folder, is no other one's, also
+    where capitals do not count, and leaves room for an ending within a file system's limit."""
+    plain = {name: re.sub(r"[^A-Za-z0-9=._-]+", "_", name).strip("._-") for name in conditions}
+    often = Counter(stem.casefold() for stem in plain.values())
+    return {
+        name: stem
+        if stem == name.replace(" ", "_")
+        and len(stem) <= STEM_LENGTH
+        and often[stem.casefold()] == 1
+        else marked(stem, name, STEM_LENGTH)
+        for name, stem in plain.items()
+    }

@@ -90,8 +90,13 @@ def captioned(notes: Sequence[str], marked: Iterable[Marked]) -> str:
 
 
 def _result_cells(summary: ConditionSummary, oracle: bool) -> list[str]:
-    names = {"complete": "done", "pruned": "pruned", "failed": "failed", "running": "running"}
-    counts = [f"{summary.counts[key]} {names[key]}" for key in names if summary.counts[key]]
+    shown_as = {"complete": "done"}
+    states = ("complete", "pruned", "failed", "running", "interrupted")
+    counts = [
+        f"{summary.counts[state]} {shown_as.get(state, state)}"
+        for state in states
+        if summary.counts[state]
+    ]
     trials = "\n".join(counts) or "-"
     if summary.winner is None:
         return [trials, "none completed", *[""] * 5]

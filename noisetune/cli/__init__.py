@@ -48,6 +48,7 @@ def register() -> None:
         status_commands,
         store_commands,
         sweep_commands,
+        sync_command,
         ui_command,
     )
 
@@ -60,6 +61,7 @@ def register() -> None:
         reproduce_command,
         store_commands,
         bench_commands,
+        sync_command,
         ui_command,
     ):
         commands.register(app)

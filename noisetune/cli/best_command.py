@@ -1,6 +1,7 @@
 """`noisetune best`: the winners of a sweep, to look at, to run again, to read by a program."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -24,11 +25,12 @@ from noisetune.cli.common import (
 from noisetune.cli.results import Form, front_shown
 from noisetune.files import make_folder, written
 from noisetune.sweep.home import DEFAULT_MLRUNS
-from noisetune.texts import factors_text
+from noisetune.texts import counted, factors_text
 
 if TYPE_CHECKING:
     from noisetune.analysis.summaries import ConditionSummary, GroupBest
     from noisetune.records import TrialRecord
+    from noisetune.sweep.overview import Overview
     from noisetune.sweep.resolution import SelectingLabels
     from noisetune.sweep.winners import AnySweep
 
@@ -61,20 +63,24 @@ def best(
     """
     from noisetune.analysis.summaries import best_of_groups, score_resolution, summarise
     from noisetune.analysis.tables import conditions_table
+    from noisetune.sweep.overview import overview
     from noisetune.sweep.spec.config import NO_RESULTS
-    from noisetune.sweep.study.recorded import recorded_sweep
+    from noisetune.sweep.study.recorded import recorded_sweep, standing_records
 
-    form = Form.of(markdown, latex, csv)
-    prepared, ledger = recorded_sweep(open_home(mlruns), name)
-    objective, records = prepared.config.objective, ledger.records(prepared.cells)
+    form, home = Form.of(markdown, latex, csv), open_home(mlruns)
+    prepared, ledger = recorded_sweep(home, name)
+    objective, records = prepared.config.objective, standing_records(home, prepared, ledger)
+    stand = overview(home, name)
     if prepared.config.smoke and not as_json:
         form.note(NO_RESULTS)
     files = _export(prepared, records, export) if export else {}
     if not records and not as_json:
         return form.note("no trial has started yet")
+    if stand.state != "finished" and not as_json:
+        form.note(_so_far(stand, records))
     if objective.several:
-        same = same_place(open_home(mlruns))
-        return _show_front(prepared, records, files, None if as_json else form, same)
+        same = same_place(home)
+        return _show_front(prepared, records, files, None if as_json else form, same, stand)
     summaries = summarise(records, objective.maximize)
     labels = _selecting_labels(prepared, summaries)
     errors = {
@@ -83,11 +89,26 @@ def best(
     }
     groups = best_of_groups(summaries, objective.maximize, errors)
     if as_json:
-        print(json.dumps(_as_json(prepared, summaries, groups, labels, files), indent=1))
+        found = _as_json(prepared, summaries, groups, labels, files)
+        print(json.dumps(found | _standing(stand), indent=1))
         return
     winners = conditions_table(summaries, objective.metric, objective.oracle)
-    form.show([winners, _groups_table(summaries, groups, labels, objective.metric)])
+    best = [_groups_table(summaries, groups, labels, objective.metric)] if groups else []
+    form.show([winners, *best])
     _show_files(files, form)
+
+
+def _so_far(stand: "Overview", records: "list[TrialRecord]") -> str:
+    """What a sweep that has not ended has to choose from."""
+    counts = Counter(each.state for each in records)
+    states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none begun"
+    size = "" if stand.size is None else f" (of {counted(stand.size, 'trial')})"
+    chosen = "chosen from what is complete so far" if counts["complete"] else "none is complete yet"
+    return f"sweep {stand.name} is {stand.state}: {states}{size}; {chosen}"
+
+
+def _standing(stand: "Overview") -> dict[str, Any]:
+    return {"state": stand.state, "ended": stand.ended, "size": stand.size}
 
 
 def _show_files(files: dict[str, Path], form: Form) -> None:
@@ -101,6 +122,7 @@ def _show_front(
     files: dict[str, Path],
     form: Form | None,
     same: str,
+    stand: "Overview",
 ) -> None:
     """With several goals nothing wins: what no other trial beats, for the user to choose from.
 
@@ -116,9 +138,11 @@ def _show_front(
             for point in front
         ]
         objective = prepared.config.objective.model_dump()
-        print(json.dumps({"sweep": name, "objective": objective, "front": shown}, indent=1))
+        found = {"sweep": name, "objective": objective, "front": shown}
+        print(json.dumps(found | _standing(stand), indent=1))
         return
-    form.show([front_shown(prepared, front)])
+    if front:
+        form.show([front_shown(prepared, front)])
     _show_files(files, form)
     if form == Form() and front and not any(point.replicates["last"] for point in front):
         console.print(

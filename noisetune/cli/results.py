@@ -81,11 +81,14 @@ class Wanted:
     form: Form = Form()
 
 
-def show_results(prepared: "AnySweep", ledger: "Ledger", wanted: Wanted = Wanted()) -> None:
+def show_results(
+    home: "Home", prepared: "AnySweep", ledger: "Ledger", wanted: Wanted = Wanted()
+) -> None:
     """Print the tables of a sweep; UserError where it has none such as `wanted`."""
     from noisetune.sweep.spec.config import NO_RESULTS
+    from noisetune.sweep.study.recorded import standing_records
 
-    records = ledger.records(prepared.cells)
+    records = standing_records(home, prepared, ledger)
     if prepared.config.smoke:
         wanted.form.note(f"{NO_RESULTS}\n")
     if not records:

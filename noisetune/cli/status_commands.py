@@ -75,7 +75,7 @@ def status(
     prepared, ledger = recorded_sweep(home, name)
     asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
     groups = tuple(group for group, wanted in asked.items() if wanted)
-    show_results(prepared, ledger, Wanted(epoch, groups, form))
+    show_results(home, prepared, ledger, Wanted(epoch, groups, form))
 
 
 def list_sweeps(

@@ -80,7 +80,7 @@ def sweep(
     folder = smoke_folder(site.home) if smoke else None
     prepared = new_sweep(file, None, name, settings or (), folder, terminal.say)
     outcome = drive(prepared, site, terminal, again)
-    _show_outcome(outcome, _Same.options(site.home, tracking_uri, address, site.stages))
+    _show_outcome(site.home, outcome, _Same.options(site.home, tracking_uri, address, site.stages))
 
 
 def resume(
@@ -115,7 +115,7 @@ def resume(
 
     prepared = begun_sweep(site.home, name, settings or (), replicate or ())
     outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed)
-    _show_outcome(outcome, _Same.options(site.home, tracking_uri, address, site.stages))
+    _show_outcome(site.home, outcome, _Same.options(site.home, tracking_uri, address, site.stages))
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ class Terminal:
             yield [table]
 
 
-def _show_outcome(outcome: "Outcome", same: _Same) -> None:
+def _show_outcome(home: "Home", outcome: "Outcome", same: _Same) -> None:
     """The tables of a sweep that was driven, and what to type next."""
-    show_results(outcome.sweep, outcome.ledger)
+    show_results(home, outcome.sweep, outcome.ledger)
     _next_commands(outcome.sweep.config.name, outcome.scheduler, same)
     if outcome.interrupted:
         raise typer.Exit(SIGNALLED + (outcome.signal or signal.SIGINT))

@@ -2,39 +2,73 @@
 
 import os
 import socket
+import sqlite3
+import subprocess
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
+from noisetune.cli import completion
 from noisetune.cli.common import MlrunsOption, console, examples, open_home
 from noisetune.errors import UserError
-from noisetune.sweep.home import DEFAULT_MLRUNS
+from noisetune.sweep.home import DEFAULT_MLRUNS, Home
 
 HOST = "127.0.0.1"
+OPENER = """
+import socket, sys, time, webbrowser
+port, address = sys.argv[1:]
+for _ in range(240):
+    try:
+        socket.create_connection(("127.0.0.1", int(port)), 1).close()
+    except OSError:
+        time.sleep(0.5)
+    else:
+        webbrowser.open(address)
+        break
+"""
+"""Opens an address when the server answers, in a process beside it: the server takes this one."""
 
 
 def register(app: typer.Typer) -> None:
     app.command(
         epilog=examples(
-            "noisetune ui --port 5001",
+            "noisetune ui",
+            "noisetune ui quickstart --port 5001",
         )
     )(ui)
 
 
 def ui(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="The sweep to show; by default the one that was begun last.",
+            autocompletion=completion.sweeps,
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 5000,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page, where there is a screen.")
+    ] = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
 ) -> None:
-    """Open MLflow on the tracking store, at http://127.0.0.1:PORT, until Ctrl-C."""
+    """Open the runs of a sweep in MLflow, at http://127.0.0.1:PORT, until Ctrl-C."""
+    from noisetune.tracking.database import database_file
+
     home = open_home(mlruns)
-    if not (home.root / "mlflow.db").is_file():
+    file = database_file(home.tracking_uri)
+    if file is None or not file.is_file():
         raise UserError(
             f"--mlruns: {home.root} holds no mlflow.db yet; start a sweep first, or name the "
             "folder of one"
         )
     _refuse_used(port)
-    console.print(f"MLflow on http://{HOST}:{port} (Ctrl-C ends it)")
+    address = f"http://{HOST}:{port}{_page(home, name)}"
+    console.print(f"MLflow on {address} (Ctrl-C ends it)", soft_wrap=True, highlight=False)
+    if browser and _has_screen():
+        subprocess.Popen([sys.executable, "-c", OPENER, str(port), address])
     # The job workers are of no use here and double the time to start.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -44,6 +78,34 @@ def ui(
     sys.stdout.flush()
     # In place of this process, so that whatever ends it ends the server.
     os.execv(sys.executable, command)
+
+
+def _page(home: Home, name: str | None) -> str:
+    """The table of a sweep's runs; UserError where MLflow knows no sweep of the name."""
+    from noisetune.sweep.study.lease import driver_of
+    from noisetune.tracking.database import correct_addresses, experiments
+
+    file = home.root / "mlflow.db"
+    known = experiments(file)
+    if name is not None and name not in known:
+        names = ", ".join(sorted(known)) or "none yet"
+        raise UserError(
+            f"MLflow knows no sweep {name!r} in {file}; there are: {names}. `noisetune sync NAME` "
+            "tells it of one that is in this folder"
+        )
+    for sweep in known.keys() & set(home.names()):
+        # A driver may see this folder by another path, and one may only be allowed to read it.
+        if driver_of(home, sweep) is None:
+            with suppress(sqlite3.OperationalError):
+                correct_addresses(file, home.artifacts, sweep)
+    number = known[name] if name is not None else next(iter(known.values()), None)
+    return "" if number is None else f"/#/experiments/{number}/runs?workflowType=machine_learning"
+
+
+def _has_screen() -> bool:
+    """Whether a page can be opened for who typed this: not in a pipe, nor on a host far away."""
+    shown = {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    return sys.stdout.isatty() and (sys.platform in ("darwin", "win32") or bool(shown))
 
 
 def _refuse_used(port: int) -> None:

@@ -31,10 +31,11 @@ class Overview:
 
 def overviews(home: Home) -> list[Overview]:
     """All sweeps that were begun here, by their names."""
-    return [_overview(home, name) for name in home.names()]
+    return [overview(home, name) for name in home.names()]
 
 
-def _overview(home: Home, name: str) -> Overview:
+def overview(home: Home, name: str) -> Overview:
+    """Where one of them stands."""
     try:
         sweep, ledger = recorded_sweep(home, name)
     except UserError:

@@ -10,7 +10,7 @@ import pandas as pd
 from noisetune.analysis.statistics import mean_interval
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
-from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep
+from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep, standing_records
 from noisetune.sweep.winners import offered
 from noisetune.tracking.outbox import read_messages
 
@@ -98,7 +98,7 @@ class SweepResults:
 
     def _read(self) -> tuple[RecordedSweep, list[TrialRecord]]:
         sweep, ledger = recorded_sweep(self.home, self.name)
-        return sweep, ledger.records(sweep.cells)
+        return sweep, standing_records(self.home, sweep, ledger)
 
     def _points(self) -> Iterator[tuple[Any, ...]]:
         outbox = self.home.outbox(self.name)

@@ -3,11 +3,11 @@
 import json
 import os
 import posixpath
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 # A request that MLflow's client sends again by itself could make a second run where the first
 # one did arrive. The outbox is told again instead, after a look at what is there.
@@ -16,44 +16,69 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 # A sweep tells nobody but its own tracking store.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
-from mlflow.entities import LifecycleStage, Metric, Param, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 
 from noisetune.errors import UserError
+from noisetune.texts import shortened
 from noisetune.tracking import SQLITE
-from noisetune.tracking.outbox import Message
+from noisetune.tracking.database import artifact_address, correct_addresses, database_file
+from noisetune.tracking.messages import Message, missing_fields
+from noisetune.tracking.names import NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH, safe_name
+from noisetune.tracking.refusals import is_refusal
+from noisetune.tracking.telling import Receiver, RefusedError
 
 PARENT, RUN_NAME = "mlflow.parentRunId", "mlflow.runName"
 SWEEP, TRIAL, IDENTITY = "noisetune.sweep", "noisetune.trial", "noisetune.identity"
 STATE, REASON = "noisetune.state", "noisetune.reason"
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "interrupted": "KILLED"}
-NAME_LENGTH, TAG_LENGTH, PARAM_LENGTH = 250, 5000, 6000
-REFUSED_IN_NAMES = re.compile(r"[^\w.\-: /]")
+KEPT = "noisetune.told"
 
 
-class MlflowRuns:
+class MlflowRuns(Receiver):
     """One experiment per sweep name, one parent run per sweep, one child run per trial.
 
     A run that is there is taken up, known by its tags (`identity` is not that of an earlier sweep
     of the name), and so is a metric's row, known by name and step: a message may come twice, as
-    it does after a crash, and a trial that is taken up again may tell an epoch again. Raises
+    it does after a crash, and a trial that is taken up again may tell an epoch again. One that was
+    deleted in MLflow is restored when there is something to tell of it. Raises RefusedError, or
     whatever MLflow raises; then make a new one of these.
     """
 
     def __init__(self, uri: str, sweep: str, artifacts: Path | None, identity: str = "") -> None:
         make_database(uri)
-        self.client = MlflowClient(uri)
+        self.uri, self.client = uri, MlflowClient(uri)
         self.sweep, self.identity = sweep, identity
-        self.experiment = self._open_experiment(artifacts)
+        self.experiment = self._open_experiment(uri, artifacts)
+        self.kept = ""
+        self._deleted: set[str] = set()
         self._runs = self._existing_runs()
         self._rows: dict[str, set[tuple[str, int]]] = {}
 
     def apply(self, messages: Sequence[Message]) -> None:
         """Tell MLflow, in this order; the points of a run that stand together go in one request."""
+        try:
+            self._apply(messages)
+        except Exception as error:
+            # A part may have arrived.
+            self._rows.clear()
+            if isinstance(error, RefusedError) or not is_refusal(error):
+                raise
+            raise RefusedError(" ".join(str(error).split())[:300]) from error
+
+    def keep(self, note: str) -> None:
+        """Keep a note on the sweep's run, so that it goes where that goes."""
+        if self._has(""):
+            self.client.set_tag(self._run(""), KEPT, note)
+
+    def _apply(self, messages: Sequence[Message]) -> None:
         rows: dict[str, list[Metric]] = defaultdict(list)
         for message in messages:
+            if missing := missing_fields(message):
+                raise RefusedError(f"it has no {', '.join(missing)}")
             if message["kind"] == "point":
                 rows[message["trial"]] += metric_rows(message)
             else:
@@ -78,7 +103,7 @@ class MlflowRuns:
                 self._log(trial, rows, message["tags"])
             case "artifact":
                 self._log(trial, rows)
-                self.client.log_text(self._run(trial), message["text"], message["path"])
+                self._write(self._run(trial), message["path"], message["text"])
 
     def _begin(self, trial: str, message: Message, tags: dict[str, str]) -> None:
         """Make the run, or take up the one that is there, and give it its parameters."""
@@ -87,11 +112,13 @@ class MlflowRuns:
             safe_name(name): str(value)[:PARAM_LENGTH]
             for name, value in message["parameters"].items()
         }
-        if trial not in self._runs:
-            run = self._run(trial, tags, _milliseconds(message["made"]))
+        if not self._has(trial):
+            run = self._make(trial, tags, _milliseconds(message["made"]))
             self.client.log_batch(run, params=_params(given.items()))
             return
-        run = self._runs[trial]
+        run = self._run(trial)
+        # Another one than it had, where that was deleted for good.
+        tags |= {PARENT: self._run("")} if trial else {}
         there = self.client.get_run(run).data
         self.client.update_run(run, "RUNNING")
         if REASON in there.tags:
@@ -106,12 +133,24 @@ class MlflowRuns:
     def _end(self, trial: str, message: Message, rows: list[Metric]) -> None:
         reason = {REASON: message["reason"]} if message.get("reason") else {}
         self._log(trial, rows, {STATE: message["state"]} | reason)
-        run = self._run(trial)
-        if message.get("result") is not None:
-            self.client.log_text(run, json.dumps(message["result"], indent=1), "result.json")
-        status = STATUS[message["state"]]
+        run, status = self._run(trial), STATUS[message["state"]]
         self.client.set_terminated(run, status, end_time=_milliseconds(message["made"]))
         self._rows.pop(run, None)
+        # Last: where no artifact can be written, the rest is told.
+        if message.get("result") is not None:
+            self._write(run, "result.json", json.dumps(message["result"], indent=1))
+
+    def _write(self, run: str, path: str, text: str) -> None:
+        """An artifact, where the run has them now: MLflow's client remembers where it had them."""
+        if posixpath.normpath(path) != path or path.partition("/")[0] in ("", ".."):
+            raise RefusedError("its path leaves the folder of artifacts")
+        place = self.client.get_run(run).info.artifact_uri
+        folder, name = posixpath.split(path)
+        with TemporaryDirectory() as aside:
+            file = Path(aside) / name
+            file.write_text(text, encoding="utf-8")
+            repository = get_artifact_repository(place, tracking_uri=self.uri)
+            repository.log_artifact(str(file), folder or None)
 
     def _log(
         self, trial: str, rows: Iterable[Metric], tags: Mapping[str, str] | None = None
@@ -125,17 +164,33 @@ class MlflowRuns:
         if new:
             self._rows[run] |= new.keys()
 
-    def _run(self, trial: str, tags: dict[str, str] | None = None, start: int | None = None) -> str:
-        if trial not in self._runs:
-            known = {SWEEP: self.sweep, TRIAL: trial}
-            known |= {IDENTITY: self.identity} if self.identity else {}
-            known[RUN_NAME] = (trial or self.sweep)[:NAME_LENGTH]
-            if trial:
-                known[PARENT] = self._run("")
-            made = self.client.create_run(self.experiment, start, known | (tags or {}))
-            self._runs[trial] = made.info.run_id
-            self._rows[made.info.run_id] = set()
-        return self._runs[trial]
+    def _has(self, trial: str) -> bool:
+        return shortened(trial, TAG_LENGTH) in self._runs
+
+    def _run(self, trial: str) -> str:
+        """The run of a trial that began, restored where it was deleted."""
+        if not self._has(trial):
+            if self.kept:
+                # What a run begins with was told before, and went with it.
+                self.keep("")
+                raise LookupError(f"the run of {trial!r} is gone: all is told again")
+            return self._make(trial)
+        run = self._runs[shortened(trial, TAG_LENGTH)]
+        if run in self._deleted:
+            self.client.restore_run(run)
+            self._deleted.discard(run)
+        return run
+
+    def _make(
+        self, trial: str, tags: dict[str, str] | None = None, start: int | None = None
+    ) -> str:
+        known = {SWEEP: self.sweep, RUN_NAME: shortened(trial or self.sweep, NAME_LENGTH)}
+        known |= {IDENTITY: self.identity} if self.identity else {}
+        if trial:
+            known |= {TRIAL: shortened(trial, TAG_LENGTH), PARENT: self._run("")}
+        run = self.client.create_run(self.experiment, start, known | (tags or {})).info.run_id
+        self._runs[shortened(trial, TAG_LENGTH)], self._rows[run] = run, set()
+        return run
 
     def _rows_of(self, run: str) -> set[tuple[str, int]]:
         """Name and step of each row of a run; read back where another process may have written."""
@@ -145,11 +200,11 @@ class MlflowRuns:
             self._rows[run] = {(row.key, row.step) for rows in histories for row in rows}
         return self._rows[run]
 
-    def _open_experiment(self, artifacts: Path | None) -> str:
+    def _open_experiment(self, uri: str, artifacts: Path | None) -> str:
         found = self.client.get_experiment_by_name(self.sweep)
         if found is None:
             # A server decides for itself where artifacts go; a database file cannot.
-            location = None if artifacts is None else (artifacts.resolve() / self.sweep).as_uri()
+            location = None if artifacts is None else artifact_address(artifacts, self.sweep)
             return self.client.create_experiment(self.sweep, artifact_location=location)
         if found.lifecycle_stage != LifecycleStage.ACTIVE:
             raise UserError(
@@ -157,24 +212,42 @@ class MlflowRuns:
                 f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or give the "
                 "sweep another name with --name"
             )
+        if artifacts is not None and (file := database_file(uri)) is not None:
+            correct_addresses(file, artifacts, self.sweep)
         return found.experiment_id
 
     def _existing_runs(self) -> dict[str, str]:
-        """Run ids by trial, the parent's under ''. Once for all: one search per trial is dear."""
-        found: dict[str, str] = {}
+        """Run ids by trial, the parent's under ''; of two the one that was not deleted.
+
+        Once for all: one search per trial is dear.
+        """
+        active: dict[str, str] = {}
+        deleted: dict[str, str] = {}
+        for run in self._pages():
+            tags = run.data.tags
+            if tags.get(SWEEP) == self.sweep and tags.get(IDENTITY, "") == self.identity:
+                gone = run.info.lifecycle_stage == LifecycleStage.DELETED
+                trial = tags.get(TRIAL, "")
+                (deleted if gone else active).setdefault(trial, run.info.run_id)
+                if not trial and active.get("", run.info.run_id) == run.info.run_id:
+                    self.kept = tags.get(KEPT, "")
+        self._deleted = set(deleted.values())
+        return deleted | active
+
+    def _pages(self) -> Iterator[Run]:
+        """All runs of the experiment, the first begun first."""
         token = None
         while True:
             page = self.client.search_runs(
-                [self.experiment], order_by=["attributes.start_time"], page_token=token
+                [self.experiment],
+                run_view_type=ViewType.ALL,
+                order_by=["attributes.start_time"],
+                page_token=token,
             )
-            for run in page:
-                tags = run.data.tags
-                mine = tags.get(SWEEP) == self.sweep and tags.get(IDENTITY, "") == self.identity
-                if mine and TRIAL in tags:
-                    found.setdefault(tags[TRIAL], run.info.run_id)
+            yield from page
             token = page.token
             if not token:
-                return found
+                return
 
 
 def make_database(uri: str) -> None:
@@ -182,8 +255,8 @@ def make_database(uri: str) -> None:
 
     Tables that a killed process had half made could never be opened again.
     """
-    file = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or file.exists():
+    file = database_file(uri)
+    if file is None or file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f"{file.name}.{os.getpid()}.new")
@@ -204,15 +277,6 @@ def metric_rows(message: Message) -> list[Metric]:
         for name, value in message["values"].items()
         if value is not None
     ]
-
-
-def safe_name(name: str) -> str:
-    """A name of a metric, parameter or tag, without what MLflow refuses in one."""
-    kept = REFUSED_IN_NAMES.sub("_", name)[:NAME_LENGTH]
-    as_path = posixpath.normpath(kept)
-    if as_path == kept and not kept.startswith((".", "/")):
-        return kept
-    return ("_" + kept.replace("/", "_"))[:NAME_LENGTH]
 
 
 def _params(values: Iterable[tuple[str, str]]) -> list[Param]:

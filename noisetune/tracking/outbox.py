@@ -1,13 +1,12 @@
 """The outbox: everything to be told to the tracking server, on disk before it is told."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from noisetune.lines import drop_torn_line
-
-Message = dict[str, Any]
+from noisetune.lines import BLOCK, drop_torn_line
+from noisetune.tracking.messages import Message
 
 
 class Outbox:
@@ -20,6 +19,7 @@ class Outbox:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._mark = path.with_suffix(".delivered")
+        self.refused = path.with_suffix(".refused.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         drop_torn_line(path)
@@ -61,6 +61,28 @@ class Outbox:
         beside = self._mark.with_suffix(".new")
         beside.write_text(str(place))
         beside.replace(self._mark)
+
+    def note(self, place: int) -> str:
+        """A place for the tracking store to keep, with a digest of what stands before it here."""
+        with self.path.open("rb") as file:
+            file.seek(max(0, place - BLOCK))
+            before = file.read(place - file.tell())
+        return f"{place} {hashlib.sha256(before).hexdigest()[:16]}"
+
+    def place_of(self, note: str) -> int:
+        """The place that a `note` is of; 0 where it is of another file's, or of none."""
+        place = note.partition(" ")[0]
+        known = place.isdecimal() and int(place) <= self.path.stat().st_size
+        return int(place) if known and self.note(int(place)) == note else 0
+
+    def set_aside(self, message: Message, reason: str) -> bool:
+        """Write a message that is refused for ever to a file of its own; False if it is there."""
+        self.refused.touch()
+        if any(each["message"] == message for each in read_messages(self.refused)):
+            return False
+        with self.refused.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"reason": reason, "message": message}) + "\n")
+        return True
 
 
 def read_messages(path: Path) -> Iterator[Message]:

@@ -3,16 +3,28 @@
 import itertools
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from noisetune.errors import UserError
 from noisetune.files import check_output, make_folder
-from noisetune.records import MetricPoint, TrialRecord, TrialResult, flatten
-from noisetune.tracking import SQLITE
-from noisetune.tracking.outbox import Message, Outbox
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.tracking.database import database_file
+from noisetune.tracking.messages import (
+    Message,
+    ended_message,
+    interrupted_message,
+    new_message,
+    point_message,
+    shown,
+    started_message,
+    sweep_message,
+    unsaid,
+)
+from noisetune.tracking.outbox import Outbox
+from noisetune.tracking.telling import Receiver, Teller
 
 if TYPE_CHECKING:
     from noisetune.tracking.mlflow_runs import MlflowRuns
@@ -24,18 +36,14 @@ MESSAGES_AT_ONCE = 500
 log = logging.getLogger(__name__)
 
 
-class Receiver(Protocol):
-    """Who is told; to be told a message twice must change nothing."""
-
-    def apply(self, messages: Sequence[Message]) -> None: ...
-
-
 class Tracker:
     """Watches a sweep for MLflow. `connect` gives something with `apply(messages)`.
 
     Telling it never waits for the server: while that is away the outbox grows, and is delivered
     when it answers again. `close` gives up when nothing was delivered for `patience` seconds.
-    Nothing is delivered once `mine` says that the sweep has another driver.
+    Nothing is delivered once `mine` says that the sweep has another driver. Where the server was
+    emptied, or put back to what it was, it is told again what it does not have; what it refuses
+    for ever is set aside, and named.
     """
 
     def __init__(
@@ -47,8 +55,8 @@ class Tracker:
     ) -> None:
         self.outbox, self.patience, self.mine = outbox, patience, mine
         self._connect = connect
-        self._receiver: Receiver | None = None
-        self._away = False
+        self._teller = Teller(self._connected, self._set_aside)
+        self._away, self._batches = False, 0
         self._new, self._closing = threading.Event(), threading.Event()
         self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="tracker", daemon=True)
@@ -56,72 +64,40 @@ class Tracker:
 
     def sweep(self, state: str, parameters: Mapping[str, Any]) -> None:
         """The sweep itself: running, or how it ended."""
-        self._say(kind="sweep", state=state, parameters=dict(parameters))
+        self._say(sweep_message(state, parameters))
 
     def started(self, trial: TrialRecord) -> None:
-        self._say(
-            kind="started",
-            trial=trial.name,
-            condition=trial.condition,
-            trial_kind=trial.kind,
-            parameters=flatten(trial.config),
-        )
+        self._say(started_message(trial))
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
-        self._say(
-            kind="point",
-            trial=trial.name,
-            stage=point.stage,
-            step=point.step,
-            values=point.values,
-            made=point.made,
-        )
+        self._say(point_message(trial, point))
 
     def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        self._say(
-            kind="ended",
-            trial=trial.name,
-            state=trial.state,
-            reason=trial.reason,
-            values=trial.metrics,
-            result=None if result is None else result.to_json(),
-        )
+        self._say(ended_message(trial, result))
 
     def interrupted(self, trial: TrialRecord) -> None:
         """The sweep was stopped while this trial ran; it is taken up again by a resume."""
-        reason = "the sweep was stopped; a resume goes on with this trial"
-        self._say(
-            kind="ended",
-            trial=trial.name,
-            state="interrupted",
-            reason=reason,
-            values={},
-            result=None,
-        )
+        self._say(interrupted_message(trial))
 
     def artifact(self, path: str, text: str, trial: str = "") -> None:
         """A text file of a trial, or of the sweep itself."""
-        self._say(kind="artifact", trial=trial, path=path, text=text)
+        self._say(new_message("artifact", trial=trial, path=path, text=text))
 
     def tags(self, trial: str, tags: Mapping[str, str]) -> None:
-        self._say(kind="tags", trial=trial, tags=dict(tags))
+        self._say(new_message("tags", trial=trial, tags=dict(tags)))
 
     def catch_up(self, records: Iterable[TrialRecord]) -> None:
         """Say how trials ended that the ledger knows of, and a killed driver had no time to say."""
-        ends = (message for message in self.outbox.all() if message["kind"] == "ended")
-        said = {message["trial"]: message["state"] for message in ends}
-        for record in records:
-            if record.state != "running" and said.get(record.name) != record.state:
-                self.started(record)
-                self.ended(record, None)
+        for each in list(unsaid(self.outbox.all(), records)):
+            self._say(each)
 
     def close(self) -> bool:
         """Deliver what is left; says whether all of it was."""
         self._closing.set()
         self._new.set()
         before = -1
-        while self._thread.is_alive() and self.outbox.delivered > before:
-            before = self.outbox.delivered
+        while self._thread.is_alive() and self._batches > before:
+            before = self._batches
             self._thread.join(self.patience)
         self._given_up.set()
         return not self.outbox.waiting
@@ -138,8 +114,8 @@ class Tracker:
         """How many messages were not delivered yet."""
         return sum(1 for _ in self.outbox.unread())
 
-    def _say(self, made: float | None = None, **message: Any) -> None:
-        self.outbox.append(message | {"made": time.time() if made is None else made})
+    def _say(self, message: Message) -> None:
+        self.outbox.append(message)
         self._new.set()
 
     def _deliver(self) -> None:
@@ -162,28 +138,46 @@ class Tracker:
     def _try(self) -> bool:
         """Deliver all that waits; False where that failed, and a new connection must try again."""
         try:
-            self._receiver = self._receiver or self._connect()
+            # First: whoever is told says what there is to tell.
+            self._teller.connect()
             while not self._given_up.is_set() and self.mine() and (batch := self._next_batch()):
-                self._receiver.apply([message for _, message in batch])
-                self.outbox.deliver_up_to(batch[-1][0])
+                self._deliver_batch(batch)
         except Exception as error:
             if not self._away:
                 what = f"{type(error).__name__}: {error}"
                 log.warning("MLflow is not told for now, will try again (%s)", what)
-            # Only a fresh one looks at how much of the batch has arrived.
-            self._receiver, self._away = None, True
+            self._teller.disconnect()
+            self._away = True
             return False
         if self._away:
             log.warning("MLflow was told what had waited")
         self._away = False
         return True
 
+    def _connected(self) -> Receiver:
+        """Whom to tell, with the outbox set to what that has."""
+        receiver = self._connect()
+        if receiver.kept is not None:
+            self.outbox.deliver_up_to(self.outbox.place_of(receiver.kept))
+        return receiver
 
-class Nobody:
-    """Takes every message, and tells it to nobody."""
+    def _deliver_batch(self, batch: Sequence[tuple[int, Message]]) -> None:
+        start, (end, _) = self.outbox.delivered, batch[-1]
+        self._teller.tell([message for _, message in batch])
+        # Unless a fresh receiver has less than was thought.
+        if self.outbox.delivered == start:
+            self._teller.connect().keep(self.outbox.note(end))
+            self.outbox.deliver_up_to(end)
+            self._batches += 1
 
-    def apply(self, messages: Sequence[Message]) -> None:
-        pass
+    def _set_aside(self, message: Message, reason: str) -> None:
+        if self.outbox.set_aside(message, reason):
+            log.warning(
+                "MLflow does not take %s (%s): it is set aside in %s, the rest goes on",
+                shown(message),
+                reason,
+                self.outbox.refused,
+            )
 
 
 def open_tracker(
@@ -201,7 +195,7 @@ def open_tracker(
     """
 
     def connect() -> Receiver:
-        return Nobody() if uri is None else _open_runs(uri, sweep, artifacts, identity)
+        return Receiver() if uri is None else _open_runs(uri, sweep, artifacts, identity)
 
     return Tracker(Outbox(outbox), connect, mine=mine)
 
@@ -210,11 +204,51 @@ def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
     """UserError where MLflow at `uri` cannot take this sweep; to be asked before a sweep starts."""
     if uri is None:
         return
-    try:
-        if uri.startswith(SQLITE):
+    with _answering(uri):
+        if (file := database_file(uri)) is not None:
             # MLflow itself would try for minutes, and say so line by line.
-            _check_database(Path(uri.removeprefix(SQLITE)))
+            _check_database(file)
         _open_runs(uri, sweep, artifacts, quiet=True)
+
+
+def tell_whole(
+    messages: Iterable[Message],
+    uri: str,
+    sweep: str,
+    artifacts: Path | None,
+    identity: str,
+    driven: bool,
+) -> list[str]:
+    """Tell MLflow at `uri` all `messages` of a sweep; what it refuses for ever, each with why.
+
+    UserError where it does not answer, or where the sweep is `driven` and told to it by its driver.
+    """
+    refused: list[str] = []
+
+    def connect() -> Receiver:
+        runs = _open_runs(uri, sweep, artifacts, identity)
+        if driven and runs.kept:
+            raise UserError(
+                f"sweep {sweep!r} is running, and MLflow at {uri} is told of it by its driver; "
+                "wait until it has ended"
+            )
+        # Whatever is told here is told from its beginning on.
+        runs.kept = ""
+        return runs
+
+    teller = Teller(connect, lambda each, why: refused.append(f"{shown(each)} ({why})"))
+    rest = iter(messages)
+    with _answering(uri):
+        while batch := list(itertools.islice(rest, MESSAGES_AT_ONCE)):
+            teller.tell(batch)
+    return refused
+
+
+@contextmanager
+def _answering(uri: str) -> Iterator[None]:
+    """UserError where MLflow at `uri` fails at what is asked of it inside."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:

@@ -81,6 +81,12 @@ def test_looking_imports_neither_torch_nor_ray_nor_a_plug_in(
     assert shown in said.stdout
 
 
+def test_telling_imports_neither_torch_nor_ray_nor_a_plug_in(folder: Path) -> None:
+    said = fresh(folder, {"torch", "ray", "noisetune.config"}, "sync", "mine")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "it has 2 runs of sweep mine" in said.stdout
+
+
 @pytest.mark.parametrize("command", ["sweep", "plan", "run"])
 @pytest.mark.parametrize(
     ("file", "message"),

@@ -64,8 +64,8 @@ class Project:
 
 def children(runs: list[Run]) -> dict[str, Run]:
     """The runs of trials, which must be one each."""
-    found = [run for run in runs if run.data.tags["noisetune.trial"]]
-    named = {run.data.tags["noisetune.trial"]: run for run in found}
+    found = [run for run in runs if run.data.tags.get("noisetune.trial", "")]
+    named = {run.data.tags.get("noisetune.trial", ""): run for run in found}
     assert len(named) == len(found) == len(runs) - 1
     return named
 
@@ -128,7 +128,7 @@ def test_the_winners_are_marked_in_mlflow(project: Project, swept: Any, exported
     runs = project.runs("tiny")
     marked = {name for name, run in children(runs).items() if "noisetune.best" in run.data.tags}
     assert marked == {winner["trial"] for winner in exported["winners"]}
-    (parent,) = (run for run in runs if not run.data.tags["noisetune.trial"])
+    (parent,) = (run for run in runs if not run.data.tags.get("noisetune.trial", ""))
     artifacts = MlflowClient(project.home.tracking_uri).list_artifacts(parent.info.run_id, "best")
     assert len(artifacts) == 2
 

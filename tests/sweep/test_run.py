@@ -17,6 +17,7 @@ import pytest
 import ray
 import yaml
 from made_up import Heard
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 from real_sweep import SWEEP, TRIAL, without_ray
 
@@ -157,6 +158,33 @@ def test_the_outbox_ends_with_the_winner_and_the_end(tmp_path: Path, here: None)
         if each.name == "mine"
     )
     assert len(MlflowClient(results.home.tracking_uri).search_runs([experiment.experiment_id])) == 3
+
+
+def test_a_finished_sweep_rebuilds_a_database_that_was_lost(tmp_path: Path, here: None) -> None:
+    def rows() -> set[tuple[str, str, int]]:
+        client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("mine")
+        runs = client.search_runs([experiment.experiment_id])
+        return {(r.info.run_name, r.info.status, len(r.data.metrics)) for r in runs}
+
+    run_sweep(**given(), mlruns=tmp_path)
+    before = rows()
+    # Else this process goes on writing to the file that is gone.
+    SqlAlchemyStore._get_or_create_engine(f"sqlite:///{tmp_path / 'mlflow.db'}").dispose()
+    (tmp_path / "mlflow.db").unlink()
+    run_sweep(**given(), mlruns=tmp_path, resume=True)
+    assert rows() == before
+    assert len(before) == 3
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "a?b"])
+def test_a_folder_that_mlflow_takes_for_another_is_refused_before_anything_starts(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="rename that folder"):
+        run_sweep(**given(), mlruns=tmp_path / name / "mlruns")
+    assert list(tmp_path.rglob("*")) == [tmp_path / name]
 
 
 def test_without_a_tracking_uri_mlflow_is_told_nothing(tmp_path: Path, here: None) -> None:

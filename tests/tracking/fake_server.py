@@ -4,14 +4,15 @@ import threading
 from collections.abc import Sequence
 
 from noisetune.records import MetricPoint, TrialRecord
-from noisetune.tracking.outbox import Message
+from noisetune.tracking.messages import Message
+from noisetune.tracking.telling import Receiver, RefusedError
 from noisetune.tracking.tracker import Tracker
 
 LONG = 20.0
 """Seconds after which a test fails rather than waits on."""
 
 
-class Server:
+class Server(Receiver):
     """Is told messages, and fails when it is asked to: `connect` raises while it is `away`."""
 
     def __init__(self) -> None:
@@ -19,6 +20,8 @@ class Server:
         self.connections = self.refusals = 0
         self.batches: list[int] = []
         self.away = False
+        self.refused: set[int] = set()
+        """The steps that it never takes a message of."""
         self.apply_before_failing: list[tuple[int, type[BaseException]]] = []
         """How many messages of a coming batch are taken before it fails, and with what."""
         self.more = threading.Condition()
@@ -33,6 +36,8 @@ class Server:
     def apply(self, messages: Sequence[Message]) -> None:
         if self.away:
             raise ConnectionError("gone")
+        if refused := [each for each in messages if each.get("step") in self.refused]:
+            raise RefusedError(f"never {refused[0]['step']}")
         self.batches.append(len(messages))
         if self.apply_before_failing:
             taken, error = self.apply_before_failing.pop(0)

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from mlflow.tracking import MlflowClient
 
 from noisetune.records import TrialRecord
+from noisetune.tracking.messages import Message
 from noisetune.tracking.mlflow_runs import MlflowRuns
-from noisetune.tracking.outbox import Message
 
 
 class Place(NamedTuple):
@@ -36,12 +37,13 @@ def look(place: Place, sweep: str) -> dict[str, Seen]:
     experiment = client.get_experiment_by_name(sweep)
     assert experiment is not None
     runs = list(client.search_runs([experiment.experiment_id]))
-    ids = {run.data.tags["noisetune.trial"]: run.info.run_id for run in runs}
+    ids = {run.data.tags.get("noisetune.trial", ""): run.info.run_id for run in runs}
     assert len(ids) == len(runs), "two runs of one trial"
     found = {}
     for run in runs:
         tags = dict(run.data.tags)
-        trial = tags.pop("noisetune.trial")
+        trial = tags.pop("noisetune.trial", "")
+        tags.pop("noisetune.told", None)
         assert tags.pop("mlflow.parentRunId", None) == (ids[""] if trial else None)
         names = run.data.metrics
         histories = [client.get_metric_history(run.info.run_id, name) for name in names]
@@ -51,6 +53,20 @@ def look(place: Place, sweep: str) -> dict[str, Seen]:
         found[trial] = Seen(
             info.status, info.start_time, info.end_time, run.data.params, tags, sorted(rows), result
         )
+    return found
+
+
+def artifacts(place: Place, sweep: str) -> dict[str, dict[str, str]]:
+    """The artifacts of every run by trial, path and content, where MLflow says that they are."""
+    client = MlflowClient(place.uri)
+    experiment = client.get_experiment_by_name(sweep)
+    assert experiment is not None
+    found = {}
+    for run in client.search_runs([experiment.experiment_id]):
+        folder = Path(unquote(urlsplit(run.info.artifact_uri or "").path))
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        texts = {str(file.relative_to(folder)): file.read_text() for file in files}
+        found[run.data.tags.get("noisetune.trial", "")] = texts
     return found
 
 

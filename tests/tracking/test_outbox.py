@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisetune.tracking.outbox import Outbox
+from noisetune.tracking.outbox import Outbox, _messages
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 messages = st.lists(st.dictionaries(st.text(), scalars), max_size=6)
@@ -99,3 +99,28 @@ def test_a_new_file_beside_an_old_note_is_delivered(file: Path) -> None:
     fill(file, {"old": "x" * 100}).deliver_up_to(file.stat().st_size)
     file.unlink()
     assert unread(fill(file, {"n": 0})) == [{"n": 0}]
+
+
+@given(messages.filter(bool), st.data())
+def test_a_note_is_of_a_place_in_one_file(said: list[dict[str, Any]], data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        outbox = fill(Path(folder) / "outbox.jsonl", *said)
+        places = [place for place, _ in _messages(outbox.path, 0)]
+        place = data.draw(st.sampled_from([0, *places]))
+        note = outbox.note(place)
+        assert outbox.place_of(note) == place
+        outbox.append({"more": 1})
+        assert outbox.place_of(note) == place
+        other = fill(Path(folder) / "other.jsonl", {"other": 1}, *said)
+        assert other.place_of(note) == 0
+
+
+@pytest.mark.parametrize("note", ["", "x", "12", "-1 a", "99999 a", "\u00b2 a"])
+def test_what_is_no_note_is_of_the_beginning(file: Path, note: str) -> None:
+    assert fill(file, {"n": 0}).place_of(note) == 0
+
+
+def test_what_is_set_aside_is_there_once(file: Path) -> None:
+    outbox = fill(file)
+    assert [outbox.set_aside({"n": n}, "why") for n in (0, 1, 0)] == [True, True, False]
+    assert len(outbox.refused.read_text().splitlines()) == 2

@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,9 @@ from fake_server import LONG, TRIAL, Server, say
 
 from noisetune.records import TrialResult, flatten
 from noisetune.tracking import tracker as module
-from noisetune.tracking.outbox import Message, Outbox
+from noisetune.tracking.messages import Message
+from noisetune.tracking.outbox import Outbox
+from noisetune.tracking.telling import Receiver
 from noisetune.tracking.tracker import Tracker
 
 
@@ -41,7 +44,7 @@ def test_everything_is_told_once_and_in_its_order(file: Path) -> None:
     assert server.told[1]["parameters"] == {
         "finetune.lr": 0.01,
         "finetune.epochs": 3,
-        "replicate": 0,
+        "seed": 0,
     }
     assert server.told[2]["made"] == 1.0
     assert server.told[4]["result"] == result.to_json()
@@ -134,6 +137,45 @@ def test_a_batch_that_arrived_by_half_is_told_again_to_a_new_connection(file: Pa
     assert server.connections == 2
 
 
+def test_what_is_refused_for_ever_is_set_aside_and_the_rest_told(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, outbox = Server(), Outbox(file)
+    server.refused = {2, 5}
+    for step in range(7):
+        outbox.append({"kind": "point", "trial": "t", "step": step})
+    for _ in range(2):
+        assert Tracker(outbox, server.connect).close()
+        outbox.deliver_up_to(0)
+    assert server.numbers == [0, 1, 3, 4, 6] * 2
+    aside = [json.loads(line) for line in outbox.refused.read_text().splitlines()]
+    assert [each["message"]["step"] for each in aside] == [2, 5]
+    assert [each["reason"] for each in aside] == ["never 2", "never 5"]
+    assert len(caplog.records) == 2
+
+
+def test_a_server_that_was_emptied_is_told_all_again(file: Path) -> None:
+    class Keeping(Server):
+        kept = ""
+
+        def keep(self, note: str) -> None:
+            self.kept = note
+
+    server = Keeping()
+    tracker = Tracker(Outbox(file), server.connect)
+    say(tracker, [1, 2])
+    assert tracker.close()
+    older = server.kept
+    tracker = Tracker(Outbox(file), server.connect)
+    say(tracker, [3])
+    assert tracker.close()
+    for kept, told in ((older, [3]), ("", [1, 2, 3]), ("7 of another file", [1, 2, 3])):
+        server = Keeping()
+        server.kept = kept
+        assert Tracker(Outbox(file), server.connect).close()
+        assert server.numbers == told
+
+
 def test_a_long_backlog_goes_in_batches_without_pauses_between(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +196,7 @@ def test_close_waits_on_while_the_server_takes_what_waits(
     monkeypatch.setattr(module, "MESSAGES_AT_ONCE", 1)
     outbox, server = Outbox(file), Server()
 
-    class Slow:
+    class Slow(Receiver):
         def apply(self, messages: Sequence[Message]) -> None:
             time.sleep(0.02)
             server.apply(messages)

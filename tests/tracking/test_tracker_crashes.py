@@ -64,14 +64,16 @@ DRIVER = """
 import json, sys, time
 from pathlib import Path
 from noisetune.tracking import tracker as module
+from noisetune.tracking.messages import new_message
 from noisetune.tracking.outbox import Outbox
+from noisetune.tracking.telling import Receiver
 from noisetune.tracking.tracker import Tracker
 
 module.FLUSH_SECONDS, module.MESSAGES_AT_ONCE = 0.002, 7
 folder = Path(sys.argv[1])
 
 
-class Told:
+class Told(Receiver):
     def apply(self, messages):
         for message in messages:
             with (folder / "told").open("a") as file:
@@ -82,7 +84,7 @@ class Told:
 outbox = Outbox(folder / "outbox.jsonl")
 tracker = Tracker(outbox, Told)
 for number in range(sum(1 for _ in outbox.all()), 100_000):
-    tracker._say(kind="point", n=number)
+    tracker._say(new_message("point", n=number))
     print(number, flush=True)
     time.sleep(0.0003)
 """

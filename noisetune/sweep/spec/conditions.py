@@ -15,7 +15,7 @@ from noisetune.sweep.spec.designs import FIELD as DESIGN
 from noisetune.sweep.spec.designs import METHOD, Designs, designed, draw_designs
 from noisetune.sweep.spec.factors import Scalar, Settings, check_field
 from noisetune.sweep.spec.space import Parameter, SearchSpace, allowed
-from noisetune.texts import factors_text, file_stem
+from noisetune.texts import factors_text
 
 EPOCHS = "pretrain.epochs"
 MOST_MILESTONES = 20
@@ -42,11 +42,6 @@ class Condition:
     def name(self) -> str:
         """Its factors in words, as tables, the ledger and MLflow show them."""
         return factors_text(self.factors)
-
-    @property
-    def file_name(self) -> str:
-        """A name for files, which cannot leave its folder, and no other condition's."""
-        return file_stem(self.name, self.index)
 
     def real_values(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Sampled values with the settings that a design stands for in its place."""

@@ -19,6 +19,7 @@ from noisetune.sweep.spec.exhaustive import check_settings
 from noisetune.sweep.spec.factors import Settings
 from noisetune.sweep.spec.replaced import check_replaced
 from noisetune.sweep.spec.space import SearchSpace, parse_space, read_space
+from noisetune.texts import file_stems
 
 GivenConfig = str | Path | Mapping[str, Any] | SweepConfig
 GivenSpace = str | Path | Mapping[str, Any] | SearchSpace
@@ -97,7 +98,7 @@ class Sweep:
     @property
     def file_names(self) -> dict[str, str]:
         """A name for the files of each condition."""
-        return {each.name: each.file_name for each in self.conditions}
+        return file_stems([each.name for each in self.conditions])
 
 
 @contextmanager

@@ -6,14 +6,16 @@ imported: that takes ten times as long as all that a table needs.
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from noisetune.errors import UserError
+from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import NAME_RULE, SweepConfig, parse_sweep
+from noisetune.sweep.study.lease import driver_of
 from noisetune.sweep.study.ledger import Ledger, journal
-from noisetune.texts import factors_text, file_stem
+from noisetune.texts import factors_text, file_stems
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,14 @@ class RecordedSweep:
     @property
     def file_names(self) -> dict[str, str]:
         """A name for the files of each condition."""
-        return {name: file_stem(name, index) for index, (name, _) in enumerate(self.cells)}
+        return file_stems([name for name, _ in self.cells])
+
+
+class HasCells(Protocol):
+    """A sweep that runs, or a recorded one."""
+
+    @property
+    def cells(self) -> list[tuple[str, dict[str, Any]]]: ...
 
 
 def recorded_sweep(home: Home, name: str) -> tuple[RecordedSweep, Ledger]:
@@ -35,6 +44,16 @@ def recorded_sweep(home: Home, name: str) -> tuple[RecordedSweep, Ledger]:
     definition = ledger.definition
     config = parse_sweep(definition["sweep"], f"sweep {name!r}")
     return RecordedSweep(config, _cells(definition["space"]["conditions"])), ledger
+
+
+def standing_records(home: Home, sweep: HasCells, ledger: Ledger) -> list[TrialRecord]:
+    """Every trial as the ledger has it; one that runs is `interrupted` where nobody drives it."""
+    records = ledger.records(sweep.cells)
+    if driver_of(home, ledger.sweep) is not None:
+        return records
+    return [
+        replace(each, state="interrupted") if each.state == "running" else each for each in records
+    ]
 
 
 def begun_ledger(home: Home, name: str) -> Ledger:

@@ -173,7 +173,7 @@ def test_a_sweep_runs_on_the_hosts_of_a_cluster(cluster: Running, tmp_path: Path
     runs = client.search_runs([experiment.experiment_id])
     assert Counter(run.info.status for run in runs) == {"FINISHED": len(names) + 1}
     for run in runs:
-        if run.data.tags["noisetune.trial"]:
+        if run.data.tags.get("noisetune.trial", ""):
             rows = client.get_metric_history(run.info.run_id, "val/accuracy")
             assert [row.step for row in rows] == list(range(1, EPOCHS + 1))
 

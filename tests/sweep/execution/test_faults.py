@@ -199,12 +199,12 @@ def count(folder: Folder) -> Count:
     client = MlflowClient(folder.tracking or folder.home.tracking_uri)
     experiment = client.get_experiment_by_name("killed")
     all_runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    runs = Counter(run.data.tags["noisetune.trial"] for run in all_runs)
+    runs = Counter(run.data.tags.get("noisetune.trial", "") for run in all_runs)
     wanted = {"", *trials}
     found.lost_runs = len(wanted - runs.keys())
     found.doubled_runs = len(all_runs) - len(runs)
     for run in all_runs:
-        name = run.data.tags["noisetune.trial"]
+        name = run.data.tags.get("noisetune.trial", "")
         if name:
             found.not_complete += run.info.status != "FINISHED"
             wanted_rows = dict.fromkeys(EACH_EPOCH, folder.epochs) | {"detect/f1": 1}

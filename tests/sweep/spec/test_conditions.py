@@ -1,8 +1,6 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from noisetune.errors import UserError
 from noisetune.sweep.spec.conditions import Condition, cross, validate
@@ -32,14 +30,6 @@ def test_conditions_are_all_combinations_in_the_order_of_the_file() -> None:
 def test_without_conditions_there_is_one() -> None:
     (condition,) = crossed({"parameters": {"finetune.lr": LR}})
     assert (condition.name, condition.factors) == ("all", {})
-
-
-@given(value=st.text(min_size=1))
-def test_a_file_name_stays_in_its_folder(value: str) -> None:
-    name = Condition(0, {"data.path": value}, {}, {}, {}).file_name
-    assert "/" not in name
-    assert "\0" not in name
-    assert name not in ("", ".", "..")
 
 
 def test_a_trial_is_the_fixed_part_then_the_condition_then_the_sampled_values() -> None:

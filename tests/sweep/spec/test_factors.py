@@ -47,7 +47,6 @@ def test_a_bundle_is_shown_by_its_name_and_sets_its_fields() -> None:
         "noise.rate=0.2 arm=scratch ssl views",
         "noise.rate=0.2 arm=simclr",
     ]
-    assert conditions[1].file_name == "noise.rate=0.2_arm=scratch_ssl_views"
     assert conditions[1].factors == {"noise.rate": 0.2, "arm": "scratch ssl views"}
     scratch, ssl_views, simclr = (each.trial({}) for each in conditions[3:])
     assert (scratch.noise.rate, scratch.pretrain.method) == (0.6, "none")
