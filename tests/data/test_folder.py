@@ -518,3 +518,55 @@ def test_of_clean_training_labels_the_rate_is_told(given_as: Any, tiny_trial: An
 def test_whether_the_truth_is_known_is_in_the_fingerprint(given_as: Any) -> None:
     prints = {given_as(labels_are=kind).load().fingerprint for kind in ("clean", "noisy")}
     assert len(prints) == 2
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "1"])
+def test_an_image_is_measured_before_it_is_decoded(
+    given_as: Callable[..., Config], root: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    Image.new(mode, (3000, 1000)).save(root / "train" / "cat" / "large.png")
+    decoded: list[Any] = []
+    monkeypatch.setenv("NOISETUNE_MEMORY", "50M")
+    monkeypatch.setattr(_decoding, "decode", lambda *given: decoded.append(given))
+    large = r"cat/large.png: its 3000 x 1000 pixels would take 0.06 GB of memory, and 0.05 GB"
+    with pytest.raises(UserError, match=large):
+        _one(root / "train" / "cat" / "large.png")
+    assert not decoded
+    monkeypatch.undo()
+    assert given_as().load().x_train.shape[0] == 13
+
+
+def test_a_file_is_measured_before_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = root / "train" / "cat" / "large.tiff"
+    with file.open("wb") as sparse:
+        sparse.truncate(10**12)
+    monkeypatch.setenv("NOISETUNE_MEMORY", "50M")
+    with pytest.raises(UserError, match=r"large.tiff: the file would take 1e\+03 GB of memory"):
+        _one(file)
+
+
+def _one(file: Path) -> None:
+    """Decode one file alone."""
+    form = Form(8, 8, 3)
+    list(_decoding.decode_all([str(file)], form, lambda index: str(file), lambda content: None))
+
+
+def test_threads_that_decode_share_memory_and_have_a_limit(
+    given_as: Callable[..., Config], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images of this folder take up to ten kilobytes each, of which a few fit at once."""
+    shares: list[int] = []
+    taken = _decoding.Shares.taken
+    monkeypatch.setattr(_decoding, "available_cpus", lambda: 64)
+    monkeypatch.setattr(
+        _decoding.Shares, "taken", lambda self, share: (shares.append(share), taken(self, share))[1]
+    )
+    pools: list[int] = []
+    usual = ThreadPoolExecutor
+    monkeypatch.setattr(
+        _decoding, "ThreadPoolExecutor", lambda count, name: (pools.append(count), usual(count))[1]
+    )
+    monkeypatch.setenv("NOISETUNE_MEMORY", "20K")
+    assert len(given_as().load().x_train) == 12
+    assert len(shares) == 16
+    assert set(pools) == {_decoding.MOST_WORKERS}

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
 from noisetune.section import Section
-from noisetune.store.sizes import parse_size
+from noisetune.sizes import parse_size
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.pruners import check_pruner, name_of
 from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of

@@ -103,6 +103,6 @@ def test_sockets_in_it_have_paths_that_a_system_takes(name: str) -> None:
 def test_no_room_for_it_is_a_user_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHORT", place / "none")
     monkeypatch.setattr(tempfile, "tempdir", str(place / "none"))
-    with pytest.raises(UserError, match="TMPDIR .*none: cannot hold the files of Ray"):
-        with private_folder():
-            pass
+    problem = r"TMPDIR .*none: cannot hold the files of Ray"
+    with pytest.raises(UserError, match=problem), private_folder():
+        pass
