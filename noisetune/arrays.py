@@ -112,7 +112,7 @@ def _layout(file: IO[bytes], length: int) -> Layout:
 
 def _content(file: IO[bytes], layout: Layout) -> np.ndarray:
     raw = np.empty(layout.size, np.uint8)
-    view, done = memoryview(raw), 0
+    view, done = raw.data, 0
     while done < len(view):
         piece = file.read(min(STEP, len(view) - done))
         if not piece:

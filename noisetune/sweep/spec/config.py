@@ -256,7 +256,9 @@ def find_search_space(reference: str, sweep_file: Path) -> Path:
     if NAME_RULE.match(reference) and not reference.endswith((".yaml", ".yml")):
         candidates = [folder / f"{reference}.yaml" for folder in folders]
     else:
-        candidates = [sweep_file.parent / reference]
+        # Of another file, which a stranger may name, no line is to stand in a message.
+        is_yaml = reference.endswith((".yaml", ".yml"))
+        candidates = [sweep_file.parent / reference] if is_yaml else []
     for candidate in candidates:
         if candidate.is_file():
             return candidate
