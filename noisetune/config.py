@@ -222,6 +222,14 @@ class TrialConfig(Section):
         stages = [each for each in both if isinstance(each, Optimisation)]
         return sum(each.epochs * max(1, images // each.batch_size) for each in stages)
 
+    def written(self) -> dict[str, Path]:
+        """The files and folders that a run writes, by the fields that name them."""
+        return {
+            f"{name}.{field}": path
+            for name in SELECTORS
+            for field, path in getattr(self, name).written().items()
+        }
+
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 

@@ -41,6 +41,13 @@ class PluginConfig(Section):
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = NOTHING
     smallest: ClassVar[Mapping[str, int]] = NOTHING
 
+    def written(self) -> Mapping[str, Path]:
+        """The files and folders that are written where it is used, by the fields that name them.
+
+        A user is asked before a YAML file has anything written outside of the usual places.
+        """
+        return NOTHING
+
 
 @dataclass(frozen=True)
 class StandIn:

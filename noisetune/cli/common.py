@@ -50,6 +50,14 @@ AddressOption = Annotated[
     str | None,
     typer.Option(help="A running Ray cluster, HOST:PORT or `auto`; by default this machine."),
 ]
+AllowWriteOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--allow-write",
+        help="A folder that the YAML file may have written to, beside its own, the mlruns folder "
+        "and the cache; may be given again.",
+    ),
+]
 NameArgument = Annotated[
     str, typer.Argument(help="The sweep's name.", autocompletion=completion.sweeps)
 ]

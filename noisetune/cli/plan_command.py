@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noisetune.cli.common import (
+    AllowWriteOption,
     MlrunsOption,
     SetOption,
     SmokeOption,
@@ -47,6 +48,7 @@ def plan(
     ] = True,
     store: StoreOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    allow_write: AllowWriteOption = None,
 ) -> None:
     """Count trials and stage runs, with and without sharing, and estimate hours.
 
@@ -54,7 +56,7 @@ def plan(
     """
     from noisetune.sweep.home import Site
 
-    site = Site.of(mlruns, store)
+    site = Site.of(mlruns, store, allow_write=allow_write or ())
     say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
     read_first(file, None, settings or (), say)
     from noisetune.datasets import Datasets
@@ -67,7 +69,7 @@ def plan(
     stored, datasets = site.stored, Datasets(fetch=False)
     with TemporaryDirectory() if smoke else nullcontext() as folder:
         small = None if folder is None else Path(folder)
-        prepared = new_sweep(file, None, None, settings or (), small, say)
+        prepared = new_sweep(file, None, None, settings or (), small, say, site)
         with naming(*prepared.sources):
             preflight(prepared, stored, datasets)
         made = make_plan(prepared, local_resources(), stored, measure, datasets)

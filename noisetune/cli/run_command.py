@@ -11,6 +11,7 @@ from rich.table import Table
 
 from noisetune.cli import completion
 from noisetune.cli.common import (
+    AllowWriteOption,
     MlrunsOption,
     ShareOption,
     StoreOption,
@@ -49,6 +50,7 @@ def run(
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     store: StoreOption = None,
     share: ShareOption = True,
+    allow_write: AllowWriteOption = None,
 ) -> None:
     """Run one configuration through the whole pipeline and write its result as JSON."""
     from noisetune.sweep.home import Site
@@ -62,7 +64,7 @@ def run(
     from noisetune.training.loop import DivergedError
     from noisetune.trial import read_trial, run_trial
 
-    trial = read_trial(config)
+    trial = read_trial(config, mlruns, allow_write or ())
     try:
         with Bars(trial) as bars:
             result = run_trial(trial, store=store, share=share, mlruns=mlruns, on_event=bars.show)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from noisetune.allowed import needs_leave
 from noisetune.cli.common import (
     AddressOption,
+    AllowWriteOption,
     MlrunsOption,
     NameArgument,
     SetOption,
@@ -29,7 +31,7 @@ from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import counted
 
 if TYPE_CHECKING:
-    from noisetune.sweep.home import Home
+    from noisetune.sweep.home import Site
     from noisetune.sweep.run import Outcome
     from noisetune.sweep.spec.sweep import Sweep
     from noisetune.sweep.study.ledger import Ledger
@@ -69,18 +71,20 @@ def sweep(
     share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
+    allow_write: AllowWriteOption = None,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
     from noisetune.sweep.home import Site
 
-    site, terminal = Site.of(mlruns, store, share, address, tracking_uri), Terminal()
+    site = Site.of(mlruns, store, share, address, tracking_uri, allow_write or ())
+    terminal = Terminal()
     read_first(file, name, settings or (), terminal.say)
     from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
     folder = smoke_folder(site.home) if smoke else None
-    prepared = new_sweep(file, None, name, settings or (), folder, terminal.say)
+    prepared = new_sweep(file, None, name, settings or (), folder, terminal.say, site)
     outcome = drive(prepared, site, terminal, again)
-    _show_outcome(site.home, outcome, _Same.options(site.home, tracking_uri, address, site.stages))
+    _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared))
 
 
 def resume(
@@ -99,6 +103,7 @@ def resume(
     share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
+    allow_write: AllowWriteOption = None,
 ) -> None:
     """Go on with a sweep that was stopped or is to grow: nothing that ended runs again.
 
@@ -108,14 +113,15 @@ def resume(
     from noisetune.sweep.home import Site
     from noisetune.sweep.study.recorded import begun_ledger
 
-    site, terminal = Site.of(mlruns, store, share, address, tracking_uri), Terminal()
+    site = Site.of(mlruns, store, share, address, tracking_uri, allow_write or ())
+    terminal = Terminal()
     begun_ledger(site.home, name)
     terminal.say(f"reading the ledger of sweep {name} ...")
     from noisetune.sweep.run import begun_sweep, drive
 
-    prepared = begun_sweep(site.home, name, settings or (), replicate or ())
+    prepared = begun_sweep(site.home, name, settings or (), replicate or (), site.allow_write)
     outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed)
-    _show_outcome(site.home, outcome, _Same.options(site.home, tracking_uri, address, site.stages))
+    _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared))
 
 
 @dataclass(frozen=True)
@@ -126,15 +132,15 @@ class _Same:
     run: str
 
     @classmethod
-    def options(
-        cls, home: "Home", tracking_uri: str | None, address: str | None, stages: str | None
-    ) -> "_Same":
-        given = {
-            "--tracking-uri": tracking_uri,
-            "--address": address,
-            "--store": None if stages == home.shared_stages() else stages,
-        }
-        words = [f" {name} {shlex.quote(value)}" for name, value in given.items() if value]
+    def options(cls, site: "Site", tracking_uri: str | None, prepared: "Sweep") -> "_Same":
+        home, stages = site.home, site.stages
+        given = [
+            ("--tracking-uri", tracking_uri),
+            ("--address", site.address),
+            ("--store", None if stages == home.shared_stages() else stages),
+            *(("--allow-write", str(each)) for each in needs_leave(prepared.written(), home.root)),
+        ]
+        words = [f" {name} {shlex.quote(value)}" for name, value in given if value]
         return cls(same_place(home), "".join(words) + ("" if stages else " --no-share"))
 
 

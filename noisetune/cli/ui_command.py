@@ -29,6 +29,8 @@ for _ in range(240):
         break
 """
 """Opens an address when the server answers, in a process beside it: the server takes this one."""
+ALLOWED_HOSTS = "127.0.0.1,127.0.0.1:*,localhost,localhost:*"
+"""The names that a browser may ask for: MLflow's own list has `10.*`, which is anybody's domain."""
 
 
 def register(app: typer.Typer) -> None:
@@ -75,6 +77,7 @@ def ui(
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
     command += ["--port", str(port), "--backend-store-uri", home.tracking_uri]
     command += ["--artifacts-destination", str(home.artifacts.resolve())]
+    command += ["--allowed-hosts", os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS") or ALLOWED_HOSTS]
     sys.stdout.flush()
     # In place of this process, so that whatever ends it ends the server.
     os.execv(sys.executable, command)

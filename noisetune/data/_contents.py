@@ -98,7 +98,8 @@ def hash_known(files: Sequence[str], is_known: Callable[[bytes], bool]) -> list[
 
     def content(file: str) -> bytes | None:
         try:
-            return content_of(Path(file).read_bytes())
+            with Path(file).open("rb") as opened:
+                return hashlib.file_digest(opened, "sha256").digest()[:CONTENT_BYTES]
         except (OSError, ValueError):
             return None
 

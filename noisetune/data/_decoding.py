@@ -1,6 +1,7 @@
 """Image files as uint8 arrays of one size, decoded by threads."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from noisetune.data._contents import content_of
 from noisetune.data._listing import SHOWN, refuse
+from noisetune.errors import UserError
+from noisetune.memory import Shares, memory_limit, require_memory
 from noisetune.training.runtime import available_cpus
 
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 16 * 2**20
+MOST_WORKERS = 16
+PIXEL_BYTES = 20
+"""Of a pixel while it is decoded, at most: as it is stored, upright, twice with its background,
+and laid over that."""
 LOG_SECONDS = 10.0
 WHITE = (255, 255, 255, 255)
 DEEP_MODES = ("I", "F")
@@ -69,6 +76,21 @@ def _formats() -> list[str]:
     return sorted(set(Image.OPEN) - {"EPS"})
 
 
+def _needed(file: BinaryIO, where: str, limit: int) -> int:
+    """Bytes that an image takes while it is decoded, by what its header says.
+
+    UserError where they are more than `limit`. Raises what Pillow raises for a file that is none.
+    """
+    size = os.fstat(file.fileno()).st_size
+    require_memory(size, f"{where}: the file", limit)
+    with Image.open(file, formats=_formats()) as image:
+        width, height = image.size
+    needed = size + PIXEL_BYTES * width * height
+    require_memory(needed, f"{where}: its {width} x {height} pixels", limit)
+    file.seek(0)
+    return needed
+
+
 def decode_all(
     files: Sequence[str],
     form: Form,
@@ -78,27 +100,37 @@ def decode_all(
     """All files in order: stacks uint8 (n, C, H, W) of a few megabytes, and the files' contents.
 
     Each file is read once; its content is a digest of these bytes. What `known_row(content)` has is
-    not decoded again. A log line now and then says how far it is. Raises UserError naming the first
-    few files that cannot be read, by `where(index)`.
+    not decoded again. All threads together take no more memory than there is for reading data. A
+    log line now and then says how far it is. Raises UserError naming the first few files that
+    cannot be read, or would take more than that, by `where(index)`.
     """
-    at_once = max(available_cpus(), CHUNK_BYTES // int(np.prod(form.shape)), 1)
+    workers = min(available_cpus(), MOST_WORKERS)
+    at_once = max(workers, CHUNK_BYTES // int(np.prod(form.shape)))
+    limit = memory_limit()
+    shares = Shares(limit)
     problems: list[str] = []
     looked_at = 0
     last_line = time.monotonic()
 
     def attempt(index: int) -> tuple[np.ndarray, bytes] | str:
         try:
-            data = Path(files[index]).read_bytes()
-            content = content_of(data)
-            row = known_row(content)
-            return decode(BytesIO(data), form) if row is None else row, content
+            with (
+                Path(files[index]).open("rb") as file,
+                shares.taken(_needed(file, where(index), limit)),
+            ):
+                data = file.read()
+                content = content_of(data)
+                row = known_row(content)
+                return decode(BytesIO(data), form) if row is None else row, content
+        except UserError as error:
+            return str(error)
         except UnidentifiedImageError:
             return f"{where(index)}: cannot be read as an image (it is of no format that is known)"
         # Each of Pillow's decoders fails in its own way.
         except Exception as error:
             return f"{where(index)}: cannot be read as an image ({error})"
 
-    with ThreadPoolExecutor(available_cpus(), "noisetune-decode") as pool:
+    with ThreadPoolExecutor(workers, "noisetune-decode") as pool:
         for start in range(0, len(files), at_once):
             made = list(pool.map(attempt, range(start, min(start + at_once, len(files)))))
             looked_at += len(made)

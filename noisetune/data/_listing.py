@@ -1,14 +1,20 @@
 """Image files and their labels as a list names them, and mistakes in it, the first few of many."""
 
+import errno
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from noisetune.errors import UserError
+from noisetune.memory import require_memory
+from noisetune.texts import counted
 
 SHOWN = 5
 """So many mistakes are named at once."""
+TEXT_COPIES = 10
+"""A list is held as its text, its lines, and what they name."""
 QUOTES = "\"'"
 
 
@@ -51,18 +57,50 @@ def plain(label: str) -> str:
     return label
 
 
-def read_list(file: Path, root: Path, field: str) -> list[Listed]:
+def read_list(name: Path, root: Path, field: str) -> list[Listed]:
     """The images of a list: a `path label` on each line, apart by a tab or, without one, by spaces.
 
-    UserError, with file and line, for a line of another form or a path that leaves `root`.
+    UserError for a list that is not in `root`, or of which no line names a file there: of that
+    nothing is shown, since it may be anything. Otherwise UserError, with file and line, for a line
+    of another form or a path that leaves `root`.
     """
+    place = inside(str(name), root)
+    if place is None:
+        raise UserError(
+            f"{field}: {name} leads out of {root}; a list lies below data.root: put it, or a link "
+            "to it, there"
+        )
+    file = root / place
+    listed, problems = _parsed(_lines(file, field), file, root)
+    if (listed or problems) and not any(os.path.isfile(root / each.path) for each in listed):
+        lines = counted(len(listed) + len(problems), "line")
+        raise UserError(
+            f"{field}: {file} is no list of images in {root}: of {lines} none is the `path label` "
+            f"of a file there, and {len(problems)} are of another form or lead out of it; mend the "
+            "list, or data.root"
+        )
+    refuse(problems, f"{field}: mend these lines; every path is under data.root")
+    if not listed:
+        raise UserError(f"{field}: {file} names no image; give it lines `path label`")
+    return listed
+
+
+def _lines(file: Path, field: str) -> list[str]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        size = file.stat().st_size
+        if not file.is_file():
+            raise OSError(errno.EINVAL, "it is no file")
+        require_memory(TEXT_COPIES * size, f"{field}: {file}")
+        return file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{field}: {file} cannot be read ({error}); it must be a text of lines `path label`"
         ) from None
-    listed, problems = [], []
+
+
+def _parsed(lines: Sequence[str], file: Path, root: Path) -> tuple[list[Listed], list[str]]:
+    """What the lines of a list name, and what is wrong with the others."""
+    listed, problems = list[Listed](), list[str]()
     for number, line in enumerate(lines, 1):
         words = line.strip().rsplit("\t" if "\t" in line.strip() else None, 1)
         where = f"{file}:{number}"
@@ -74,7 +112,4 @@ def read_list(file: Path, root: Path, field: str) -> list[Listed]:
             problems.append(f"{where}: {words[0].strip()} leads out of {root}")
         elif words and words[0]:
             problems.append(f"{where}: {line.strip()!r} is no `path label`")
-    refuse(problems, f"{field}: mend these lines; every path is under data.root")
-    if not listed:
-        raise UserError(f"{field}: {file} names no image; give it lines `path label`")
-    return listed
+    return listed, problems

@@ -1,5 +1,6 @@
 """CIFAR-10 (Krizhevsky 2009) through torchvision; the home of what both CIFARs share."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -45,6 +46,13 @@ class CifarConfig(DataConfig):
     made_up: bool = False
     """Images drawn at random in their place, as many, of the same shape and classes; for smoke
     runs."""
+
+    def written(self) -> Mapping[str, Path]:
+        """The folder that a YAML file has images downloaded to."""
+        fetched = self.download and not self.made_up
+        there = self.root / self.dataset.base_folder
+        usual = type(self).model_fields["root"].default
+        return {"root": self.root} if fetched and self.root != usual and not there.is_dir() else {}
 
     def stand_in(self) -> StandIn | None:
         """Made-up images where they would have to be downloaded."""

@@ -1,7 +1,7 @@
 """One's own image files: in folders of classes, or named by lists, as web data comes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -48,7 +48,7 @@ class Config(OwnImages):
     test: str = "test"
     """The folder in `root` that has a folder of test images for each class."""
     train_list: Path | None = None
-    """Instead: a file (in `root`) of lines `path label`, apart by a tab or by spaces, as WebVision
+    """Instead: a file in `root` of lines `path label`, apart by a tab or by spaces, as WebVision
     and Clothing1M come. Paths are relative to `root` and cannot leave it; labels are numbers that
     follow one another, or names."""
     test_list: Path | None = None
@@ -80,6 +80,13 @@ class Config(OwnImages):
             raise ValueError(f"{folder!r} leads out of root; name a folder in it")
         return folder
 
+    @field_validator("cache")
+    @classmethod
+    def _can_be_a_folder(cls, cache: Path | None) -> Path | None:
+        if cache is not None and b"\0" in os.fsencode(cache):
+            raise ValueError("no folder has a name with a zero in it")
+        return cache
+
     @field_validator("classes", mode="before")
     @classmethod
     def _names_are_labels(cls, names: Any) -> Any:
@@ -101,6 +108,9 @@ class Config(OwnImages):
         if (self.train_list is None) != (self.test_list is None):
             raise ValueError("train_list and test_list go together; give both or neither")
         return self
+
+    def written(self) -> Mapping[str, Path]:
+        return {} if self.cache is None else {"cache": self.cache}
 
     def load(self) -> ImageData:
         train, test, labelled = self._listed()
@@ -152,8 +162,8 @@ class Config(OwnImages):
     def _read(self) -> tuple[list[Listed], list[Listed], list[str] | None, list[str]]:
         """Both parts; in folders also the classes of training, and its files that are no images."""
         if self.train_list is not None and self.test_list is not None:
-            train = read_list(self.root / self.train_list, self.root, "data.train_list")
-            test = read_list(self.root / self.test_list, self.root, "data.test_list")
+            train = read_list(self.train_list, self.root, "data.train_list")
+            test = read_list(self.test_list, self.root, "data.test_list")
             return train, test, None, []
         train, classes, left_out = read_folders(self.root, self.train, "data.train")
         return train, read_folders(self.root, self.test, "data.test").images, classes, left_out

@@ -1,27 +1,25 @@
 """One's own images: a NumPy archive with x_train, y_train, x_test and y_test."""
 
 import logging
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
+from noisetune.arrays import UNREADABLE, Archive
 from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data._listing import SHOWN
 from noisetune.data._overlap import OwnImages, contents_of
 from noisetune.data.base import ImageData, as_images, as_labels, channel_statistics
 from noisetune.errors import UserError, existing_file
+from noisetune.memory import require_memory
 
 log = logging.getLogger(__name__)
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-# What NumPy, zipfile and zlib raise for a file that is none, or a damaged one.
-UNREADABLE = (
-    ValueError, OSError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error
-)  # fmt: skip
+COPIES = 2
+"""An array of images is held as it lies in the file, and with its channels first."""
 
 
 class Config(OwnImages):
@@ -107,15 +105,23 @@ class Config(OwnImages):
         return {"y_train": self.train_samples, "y_test": self.test_samples}
 
     def _read(self) -> dict[str, np.ndarray]:
+        """The rows that are wanted; all labels of training, which say what classes there are."""
         path = existing_file(self.path, "data.path")
+        rows = {"x_train": self.train_samples, "x_test": self.test_samples}
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                missing = [name for name in ARRAYS if name not in archive]
+            with Archive(path) as archive:
+                missing = [name for name in ARRAYS if name not in archive.names]
                 if missing:
                     raise UserError(
                         f"{path}: has no {', '.join(missing)}; it must hold {', '.join(ARRAYS)}"
                     )
-                return {name: np.atleast_1d(archive[name]) for name in ARRAYS}
+                sizes = [archive.size(name, rows.get(name)) for name in ARRAYS]
+                require_memory(
+                    COPIES * sum(sizes),
+                    f"{path}: its images and labels (data.train_samples and data.test_samples say "
+                    "how many)",
+                )
+                return {name: np.atleast_1d(archive.read(name, rows.get(name))) for name in ARRAYS}
         except UNREADABLE as error:
             raise UserError(
                 f"{path}: is no readable .npz archive of plain arrays ({error}); "

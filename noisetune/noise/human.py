@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from noisetune.arrays import Archive
 from noisetune.errors import UserError, existing_file
+from noisetune.memory import require_memory, unpacked_bytes
 from noisetune.noise.base import CleanPart, Labels, Matrix, NoiseConfig, Part, realised_matrix
 from noisetune.plugins import StandIn
 from noisetune.seeds import derive_seed
@@ -129,11 +131,14 @@ def read_labels(path: Path) -> Mapping[str, ArrayLike]:
     """The arrays in a .pt or .npz file; UserError for anything else. Nothing in it is executed."""
     existing_file(path, "noise.path")
     try:
+        require_memory(unpacked_bytes(path), f"noise.path: {path}: its labels")
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                return dict(archive)
+            with Archive(path) as archive:
+                return {name: archive.read(name) for name in archive.names}
         with torch.serialization.safe_globals(HELD_TYPES):
             arrays = torch.load(path, weights_only=True)
+    except UserError:
+        raise
     # What a file that is none makes these readers raise has no common kind.
     except Exception as error:
         held = re.search(r"GLOBAL (\S+)", str(error))

@@ -1,6 +1,7 @@
 """Noise of any transition matrix that the user gives."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -8,11 +9,15 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import field_validator, model_validator
 
+from noisetune.arrays import npy_size, read_npy
 from noisetune.errors import UserError
+from noisetune.memory import require_memory
 from noisetune.noise.base import ClassNoise, CleanPart, Matrix
 from noisetune.yaml_files import read_yaml
 
 TOLERANCE = 1e-6
+NUMBER_BYTES = 8
+"""Of a number in memory, which takes one at least in a text."""
 Rows = tuple[tuple[float, ...], ...]
 
 
@@ -72,15 +77,28 @@ class Config(ClassNoise):
 
 def read_matrix(path: Path) -> Any:
     """The rows in a .npy, .csv or .yaml file, unchecked; nothing in it is unpickled."""
+    what = f"noise.path: {path}: its matrix"
     match path.suffix:
         case ".npy":
-            return np.load(path, allow_pickle=False)
+            require_memory(npy_size(path), what)
+            return read_npy(path)
         case ".csv":
-            # A spreadsheet puts a byte order mark first.
-            return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
+            require_memory(NUMBER_BYTES * path.stat().st_size, what)
+            return _read_csv(path)
         case ".yaml" | ".yml":
             return read_yaml(path)
     raise ValueError("is of no kind that holds a matrix; give a .npy, .csv or .yaml file")
+
+
+def _read_csv(path: Path) -> Matrix:
+    try:
+        # A spreadsheet puts a byte order mark first.
+        return np.loadtxt(path, delimiter=",", ndmin=2, encoding="utf-8-sig")
+    except ValueError as error:
+        # Not the text itself: it may be anybody's file that was named.
+        where = re.search(r"row \d+, column \d+", str(error))
+        shown = f" ({where[0]})" if where else ""
+        raise ValueError(f"is no table of numbers{shown}; write them apart by commas") from None
 
 
 def check_stochastic(rows: Any) -> None:

@@ -1,10 +1,11 @@
 """Stages computed once and shared: keys, artifacts, leases and the store that holds them."""
 
+from noisetune.sizes import UNITS, parse_size
+
 from .artifact import Artifact
 from .folder_leases import FolderLeases
 from .keys import StageKey
 from .lease import Lease, LeaseInfo, LeaseLost
-from .sizes import UNITS, parse_size
 from .store import NullStore, Store, StoreFull, StoreLike
 from .upkeep import EntryInfo, GcReport, VerifyReport
 

@@ -1,5 +1,6 @@
 """Where sweeps leave things: the folder `mlruns/` and what is in it; and where one runs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,13 +67,15 @@ class Site:
 
     `stages` is the folder or URL that finished stages are shared in (None: each trial computes its
     own), `address` a Ray cluster's (None: this machine), `tracking_uri` MLflow's (None: it is
-    told nothing).
+    told nothing). `allow_write` are folders that its YAML file may have written to, beside its own,
+    the home folder and the cache.
     """
 
     home: Home
     stages: str | None = None
     address: str | None = None
     tracking_uri: str | None = None
+    allow_write: tuple[Path, ...] = ()
 
     @classmethod
     def of(
@@ -82,13 +85,15 @@ class Site:
         share: bool = True,
         address: str | None = None,
         tracking_uri: str | None = None,
+        allow_write: Iterable[str | Path] = (),
     ) -> "Site":
         """What the options of `noisetune sweep` say; what is left out is in the mlruns folder."""
         home = Home(check_folder(Path(mlruns), "--mlruns"))
         if store is not None and "://" not in store:
             check_folder(Path(store), "--store")
         stages = home.shared_stages(store, share)
-        return cls(home, stages, address, tracking_uri or home.tracking_uri)
+        leave = tuple(Path(each).expanduser() for each in allow_write)
+        return cls(home, stages, address, tracking_uri or home.tracking_uri, leave)
 
     @property
     def stages_option(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from noisetune.allowed import check_written
 from noisetune.datasets import Datasets
 from noisetune.errors import UserError
 from noisetune.pipeline import run_trial
@@ -72,6 +73,7 @@ def run_sweep(
     share: bool = True,
     mlruns: str | Path = "mlruns",
     tracking_uri: str | None = None,
+    allow_write: Sequence[str | Path] = (),
     say: Say | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> "SweepResults":
@@ -92,6 +94,8 @@ def run_sweep(
         share: whether finished stages are taken from the store, and put there.
         mlruns: the folder of ledgers, stages, MLflow's database and artifacts.
         tracking_uri: an MLflow server; by default the SQLite file in the mlruns folder.
+        allow_write: folders that a YAML file may have written to, beside its own, the mlruns folder
+            and the cache. What a mapping or a `SweepConfig` says is your program's word.
         say: takes each line that there is to say, `print` for example.
         watchers: are told when trials start, of their metric points, and how they end.
 
@@ -101,10 +105,11 @@ def run_sweep(
     """
     from noisetune.sweep.results import SweepResults
 
-    site = Site.of(mlruns, None if store is None else str(store), share, address, tracking_uri)
+    where = None if store is None else str(store)
+    site = Site.of(mlruns, where, share, address, tracking_uri, allow_write)
     reporter = Listeners(say, watchers)
     folder = smoke_folder(site.home) if smoke else None
-    sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say)
+    sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say, site)
     outcome = drive(sweep, site, reporter, resume, retry_failed=retry_failed)
     if outcome.interrupted:
         raise KeyboardInterrupt(f"sweep {sweep.config.name!r} was stopped; resume=True goes on")
@@ -118,12 +123,17 @@ def new_sweep(
     settings: Sequence[str] = (),
     smoke: Path | None = None,
     say: Say = lambda line: None,
+    site: Site | None = None,
 ) -> Sweep:
     """A sweep as it is given, prepared; with `smoke`, a folder, in small.
 
-    What is missing is then made in that folder, and said. UserError for all that is wrong.
+    What is missing is then made in that folder, and said. UserError for all that is wrong, and
+    where a file would have anything written that it may not at `site`.
     """
     sweep = Sweep.read(given, space, name, settings)
+    if site is not None and isinstance(given, (str, Path)):
+        own = Path(given).parent
+        check_written(sweep.written(), str(given), own, site.home.root, site.allow_write)
     if smoke is None:
         return sweep
     from noisetune.sweep.smoke_run import in_small
@@ -138,10 +148,18 @@ def smoke_folder(home: Home) -> Path:
 
 
 def begun_sweep(
-    home: Home, name: str, settings: Sequence[str] = (), replicate: Sequence[str] = ()
+    home: Home,
+    name: str,
+    settings: Sequence[str] = (),
+    replicate: Sequence[str] = (),
+    allow_write: Sequence[Path] = (),
 ) -> Sweep:
-    """A sweep that was begun before, to be gone on with; `replicate` names trials to run again."""
+    """A sweep that was begun before, to be gone on with; `replicate` names trials to run again.
+
+    UserError where it would write what it may not: the folder may have come from elsewhere, too.
+    """
     sweep, ledger = open_sweep(home, name, settings)
+    check_written(sweep.written(), f"sweep {name!r}", None, home.root, allow_write)
     return replicating(sweep, ledger, replicate) if replicate else sweep
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from noisetune.errors import UserError, existing_file
+from noisetune.memory import require_memory, unpacked_bytes
 
 COUNTER = "num_batches_tracked"
 SHOWN = 3
@@ -23,9 +24,12 @@ def read_weights(path: Path, field: str) -> dict[str, Tensor]:
     """
     existing_file(path, field)
     try:
+        require_memory(unpacked_bytes(path), f"{field}: {path}: its tensors")
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     # Whatever the two readers raise for bytes that they did not write.
     except Exception as error:
         raise _unreadable(path, field, type(error).__name__) from error

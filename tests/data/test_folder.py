@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
@@ -174,9 +175,9 @@ def test_a_path_never_leaves_root(parts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("train", "problem"),
     [
-        (["../secret.png 0"], r"train.txt:1: ../secret.png leads out of .*mine"),
-        (["train/../../secret.png 0"], r"train.txt:1: .* leads out of"),
-        (["/etc/passwd 0"], r"train.txt:1: /etc/passwd leads out of"),
+        (["train/cat/0.png 0", "../a.png 0"], r"train.txt:2: ../a.png leads out of .*mine"),
+        (["train/cat/0.png 0", "train/../../a.png 0"], r"train.txt:2: .* leads out of"),
+        (["train/cat/0.png 0", "/etc/passwd 0"], r"train.txt:2: /etc/passwd leads out of"),
         (
             ["train/cat/0.png 0", "train/cat/2.png"],
             r"train.txt:2: 'train/cat/2.png' is no `path la",
@@ -195,7 +196,14 @@ def test_a_path_never_leaves_root(parts: list[str]) -> None:
             r"train.txt:2: the label 10 follows 0, and no",
         ),
         (["train/cat/0.png 0", "test/dog/1.png 1"], r"test.txt:2: .* is a training image too"),
-        ([f"{x}.png {x % 2}" for x in range(9)], r"(?s)txt:1: .*txt:5: .*\.\.\. and 4 more"),
+        (
+            ["train/cat/0.png 0", *(f"{x}.png {x % 2}" for x in range(9))],
+            r"(?s)txt:2: .*txt:6: .*\.\.\. and 4 more",
+        ),
+        (
+            [f"{x}.png 0" for x in range(9)],
+            r"train.txt is no list of images in .*: of 9 lines none",
+        ),
     ],
 )
 def test_a_mistake_in_a_list_is_named_with_its_line(
@@ -204,6 +212,102 @@ def test_a_mistake_in_a_list_is_named_with_its_line(
     test = ["test/cat/0.png 0", "test/dog/1.png 1"]
     with pytest.raises(UserError, match=problem):
         listed(train=train, test=test).load()
+
+
+SECRETS = [
+    "root:x:0:0:super user:/root:/bin/sh",
+    "sda1 /boot ext4 defaults 0 1",
+    "../key 1",
+    "word",
+]
+"""Lines of files that are no lists; some have the form of one."""
+
+
+@pytest.mark.parametrize("way", ["as it is", "link"])
+def test_of_a_file_that_is_no_list_nothing_is_shown(listed: Any, root: Path, way: str) -> None:
+    config = listed()
+    (root.parent / "secret").write_text("\n".join(SECRETS))
+    (root / "train.txt").unlink()
+    if way == "link":
+        (root / "train.txt").symlink_to(root.parent / "secret")
+    else:
+        (root / "train.txt").write_text("\n".join(SECRETS))
+    with pytest.raises(UserError, match=r"train.txt is no list of images in .*: of 4 ") as said:
+        config.load()
+    message = str(said.value).replace(str(root.parent), "")
+    assert not [word for word in ("root:", "sda1", "ext4", "key", "word") if word in message]
+
+
+@pytest.mark.parametrize("name", ["/etc/group", "../other.txt", "train/../../other.txt"])
+def test_a_list_lies_in_the_root(given_as: Any, root: Path, name: str) -> None:
+    (root.parent / "other.txt").write_text("train/cat/0.png 0")
+    with pytest.raises(UserError, match=r"data.train_list: .* leads out of .*mine; a list lies"):
+        given_as(train_list=name, test_list=name).load()
+
+
+def test_a_list_may_be_named_by_its_whole_path_or_be_a_link(listed: Any, root: Path) -> None:
+    whole = listed().load()
+    (root / "train.txt").rename(root.parent / "elsewhere.txt")
+    (root / "linked.txt").symlink_to(root.parent / "elsewhere.txt")
+    changes = {"train_list": root / "linked.txt", "test_list": root / "test.txt"}
+    given = listed().model_copy(update=changes)
+    assert given.load().fingerprint == whole.fingerprint
+
+
+def test_a_device_is_no_list(listed: Any, root: Path) -> None:
+    config = listed()
+    (root / "train.txt").unlink()
+    (root / "train.txt").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=r"train.txt cannot be read \(.*it is no file\)"):
+        config.load()
+
+
+NAMES = st.text(
+    st.characters(
+        blacklist_categories=("Cs", "Zs", "Zl", "Zp", "Cc"), blacklist_characters="/'\"."
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(st.lists(NAMES, min_size=2, max_size=2, unique=True))
+def test_files_and_lists_may_have_names_of_any_character(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    root = tmp_path_factory.mktemp("named") / names[0]
+    files = [f"{name}{place}.png" for place, name in enumerate(names * 2)]
+    for file in files:
+        draw(root / file)
+    for part, chosen in (("train", files[:2]), ("test", files[2:])):
+        lines = [f"{file}\t{place}" for place, file in enumerate(chosen)]
+        (root / f"{names[1]}.{part}").write_text("\n".join(lines), encoding="utf-8")
+    lists = {f"{part}_list": f"{names[1]}.{part}" for part in ("train", "test")}
+    data = Config(root=root, size=8, cache=root.parent / "cache", **lists).load()
+    assert data.y_train.tolist() == [0, 1]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(["root", "cache", "train", "train_list"]), st.text(max_size=12))
+@example("cache", "\0")
+@example("cache", "\ud800")
+@example("train_list", "\0")
+@example("root", "\ud800")
+def test_a_path_of_any_text_is_used_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, field: str, text: str
+) -> None:
+    """Nothing else is raised, and nothing is made outside of the working folder."""
+    outside = tmp_path_factory.mktemp("any")
+    folder = outside / "here"
+    for file in ("train/cat/0.png", "train/dog/1.png", "test/cat/2.png", "test/dog/3.png"):
+        draw(folder / "mine" / file)
+    usual = {"root": "mine", "size": 8, "cache": "cache"}
+    lists = {"test_list": "x", "train_list": "x"} if field == "train_list" else {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with suppress(UserError, ValidationError):
+            Config(**usual | lists | {field: text.lstrip("/")}).load()
+    assert field == "cache" or list(outside.iterdir()) == [folder]
 
 
 def test_a_test_label_that_no_training_image_has_is_named(listed: Any, given_as: Any, root: Path):
@@ -518,3 +622,55 @@ def test_of_clean_training_labels_the_rate_is_told(given_as: Any, tiny_trial: An
 def test_whether_the_truth_is_known_is_in_the_fingerprint(given_as: Any) -> None:
     prints = {given_as(labels_are=kind).load().fingerprint for kind in ("clean", "noisy")}
     assert len(prints) == 2
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "1"])
+def test_an_image_is_measured_before_it_is_decoded(
+    given_as: Callable[..., Config], root: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    Image.new(mode, (3000, 1000)).save(root / "train" / "cat" / "large.png")
+    decoded: list[Any] = []
+    monkeypatch.setenv("NOISETUNE_MEMORY", "50M")
+    monkeypatch.setattr(_decoding, "decode", lambda *given: decoded.append(given))
+    large = r"cat/large.png: its 3000 x 1000 pixels would take 0.06 GB of memory, and 0.05 GB"
+    with pytest.raises(UserError, match=large):
+        _one(root / "train" / "cat" / "large.png")
+    assert not decoded
+    monkeypatch.undo()
+    assert given_as().load().x_train.shape[0] == 13
+
+
+def test_a_file_is_measured_before_it_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = root / "train" / "cat" / "large.tiff"
+    with file.open("wb") as sparse:
+        sparse.truncate(10**12)
+    monkeypatch.setenv("NOISETUNE_MEMORY", "50M")
+    with pytest.raises(UserError, match=r"large.tiff: the file would take 1e\+03 GB of memory"):
+        _one(file)
+
+
+def _one(file: Path) -> None:
+    """Decode one file alone."""
+    form = Form(8, 8, 3)
+    list(_decoding.decode_all([str(file)], form, lambda index: str(file), lambda content: None))
+
+
+def test_threads_that_decode_share_memory_and_have_a_limit(
+    given_as: Callable[..., Config], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images of this folder take up to ten kilobytes each, of which a few fit at once."""
+    shares: list[int] = []
+    taken = _decoding.Shares.taken
+    monkeypatch.setattr(_decoding, "available_cpus", lambda: 64)
+    monkeypatch.setattr(
+        _decoding.Shares, "taken", lambda self, share: (shares.append(share), taken(self, share))[1]
+    )
+    pools: list[int] = []
+    usual = ThreadPoolExecutor
+    monkeypatch.setattr(
+        _decoding, "ThreadPoolExecutor", lambda count, name: (pools.append(count), usual(count))[1]
+    )
+    monkeypatch.setenv("NOISETUNE_MEMORY", "20K")
+    assert len(given_as().load().x_train) == 12
+    assert len(shares) == 16
+    assert set(pools) == {_decoding.MOST_WORKERS}

@@ -237,13 +237,24 @@ def test_contents_are_read_as_they_were_written(tmp_path: Path) -> None:
 def test_a_file_that_is_lost_meanwhile_is_named(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = Path.read_bytes
+    usual = Path.open
 
-    def read_bytes(file: Path) -> bytes:
+    def open_(file: Path, *mode: Any, **options: Any) -> Any:
         if file.name == "4.png":
             raise FileNotFoundError(2, "No such file", str(file))
-        return whole(file)
+        return usual(file, *mode, **options)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Path, "open", open_)
     with pytest.raises(UserError, match=r"dog/4.png: cannot be read as an image \(.*No such file"):
         load(root, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("header", [b"{", b"(" * 50, b"\xff" * 50, b"  a\n b"])
+def test_an_entry_whose_header_is_damaged_is_made_again(
+    root: Path, tmp_path: Path, header: bytes
+) -> None:
+    before = load(root, tmp_path / "cache")
+    for file in (tmp_path / "cache").glob("v*/images.npy"):
+        content = file.read_bytes()
+        file.write_bytes(content[:10] + header.ljust(118)[:117] + b"\n" + content[128:])
+    assert load(root, tmp_path / "cache").fingerprint == before.fingerprint

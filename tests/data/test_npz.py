@@ -151,7 +151,7 @@ def test_a_single_array_and_a_plain_zip_are_user_errors(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "plain.zip", "w") as archive:
         for name in GOOD:
             archive.writestr(name, b"hello")
-    with pytest.raises(UserError, match=r"plain.zip: x_train: images are .*, they must be uint8"):
+    with pytest.raises(UserError, match=r"plain.zip: has no x_train, y_train, x_test"):
         Config(path=tmp_path / "plain.zip").load()
 
 
@@ -171,3 +171,30 @@ def test_a_damaged_byte_is_a_user_error_or_changes_nothing(write: Write) -> None
 def test_the_path_is_required() -> None:
     with pytest.raises(ValidationError, match="path\n  Field required"):
         Config()
+
+
+def test_of_a_large_archive_a_few_images_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {"x_train": np.zeros((10**5, 8, 8), np.uint8), "y_train": np.arange(10**5) % 2}
+    few = {"x_test": many["x_train"][:2], "y_test": many["y_train"][:2]}
+    np.savez_compressed(tmp_path / "large.npz", **many, **few)
+    monkeypatch.setenv("NOISETUNE_MEMORY", "2M")
+    config = Config(path=tmp_path / "large.npz", train_samples=100, overlap="allow")
+    assert len(config.load().x_train) == 100
+    whole = r"large.npz: its images and labels .* would take 0.0144 GB of memory, and 0.002 GB"
+    with pytest.raises(UserError, match=whole):
+        Config(path=tmp_path / "large.npz").load()
+
+
+def test_a_shape_that_the_file_has_not_is_a_user_error(write: Write) -> None:
+    path = write()
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    lie = entries["x_train.npy"].replace(b"(6, 5, 4, 3)", b"(6, 5, 4, 9)")
+    assert lie != entries["x_train.npy"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (entries | {"x_train.npy": lie}).items():
+            archive.writestr(name, content)
+    with pytest.raises(UserError, match=r"mine.npz: is no readable .*its header says uint8 of sha"):
+        Config(path=path).load()

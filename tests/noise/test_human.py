@@ -1,5 +1,6 @@
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,29 @@ def test_labels_are_whole_numbers_in_a_row(tmp_path: Path, labels: np.ndarray) -
     np.savez(tmp_path / "a.npz", clean=CLEAN, worse=labels)
     with pytest.raises(UserError, match=r"a.npz: worse: must be a list of integer labels"):
         corrupted(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["human.npz", "human.pt"])
+def test_a_file_is_measured_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    labels = {"clean": np.zeros(10**5, np.int64), "worse": np.zeros(10**5, np.int64)}
+    file = tmp_path / name
+    if file.suffix == ".npz":
+        np.savez_compressed(file, **labels)
+    else:
+        torch.save(labels, file)
+    monkeypatch.setenv("NOISETUNE_MEMORY", "1M")
+    with pytest.raises(UserError, match=f"noise.path: .*{name}: its labels would take 0.0016 GB"):
+        corrupted(file)
+
+
+def test_a_shape_that_the_file_has_not_is_refused(file: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    lie = entries["worse.npy"].replace(b"(6,)", b"(8" + b"0" * 9 + b",)")
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in (entries | {"worse.npy": lie}).items():
+            archive.writestr(name, content)
+    with pytest.raises(UserError, match=r"human.npz: is refused: it cannot be read \(ValueError\)"):
+        corrupted(file)

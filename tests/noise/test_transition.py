@@ -87,3 +87,29 @@ def test_it_must_have_the_classes_of_the_data_set() -> None:
 def test_it_is_given_once(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="give either matrix or path"):
         Config(**given)
+
+
+def test_a_matrix_that_says_it_is_larger_than_its_file_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "npy", ROWS)
+    content = path.read_bytes().replace(b"(3, 3)", b"(90000000, 90000000)")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"matrix.npy: its header (says|is none)"):
+        Config(path=path).transition_matrix(THREE)
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv"])
+def test_a_matrix_is_measured_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = written(tmp_path, kind, ROWS)
+    monkeypatch.setenv("NOISETUNE_MEMORY", "70")
+    with pytest.raises(UserError, match=rf"noise.path: .*matrix.{kind}: its matrix would take"):
+        Config(path=path).transition_matrix(THREE)
+
+
+def test_no_message_shows_what_another_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "passwords.csv"
+    path.write_text("site,word\nbank,s3cret\n")
+    with pytest.raises(UserError, match=r"passwords.csv: is no table of numbers \(row 0, ") as said:
+        Config(path=path).transition_matrix(THREE)
+    assert not {"site", "word", "s3cret"} & set(str(said.value).replace("'", " ").split())

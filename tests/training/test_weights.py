@@ -128,3 +128,17 @@ def test_the_hash_is_of_the_content_alone() -> None:
 )
 def test_every_part_of_the_content_is_in_the_hash(change: dict[str, Tensor]) -> None:
     assert content_hash(STATE | change) != content_hash(STATE)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+def test_a_file_is_measured_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file, state = tmp_path / name, {"weight": torch.zeros(10**6)}
+    if file.suffix == ".safetensors":
+        safetensors.torch.save_file(state, file)
+    else:
+        torch.save(state, file)
+    monkeypatch.setenv("NOISETUNE_MEMORY", "3M")
+    with pytest.raises(UserError, match=f"pretrain.path: .*{name}: its tensors would take 0.004 G"):
+        read_weights(file, "pretrain.path")

@@ -2,7 +2,8 @@
 
 import socket
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from noisetune.store import Store
 PACKAGE = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 120.0
+
+
+@contextmanager
+def joined(address: str, **quiet: Any) -> Iterator[None]:
+    """The cluster at an address, until it is left."""
+    connect(address, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def connect(address: str, **quiet: Any) -> None:

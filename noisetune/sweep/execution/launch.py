@@ -13,8 +13,8 @@ from noisetune.datasets import Datasets
 from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
-from noisetune.sweep.execution.cluster import check_shared, connect
-from noisetune.sweep.execution.stop import deaf_children
+from noisetune.sweep.execution.cluster import check_shared, joined
+from noisetune.sweep.execution.local import local_ray
 from noisetune.sweep.execution.store_limit import StoreLimit
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
@@ -42,21 +42,16 @@ def ray_session(
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is not None:
-        connect(address, **quiet)
+        session = joined(address, **quiet)
     else:
         here = local_resources()
         check_fits(resources, here, "this machine")
-        # Said so, because Ray would join a cluster that happens to run on this machine.
-        quiet |= {"address": "local", "include_dashboard": False}
-        with deaf_children():
-            ray.init(num_cpus=here["CPU"], num_gpus=here["GPU"], **quiet)
-    try:
+        session = local_ray(here["CPU"], here["GPU"], **quiet)
+    with session:
         check_fits(resources, ray.cluster_resources(), "the cluster")
         if address is not None and store is not None:
             check_shared(store)
         yield
-    finally:
-        ray.shutdown()
 
 
 def slots_of(config: SweepConfig) -> int:

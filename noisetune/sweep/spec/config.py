@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
 from noisetune.section import Section
-from noisetune.store.sizes import parse_size
+from noisetune.sizes import parse_size
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.pruners import check_pruner, name_of
 from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of
@@ -256,7 +256,9 @@ def find_search_space(reference: str, sweep_file: Path) -> Path:
     if NAME_RULE.match(reference) and not reference.endswith((".yaml", ".yml")):
         candidates = [folder / f"{reference}.yaml" for folder in folders]
     else:
-        candidates = [sweep_file.parent / reference]
+        # Of another file, which a stranger may name, no line is to stand in a message.
+        is_yaml = reference.endswith((".yaml", ".yml"))
+        candidates = [sweep_file.parent / reference] if is_yaml else []
     for candidate in candidates:
         if candidate.is_file():
             return candidate

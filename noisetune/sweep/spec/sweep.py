@@ -90,6 +90,15 @@ class Sweep:
         config = parse_sweep(definition["sweep"], source)
         return cls.prepare(config, parse_space(definition["space"], source))
 
+    def written(self) -> dict[str, Path]:
+        """The files and folders that its trials write, by field and condition."""
+        trials = {each.name: each.trial(next(iter(each.corners()))) for each in self.conditions}
+        return {
+            f"condition {name}: {field}": path
+            for name, trial in trials.items()
+            for field, path in trial.written().items()
+        }
+
     @property
     def cells(self) -> list[tuple[str, Settings]]:
         """Name and factors of each condition, as the ledger's records are asked for."""
