@@ -10,6 +10,7 @@ import ray
 from ray import tune
 
 from noisetune.datasets import Datasets
+from noisetune.errors import fault_of_machine
 from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
@@ -93,7 +94,14 @@ def run_trials(
     # With one pending trial, short trials never fill the slots: each hands its actor to the
     # pending one, whose own, still starting, is thrown away.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-    _tuner(sweep, home, searcher, pipeline).fit()
+    try:
+        _tuner(sweep, home, searcher, pipeline).fit()
+    except Exception as error:
+        # Tune keeps files of its own beside the ledger.
+        fault = scheduler.fault or fault_of_machine(error)
+        if fault is None:
+            raise
+        scheduler.pause(fault)
     scheduler.close()
     return scheduler
 
