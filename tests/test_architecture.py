@@ -27,7 +27,14 @@ SPEC = {"sweep", "sweep.home", "sweep.spec"}
 ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
 ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
-RUNNING = {"sweep.overview", "sweep.reporter", "sweep.results", "sweep.run", "sweep.winners"}
+RUNNING = {
+    "sweep.outcome",
+    "sweep.overview",
+    "sweep.reporter",
+    "sweep.results",
+    "sweep.run",
+    "sweep.winners",
+}
 ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING, *RUNNING}
 
 MAY_IMPORT = {

@@ -15,6 +15,7 @@ from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.cluster import check_shared, connect
+from noisetune.sweep.execution.ray_health import dead_process, watched
 from noisetune.sweep.execution.stop import deaf_children
 from noisetune.sweep.execution.store_limit import StoreLimit
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
@@ -95,10 +96,11 @@ def run_trials(
     # pending one, whose own, still starting, is thrown away.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     try:
-        _tuner(sweep, home, searcher, pipeline).fit()
+        with watched(scheduler.pause, f"noisetune resume {config.name}"):
+            _tuner(sweep, home, searcher, pipeline).fit()
     except Exception as error:
         # Tune keeps files of its own beside the ledger.
-        fault = scheduler.fault or fault_of_machine(error)
+        fault = scheduler.fault or dead_process() or fault_of_machine(error)
         if fault is None:
             raise
         scheduler.pause(fault)
