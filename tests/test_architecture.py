@@ -28,6 +28,7 @@ ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
 ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
 RUNNING = {
+    "sweep.outcome",
     "sweep.overview",
     "sweep.reporter",
     "sweep.results",

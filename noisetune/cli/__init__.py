@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from noisetune import __version__
-from noisetune.errors import UserError
+from noisetune.errors import MachineError, UserError
 
 app = typer.Typer(
     name="noisetune",
@@ -78,6 +78,9 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except MachineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt as stop:
         print("\nstopped.", file=sys.stderr)
         sys.exit(128 + getattr(stop, "signal", signal.SIGINT))

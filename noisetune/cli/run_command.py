@@ -18,7 +18,7 @@ from noisetune.cli.common import (
     console,
     examples,
 )
-from noisetune.errors import UserError
+from noisetune.errors import UserError, machine_errors
 from noisetune.files import check_output, write_output
 from noisetune.records import DETECT, FINETUNE, FOLD, GATE, PRETRAIN
 from noisetune.sweep.home import DEFAULT_MLRUNS
@@ -66,7 +66,7 @@ def run(
 
     trial = read_trial(config, mlruns, allow_write or ())
     try:
-        with Bars(trial) as bars:
+        with machine_errors(), Bars(trial) as bars:
             result = run_trial(trial, store=store, share=share, mlruns=mlruns, on_event=bars.show)
     except DivergedError as error:
         raise UserError(f"{config}: the trial diverged: {error}; lower the learning rate") from None

@@ -31,12 +31,13 @@ from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import counted
 
 if TYPE_CHECKING:
-    from noisetune.sweep.home import Site
-    from noisetune.sweep.run import Outcome
+    from noisetune.sweep.home import Home, Site
+    from noisetune.sweep.outcome import Outcome
     from noisetune.sweep.spec.sweep import Sweep
     from noisetune.sweep.study.ledger import Ledger
     from noisetune.sweep.study.scheduler import Scheduler, Watcher
 
+FAILED = 1
 SIGNALLED = 128  # and the signal's number: what a shell says of a command that one ended
 
 
@@ -172,9 +173,16 @@ class Terminal:
 def _show_outcome(home: "Home", outcome: "Outcome", same: _Same) -> None:
     """The tables of a sweep that was driven, and what to type next."""
     show_results(home, outcome.sweep, outcome.ledger)
-    _next_commands(outcome.sweep.config.name, outcome.scheduler, same)
+    name, failed = outcome.sweep.config.name, outcome.failed
+    if failed:
+        again = f"noisetune resume {name} --retry-failed{same.home}{same.run}"
+        console.print(f"{counted(len(failed), 'trial')} failed; run what failed again with:")
+        console.print(f"  {again}", highlight=False, soft_wrap=True)
+    _next_commands(name, outcome.scheduler, same)
     if outcome.interrupted:
         raise typer.Exit(SIGNALLED + (outcome.signal or signal.SIGINT))
+    if failed or outcome.scheduler.fault is not None:
+        raise typer.Exit(FAILED)
 
 
 def _next_commands(name: str, scheduler: "Scheduler", same: _Same) -> None:
@@ -191,7 +199,8 @@ def _next_commands(name: str, scheduler: "Scheduler", same: _Same) -> None:
         were = f"{counted(begun, 'trial')} {'was' if begun == 1 else 'were'} interrupted"
         console.print(f"stopped{why}: {were}, {rest} had not begun.")
         console.print("Go on with:")
-        meaning = "with --set for a larger budget" if scheduler.stopped else ""
+        budget = scheduler.stopped is not None and scheduler.fault is None
+        meaning = "with --set for a larger budget" if budget else ""
         lines = {f"noisetune resume {name}{same.home}{same.run}": meaning}
     for command, meaning in lines.items():
         console.print(f"  {command:<60}  {meaning}".rstrip(), highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self
 
-from noisetune.errors import UserError
+from noisetune.errors import MachineError
 
 from . import lease as leases
 from . import upkeep
@@ -33,7 +33,7 @@ from .upkeep import EntryInfo, GcReport, VerifyReport
 LEASE_BYTES = 1024
 
 
-class StoreFull(UserError, OSError):  # noqa: N818
+class StoreFull(MachineError, OSError):  # noqa: N818
     """No room for what was to be written. Nothing of it is left."""
 
     errno = errno.ENOSPC

@@ -7,7 +7,7 @@ say goes to a `Reporter`.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,14 @@ import yaml
 
 from noisetune.allowed import check_written
 from noisetune.datasets import Datasets
-from noisetune.errors import UserError
+from noisetune.errors import MachineError, UserError, fault_of_machine, machine_errors
 from noisetune.pipeline import run_trial
 from noisetune.records import flatten
 from noisetune.store import Lease
 from noisetune.sweep import show_token
 from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
+from noisetune.sweep.outcome import Outcome
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
 from noisetune.sweep.resources.capacity import check_fits, local_resources
@@ -38,25 +39,6 @@ from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
 if TYPE_CHECKING:
     from noisetune.sweep.execution.trainable import Pipeline
     from noisetune.sweep.results import SweepResults
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How the drive of a sweep ended; `delivered` says whether MLflow was told all of it.
-
-    `signal` is that of a Ctrl-C (SIGINT), a batch system (SIGTERM) or a closed terminal (SIGHUP).
-    """
-
-    sweep: Sweep
-    ledger: Ledger
-    scheduler: Scheduler
-    delivered: bool
-    signal: int | None = None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal ended it, and not its last trial or its budget."""
-        return not self.scheduler.finished and self.scheduler.stopped is None
 
 
 def run_sweep(
@@ -100,7 +82,8 @@ def run_sweep(
         watchers: are told when trials start, of their metric points, and how they end.
 
     Raises UserError for what is wrong with it, before anything starts. Ctrl-C, or a notebook's
-    stop, raises KeyboardInterrupt once all is written down: `resume=True` goes on from there. A
+    stop, raises KeyboardInterrupt once all is written down: `resume=True` goes on from there, and
+    also after a MachineError, which a full disk, memory that ran out or lost processes raise. A
     sweep that its budget stopped gives the results that it has.
     """
     from noisetune.sweep.results import SweepResults
@@ -111,6 +94,10 @@ def run_sweep(
     folder = smoke_folder(site.home) if smoke else None
     sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say, site)
     outcome = drive(sweep, site, reporter, resume, retry_failed=retry_failed)
+    if outcome.scheduler.fault is not None:
+        raise MachineError(
+            f"sweep {sweep.config.name!r}: {outcome.scheduler.fault}; resume=True goes on"
+        )
     if outcome.interrupted:
         raise KeyboardInterrupt(f"sweep {sweep.config.name!r} was stopped; resume=True goes on")
     return SweepResults(sweep.config.name, site.home)
@@ -183,7 +170,7 @@ def drive(
     _look(sweep, site, resume, datasets)
     # A cluster first: whoever mistypes its address finds nothing left behind.
     cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
-    with stop.heard(), cluster, sweep_lease(site.home, name) as lease:
+    with machine_errors(), stop.heard(), cluster, sweep_lease(site.home, name) as lease:
         check_tracking(site.tracking_uri, name, site.artifacts)
         ledger = scheduler = None
         if resume and not sweep.config.resources.auto and read_ledger(site.home, name) is not None:
@@ -203,7 +190,6 @@ def drive(
         if scheduler.superseded:
             tracker.abandon()
             raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
-        ledger.size = scheduler.searcher.size
         delivered = _close(sweep, ledger, scheduler, tracker, reporter)
     return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
 
@@ -298,11 +284,16 @@ def _close(
     sweep: Sweep, ledger: Ledger, scheduler: Scheduler, tracker: Tracker, reporter: Reporter
 ) -> bool:
     """Say the last words to MLflow, and wait until it has them; whether it took them all."""
-    for job in scheduler.left:
-        tracker.interrupted(job.record())
-    if scheduler.finished:
-        _publish_best(sweep, ledger, tracker)
-    tracker.sweep("complete" if scheduler.finished else "interrupted", {})
+    try:
+        ledger.size = scheduler.searcher.size
+        for job in scheduler.left:
+            tracker.interrupted(job.record())
+        if scheduler.finished:
+            _publish_best(sweep, ledger, tracker)
+        tracker.sweep("complete" if scheduler.finished else "interrupted", {})
+    except OSError as error:
+        # The resume that follows says it, and what else was not written.
+        scheduler.pause(fault_of_machine(error) or str(error))
     delivered = tracker.close()
     if not delivered:
         reporter.say(

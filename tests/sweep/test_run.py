@@ -1,5 +1,7 @@
 """`run_sweep` and `drive`: the order of a sweep, stated once, and what Ctrl-C leaves."""
 
+import errno
+import itertools
 import json
 import os
 import re
@@ -19,12 +21,14 @@ import yaml
 from made_up import Heard
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
+from optuna.storages.journal import JournalFileBackend
 from real_sweep import SWEEP, TRIAL, without_ray
 
 import noisetune as package
 from noisetune import run_sweep
-from noisetune.errors import UserError
+from noisetune.errors import MachineError, UserError
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.store.folder import Folder
 from noisetune.sweep import run
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import begun_sweep, drive, new_sweep
@@ -32,7 +36,7 @@ from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.storage import open_sweep, read_ledger
-from noisetune.tracking.outbox import read_messages
+from noisetune.tracking.outbox import Outbox, read_messages
 
 SOURCE = Path(package.__file__).parent
 STEPS = ("sweep_lease", "drive_ledger", "open_tracker", "check_tracking", "run_trials")
@@ -126,6 +130,44 @@ def test_what_failed_is_run_again_where_it_is_asked_for(tmp_path: Path, here: No
     done = {each.name: each for each in records(site.home, "mine") if each.state == "complete"}
     assert sorted(each.parameters["finetune.lr"] for each in done.values()) == [0.001, 0.003]
     assert done["all trial 2"].config == failed.config
+
+
+def full_from(number: int, write: Callable[..., Any]) -> Callable[..., Any]:
+    """A write that the disk has no room for from the `number`-th on."""
+    calls = itertools.count(1)
+
+    def refusing(*given: Any, **options: Any) -> Any:
+        if next(calls) >= number:
+            raise OSError(errno.ENOSPC, "No space left on device", "it")
+        return write(*given, **options)
+
+    return refusing
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("place", "write"),
+    [(Folder, "commit"), (JournalFileBackend, "append_logs"), (Outbox, "append")],
+    ids=["store", "ledger", "outbox"],
+)
+def test_a_full_disk_is_one_message_and_a_resume_ends_the_sweep(
+    tmp_path: Path,
+    here: None,
+    monkeypatch: pytest.MonkeyPatch,
+    place: type,
+    write: str,
+    number: int,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(place, write, full_from(number, getattr(place, write)))
+        with pytest.raises(
+            MachineError, match=r"No space left on device; free some|is full: .* needed"
+        ):
+            run_sweep(**given(), mlruns=tmp_path)
+    run_sweep(**given(), mlruns=tmp_path, resume=True)
+    assert [each.state for each in records(Home(tmp_path), "mine")] == ["complete"] * 2
+    last = list(read_messages(Home(tmp_path).outbox("mine")))[-1]
+    assert (last["kind"], last["state"]) == ("sweep", "complete")
 
 
 def test_a_sweep_that_begins_has_nothing_to_run_again(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ class TuneSearcher(Searcher):
     def _failed(self, job: Job, reason: str, message: Message) -> None:
         if message.out_of_memory:
             return self.scheduler.out_of_memory(job, reason)
+        if message.machine:
+            return self.scheduler.machine_failed(job, reason)
         if message.trace is not None:
             log.error("%s failed\n%s", job.name, message.trace)
         self.scheduler.fail(job, reason)

@@ -10,11 +10,13 @@ import ray
 from ray import tune
 
 from noisetune.datasets import Datasets
+from noisetune.errors import fault_of_machine
 from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.cluster import check_shared, joined
 from noisetune.sweep.execution.local import local_ray
+from noisetune.sweep.execution.ray_health import dead_process, watched
 from noisetune.sweep.execution.store_limit import StoreLimit
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
@@ -88,7 +90,15 @@ def run_trials(
     # With one pending trial, short trials never fill the slots: each hands its actor to the
     # pending one, whose own, still starting, is thrown away.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-    _tuner(sweep, home, searcher, pipeline).fit()
+    try:
+        with watched(scheduler.pause, f"noisetune resume {config.name}"):
+            _tuner(sweep, home, searcher, pipeline).fit()
+    except Exception as error:
+        # Tune keeps files of its own beside the ledger.
+        fault = scheduler.fault or dead_process() or fault_of_machine(error)
+        if fault is None:
+            raise
+        scheduler.pause(fault)
     scheduler.close()
     return scheduler
 

@@ -17,7 +17,8 @@ class Message:
 
     `waiting`: another process computes the stage that it needs next. It has ended where it is
     `finished`, or there is an `error`: the reason in one line, with the `trace` of what was not
-    foreseen; `out_of_memory` says that it is worth another try with more of a GPU.
+    foreseen; `out_of_memory` says that it is worth another try with more of a GPU, `machine` that
+    the machine is the cause, and that it would not end so on another one.
     """
 
     points: tuple[MetricPoint, ...] = ()
@@ -26,6 +27,7 @@ class Message:
     error: str | None = None
     trace: str | None = None
     out_of_memory: bool = False
+    machine: bool = False
 
     @property
     def done(self) -> bool:

@@ -11,7 +11,7 @@ import torch
 from ray import tune
 
 from noisetune.config import TrialConfig
-from noisetune.errors import UserError
+from noisetune.errors import UserError, fault_of_machine
 from noisetune.pipeline import Options, run_trial
 from noisetune.records import FINETUNE, GATE, Event, MetricPoint, TrialResult, Waiting
 from noisetune.store import NullStore, Store
@@ -36,16 +36,20 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             if torch.cuda.is_available() and 0 < config["gpu"] < 1:
                 # Ray's shares are bookkeeping; this holds a trial to its own.
                 torch.cuda.set_per_process_memory_fraction(config["gpu"])
-            trial = TrialConfig.parse(job["config"], job["name"])
-            store = NullStore() if job["store"] is None else Store.open(job["store"])
-            options = Options(tuple(job["milestones"]), job["knn"])
-            self._milestones = frozenset(options.milestones)
-            self._events = pipeline(trial, store, options)
+            self._milestones = frozenset(job["milestones"])
+            self._events = self._begin(job)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.cleanup()
             self.setup(new_config)
             return True
+
+        def _begin(self, job: dict[str, Any]) -> Generator[Event, None, TrialResult]:
+            """A generator from the start: what goes wrong here is the trial's, not the actor's."""
+            trial = TrialConfig.parse(job["config"], job["name"])
+            store = NullStore() if job["store"] is None else Store.open(job["store"])
+            options = Options(tuple(job["milestones"]), job["knn"])
+            return (yield from pipeline(trial, store, options))
 
         def step(self) -> dict[str, Any]:
             points: list[MetricPoint] = []
@@ -56,11 +60,13 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             """What became of the trial while `points` were collected."""
             try:
                 return self._pull(points)
-            except (DivergedError, UserError) as error:
-                return Message(error=str(error))
             except torch.OutOfMemoryError as error:
                 return Message(error=f"out of memory: {error}", out_of_memory=True)
             except Exception as error:
+                if (fault := fault_of_machine(error)) is not None:
+                    return Message(error=fault, machine=True)
+                if isinstance(error, (DivergedError, UserError)):
+                    return Message(error=str(error))
                 reason = f"{type(error).__name__}: {error}"
                 return Message(error=reason, trace=traceback.format_exc())
 

@@ -23,6 +23,8 @@ IDENTITY = "noisetune:identity"
 WARM = "noisetune:warm_start"
 GPU_SHARE = "gpu_share"
 """The attribute of a trial that holds its share of a GPU, where that has grown."""
+LOST = "noisetune:lost"
+"""The attribute of a trial whose process was lost so often that the sweep paused."""
 AGAIN = "noisetune:again"
 """The attribute of a trial that is run in the place of a failed one: that one's number."""
 STATES: dict[TrialState, State] = {

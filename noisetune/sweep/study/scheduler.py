@@ -1,6 +1,5 @@
 """The scheduler: which trial is next, what became of each; ledger first, watchers second."""
 
-import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,14 +8,15 @@ from typing import Protocol
 
 from optuna.trial import TrialState
 
+from noisetune.errors import fault_of_machine
 from noisetune.records import FINETUNE, GATE, MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.store import LeaseLost
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
-from noisetune.sweep.spec.objective import COSTS
 from noisetune.sweep.study.budget import SECONDS_BETWEEN_NOTES, Spending
 from noisetune.sweep.study.job import Job
-from noisetune.sweep.study.ledger import GPU_SHARE, STATES, Ledger
+from noisetune.sweep.study.judgement import report_epoch, to_be_pruned, worth
+from noisetune.sweep.study.ledger import GPU_SHARE, LOST, STATES, Ledger
 from noisetune.sweep.study.order import Order
 from noisetune.sweep.study.pretrain_gate import KNN, Gate
 from noisetune.sweep.study.searcher import Searcher
@@ -43,7 +43,8 @@ class Scheduler:
 
     Everything it knows comes from the ledger, so a new scheduler over an old ledger goes on where
     the last one stopped. Trials whose encoder another one is about to compute are held back.
-    `stopped` says why the scheduler hands out nothing any more: a budget, or another driver.
+    `stopped` says why the scheduler hands out nothing any more: a budget, or a `fault`, which is
+    another driver or a machine that failed.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Scheduler:
         self.running: dict[str, Job] = {}
         self.left: list[Job] = []
         self.stopped: str | None = None
+        self.fault: str | None = None
         self._cut: str | None = None
         self.superseded = False
 
@@ -107,7 +109,7 @@ class Scheduler:
 
     def report(self, job: Job, points: Sequence[MetricPoint]) -> bool:
         """Take a trial's new points; says whether it is to go on. A repeated point is left out."""
-        if self.superseded:
+        if self.fault is not None:
             return False
         with self._fenced():
             new = [point for point in points if (point.stage, point.step) not in job.seen]
@@ -115,7 +117,7 @@ class Scheduler:
                 if job.open:
                     job.seen.add((point.stage, point.step))
                     self._take(job, point)
-            if job.open and job.kind == "search" and self._to_be_pruned(job, new):
+            if job.open and job.kind == "search" and to_be_pruned(job, self.config.objective, new):
                 self._tell(job, TrialState.PRUNED, f"pruned by {self.config.pruner_name}")
             self._look_at_budget()
         if self.stopped and job.open:
@@ -145,18 +147,37 @@ class Scheduler:
             self._again(job)
 
     def lost(self, job: Job, reason: str) -> None:
-        """The trial's process or node died: it begins again, from its stages in the store."""
-        if job.restarts >= RESTARTS:
+        """The trial's process or node died: it begins again, from its stages in the store.
+
+        After some times that is the machine's fault, and left to a resume; where that fares no
+        better, it is the trial's.
+        """
+        if job.restarts < RESTARTS:
+            job.restarts += 1
+            return self._again(job)
+        if LOST in job.trial.user_attrs:
             return self.fail(job, reason)
-        job.restarts += 1
-        self._again(job)
+        with self._fenced():
+            job.trial.set_user_attr(LOST, True)
+        self.machine_failed(job, reason)
+
+    def machine_failed(self, job: Job, reason: str) -> None:
+        """It was no fault of the trial's: the sweep pauses, and a resume goes on with it."""
+        self.pause(f"{job.name}: {reason}")
+
+    def pause(self, reason: str) -> None:
+        """Stop at once, and leave all that runs to a resume. The first reason stays."""
+        if self.stopped is None:
+            self.stopped = self.fault = reason
+        for job in list(self.running.values()):
+            self._leave(job)
 
     def close(self) -> None:
         """Note what was spent; the trials that run now are left for a resume."""
+        for job in list(self.running.values()):
+            self._leave(job)
+        self.left += [job for job in self.held if job.begun]
         with self._fenced():
-            for job in list(self.running.values()):
-                self._leave(job)
-            self.left += [job for job in self.held if job.begun]
             self.spending.note()
 
     def can_go_on(self, job: Job) -> bool:
@@ -166,14 +187,15 @@ class Scheduler:
 
     @contextmanager
     def _fenced(self) -> Iterator[None]:
-        """Once another driver has taken the sweep over, nothing is written and all stops."""
+        """Once another driver has taken the sweep over, or the ledger cannot be written, all stops
+        without another write."""
         try:
             yield
         except LeaseLost:
-            self.superseded = True
-            self.stopped = "another process has taken this sweep over"
-            for job in list(self.running.values()):
-                self._leave(job)
+            self.superseded, self.stopped = True, None
+            self.pause("another process has taken this sweep over")
+        except OSError as error:
+            self.pause(fault_of_machine(error) or str(error))
 
     def _look_at_budget(self) -> None:
         self.spending.note(SECONDS_BETWEEN_NOTES)
@@ -240,7 +262,9 @@ class Scheduler:
         if point.stage in (GATE, FINETUNE):
             job.pretraining = None
         if point.stage == FINETUNE:
-            self._report_objective(job, point)
+            objection = report_epoch(job, self.config.objective, point)
+            if objection is not None:
+                self.fail(job, objection)
         if point.stage == GATE and (knn := point.values.get(KNN)) is not None:
             job.trial.set_user_attr(GATE, (point.step, knn))
         for watcher in self.watchers:
@@ -250,31 +274,6 @@ class Scheduler:
             if objection is not None:
                 self._tell(job, TrialState.PRUNED, objection)
 
-    def _report_objective(self, job: Job, point: MetricPoint) -> None:
-        objective = self.config.objective
-        for goal in objective.goals:
-            value = point.values.get(goal.metric)
-            if goal.metric not in COSTS and (value is None or not math.isfinite(value)):
-                self.fail(job, f"{goal.metric} is {value} in epoch {point.step}")
-                return
-        # Optuna takes no intermediate values of several goals.
-        if not objective.several and point.step not in job.reported:
-            job.trial.report(point.values[objective.metric] or 0.0, point.step)
-        job.best = point if job.best is None else objective.better(job.best, point)
-
-    def _to_be_pruned(self, job: Job, points: Sequence[MetricPoint]) -> bool:
-        last_epoch = job.config.finetune.epochs
-        new = [point.step for point in points if point.stage == FINETUNE]
-        if self.config.objective.several or not new or max(new) >= last_epoch:
-            return False
-        return job.trial.should_prune()
-
-    def _values(self, job: Job, result: TrialResult | None) -> list[float]:
-        """What a complete trial is worth: the value of each goal."""
-        assert job.best is not None
-        metrics = {} if result is None else result.metrics()
-        return self.config.objective.values(job.best, metrics)
-
     def _tell(
         self, job: Job, state: TrialState, reason: str | None, result: TrialResult | None = None
     ) -> None:
@@ -283,7 +282,8 @@ class Scheduler:
             job.trial.set_user_attr("metrics", metrics)
         if reason is not None:
             job.trial.set_user_attr("reason", reason)
-        values = self._values(job, result) if state == TrialState.COMPLETE else None
+        goals = self.config.objective
+        values = worth(job, goals, result) if state == TrialState.COMPLETE else None
         self.searcher.tell(job, values, state)
         self.running.pop(job.name, None)
         self.spending.end(job.name)

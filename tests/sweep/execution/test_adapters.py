@@ -111,8 +111,9 @@ def test_a_trial_whose_process_died_begins_again_and_not_for_ever(
         assert suggested["name"] == "all trial 0"
         searcher.on_trial_complete(f"life {life}", result, error=True)
     (record,) = play.records()
-    reason = "the trial's process ended unexpectedly"
-    assert (record.state, record.reason) == ("failed", reason)
+    assert record.state == "running"
+    assert play.scheduler.fault == "all trial 0: the trial's process ended unexpectedly"
+    assert searcher.suggest("no more") == Searcher.FINISHED
 
 
 def test_a_trial_that_ray_stopped_for_the_user_stays_running(

@@ -134,20 +134,27 @@ def test_a_trial_that_ends_as_the_sweep_is_stopped_has_ended(open_scheduler: Ope
     assert [each.state for each in play.records()] == ["complete"]
 
 
-def unable_to_start(*_: object) -> Any:
+class Unable:
+    """A pipeline that only the driver has all parts of."""
+
+    def __reduce__(self) -> Any:
+        return _import_part, ()
+
+
+def _import_part() -> None:
     raise ImportError("libquux.so is not on this host")
 
 
-def test_why_a_trial_could_not_start_stands_in_the_ledger(
+def test_a_host_that_cannot_start_a_trial_pauses_the_sweep_and_says_why(
     tmp_path: Path, ray_at_hand: None
 ) -> None:
     sweep = prepare({"conditions": {"noise.rate": [0.1]}, "parameters": {}}, "unable", **FIXED)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    assert run(Home(tmp_path), sweep, [Seen()], unable_to_start, share=False).finished
-    (failed,) = open_sweep(Home(tmp_path), "unable")[1].records(sweep.cells)
-    assert failed.state == "failed"
-    assert "ended unexpectedly" in str(failed.reason)
-    assert "libquux.so is not on this host" in str(failed.reason)
+    scheduler = run(Home(tmp_path), sweep, [Seen()], Unable(), share=False)  # type: ignore[arg-type]
+    assert "ended unexpectedly" in str(scheduler.fault)
+    assert "libquux.so is not on this host" in str(scheduler.fault)
+    (left,) = open_sweep(Home(tmp_path), "unable")[1].records(sweep.cells)
+    assert (left.state, left.reason) == ("running", None)
 
 
 MISHAPS = {0.1: "diverged", 0.15: "nan", 0.2: "raises", 0.25: "killed"}
