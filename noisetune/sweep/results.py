@@ -101,8 +101,7 @@ class SweepResults:
         return sweep, ledger.records(sweep.cells)
 
     def _points(self) -> Iterator[tuple[Any, ...]]:
-        outbox = self.home.outbox(self.name)
-        for message in read_messages(outbox) if outbox.is_file() else ():
+        for message in read_messages(self.home.outbox(self.name)):
             if message["kind"] == "point":
                 where = message["trial"], message.get("stage"), message["step"]
                 yield from ((*where, metric, value) for metric, value in message["values"].items())

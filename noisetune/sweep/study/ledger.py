@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.errors import UserError
 from noisetune.records import Kind, State, TrialRecord
 from noisetune.sweep.spec.objective import Direction
+from noisetune.sweep.study.ledger_file import LedgerFile, replayed
 
 # Its notes on every study and trial would run through the live table.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -39,7 +39,7 @@ STATES: dict[TrialState, State] = {
 
 def journal(path: Path) -> BaseStorage:
     """A ledger file; it is an append-only journal that several processes may read."""
-    return JournalStorage(JournalFileBackend(str(path)))
+    return replayed(LedgerFile(path))
 
 
 class Ledger:

@@ -48,11 +48,23 @@ def begun_ledger(home: Home, name: str) -> Ledger:
 
 def read_ledger(home: Home, name: str) -> Ledger | None:
     """The ledger of a sweep, for reading; None where no sweep of this name was begun."""
-    file = home.ledger_file(name)
-    if not NAME_RULE.match(name) or not file.is_file():
+    if not NAME_RULE.match(name):
         return None
-    ledger = Ledger(journal(file), name)
-    return ledger if ledger.begun else None
+    file = home.ledger_file(name)
+    if file.exists() and (ledger := Ledger(journal(file), name)).begun:
+        return ledger
+    refuse_lost(home, name)
+    return None
+
+
+def refuse_lost(home: Home, name: str) -> None:
+    """UserError where a sweep of this name was begun, and its ledger does not know it any more."""
+    outbox = home.outbox(name)
+    if outbox.exists() and outbox.stat().st_size:
+        raise UserError(
+            f"{home.ledger_file(name)}: holds no sweep, though {outbox} shows that one had begun; "
+            f"put a copy of it in its place, or remove {home.sweep(name)} to begin anew"
+        )
 
 
 def _cells(conditions: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,7 @@ from noisetune.sweep.spec.config import SweepConfig, override_all
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.lease import own_journal
 from noisetune.sweep.study.ledger import Ledger, journal, name_taken
-from noisetune.sweep.study.recorded import begun_ledger, read_ledger
+from noisetune.sweep.study.recorded import begun_ledger, read_ledger, refuse_lost
 from noisetune.sweep.study.resume_rules import check_extension
 
 
@@ -40,6 +40,7 @@ def drive_ledger(home: Home, sweep: Sweep, lease: Lease) -> Ledger:
     name, definition = sweep.config.name, sweep.definition()
     storage = own_journal(home.ledger_file(name), lease)
     if not Ledger(storage, name).begun:
+        refuse_lost(home, name)
         Ledger.create(storage, name, definition)
     ledger = Ledger(storage, name, lambda other: journal(home.ledger_file(other)))
     if ledger.definition != definition:
