@@ -7,7 +7,7 @@ from typing import Any
 from noisetune import pipeline
 from noisetune.config import TrialConfig
 from noisetune.records import Event, TrialResult
-from noisetune.store import NullStore, Store, StoreLike
+from noisetune.store import NullStore, StoreLike, open_answering
 from noisetune.sweep.home import Home
 
 
@@ -47,7 +47,7 @@ def run_trial(
 def _opened(stages: str | None, store: str | Path | None) -> StoreLike:
     if stages is None:
         return NullStore()
-    return Store.open(stages, option="--mlruns" if store is None else "--store")
+    return open_answering(stages, "--mlruns" if store is None else "--store")
 
 
 def read_trial(config: str | Path | Mapping[str, Any] | TrialConfig) -> TrialConfig:

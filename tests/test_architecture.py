@@ -16,8 +16,8 @@ FILES = {
 }
 
 GROUND = {
-    "caches", "curves", "errors", "files", "lines", "plugins", "records", "section", "seeds",
-    "selection", "texts", "yaml_files",
+    "answers", "caches", "curves", "errors", "files", "lines", "plugins", "records", "section",
+    "seeds", "selection", "texts", "yaml_files",
 }  # fmt: skip
 BELOW_PLUGINS = {*GROUND, "store", "training"}
 PLUGINS = {"data", "noise", "models", "ssl", "finetuning", "detectors"}

@@ -1,5 +1,6 @@
 """Stages computed once and shared: keys, artifacts, leases and the store that holds them."""
 
+from .answering import open_answering
 from .artifact import Artifact
 from .folder_leases import FolderLeases
 from .keys import StageKey
@@ -23,5 +24,6 @@ __all__ = [
     "StoreFull",
     "StoreLike",
     "VerifyReport",
+    "open_answering",
     "parse_size",
 ]

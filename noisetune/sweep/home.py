@@ -109,9 +109,11 @@ class Site:
 
     @property
     def stored(self) -> "StoreLike":
-        """The stages that there are. It makes no folder: where none is, nothing is stored."""
-        from noisetune.store import NullStore, Store
+        """The stages that there are. It makes no folder: where none is, nothing is stored.
+
+        UserError where they are at a URL that does not answer.
+        """
+        from noisetune.store import NullStore, open_answering
 
         there = self.stages is not None and ("://" in self.stages or Path(self.stages).is_dir())
-        option = self.stages_option
-        return Store.open(str(self.stages), option=option) if there else NullStore()
+        return open_answering(str(self.stages), self.stages_option) if there else NullStore()

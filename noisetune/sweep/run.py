@@ -201,8 +201,9 @@ def _finished(sweep: Sweep, ledger: Ledger, reporter: Reporter) -> Scheduler | N
 
 def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
     """Refuse, before anything starts, what would not come to a good end."""
+    stored = site.stored
     with naming(*sweep.sources):
-        preflight(sweep, site.stored, datasets)
+        preflight(sweep, stored, datasets)
     with naming(*sweep.sources[:1]):
         if not resume:
             refuse_taken(site.home, sweep.config.name)
