@@ -57,7 +57,8 @@ def check_answer(option: str, url: str, ask: Callable[[], object], remedy: str) 
 
 def without_password(text: str) -> str:
     """Every URL in a text as it may be shown and kept."""
-    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+    hidden = re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&]\w*passw\w*=)[^&\s]*", r"\1***", hidden)
 
 
 def is_database(url: str) -> bool:

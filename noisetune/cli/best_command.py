@@ -13,6 +13,7 @@ from noisetune.cli.common import (
     CsvCommand,
     CsvOption,
     LatexOption,
+    LedgerOption,
     MarkdownOption,
     MlrunsOption,
     NameArgument,
@@ -54,6 +55,7 @@ def best(
     latex: LatexOption = False,
     csv: CsvOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    ledger: LedgerOption = None,
 ) -> None:
     """List the winner of every condition, and the best method for each data set and noise.
 
@@ -65,8 +67,8 @@ def best(
     from noisetune.sweep.study.recorded import recorded_sweep
 
     form = Form.of(markdown, latex, csv)
-    prepared, ledger = recorded_sweep(open_home(mlruns), name)
-    objective, records = prepared.config.objective, ledger.records(prepared.cells)
+    prepared, opened = recorded_sweep(open_home(mlruns, ledger), name)
+    objective, records = prepared.config.objective, opened.records(prepared.cells)
     if prepared.config.smoke and not as_json:
         form.note(NO_RESULTS)
     files = _export(prepared, records, export) if export else {}

@@ -11,6 +11,7 @@ import typer
 
 from noisetune.cli.common import (
     AddressOption,
+    LedgerOption,
     MlrunsOption,
     NameArgument,
     SetOption,
@@ -69,11 +70,12 @@ def sweep(
     share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
+    ledger: LedgerOption = None,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
     from noisetune.sweep.home import Site
 
-    site, terminal = Site.of(mlruns, store, share, address, tracking_uri), Terminal()
+    site, terminal = Site.of(mlruns, store, share, address, tracking_uri, ledger), Terminal()
     read_first(file, name, settings or (), terminal.say)
     from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
@@ -99,6 +101,7 @@ def resume(
     share: ShareOption = True,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
+    ledger: LedgerOption = None,
 ) -> None:
     """Go on with a sweep that was stopped or is to grow: nothing that ended runs again.
 
@@ -108,7 +111,7 @@ def resume(
     from noisetune.sweep.home import Site
     from noisetune.sweep.study.recorded import begun_ledger
 
-    site, terminal = Site.of(mlruns, store, share, address, tracking_uri), Terminal()
+    site, terminal = Site.of(mlruns, store, share, address, tracking_uri, ledger), Terminal()
     begun_ledger(site.home, name)
     terminal.say(f"reading the ledger of sweep {name} ...")
     from noisetune.sweep.run import begun_sweep, drive

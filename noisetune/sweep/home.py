@@ -15,9 +15,13 @@ DEFAULT_MLRUNS = Path("mlruns")
 
 @dataclass(frozen=True)
 class Home:
-    """The folder that holds all that sweeps leave behind: `mlruns/`."""
+    """The folder that holds all that sweeps leave behind: `mlruns/`.
+
+    `ledger` is the URL of the database that was given for a sweep's ledger, if one was.
+    """
 
     root: Path
+    ledger: str | None = None
 
     @property
     def tracking_uri(self) -> str:
@@ -42,13 +46,19 @@ class Home:
         """The ledger of a sweep, whether there is one or not."""
         return self.sweep(name) / "ledger.journal"
 
+    def ledger_note(self, name: str) -> Path:
+        """Which database has the ledger of a sweep, where it is in one."""
+        return self.sweep(name) / "ledger.json"
+
     def outbox(self, name: str) -> Path:
         """What a sweep told its tracker, and with it the curves of its trials."""
         return self.sweep(name) / "outbox.jsonl"
 
     def names(self) -> list[str]:
         """The sweeps that have a ledger here."""
-        return sorted(path.parent.name for path in (self.root / "sweeps").glob("*/ledger.journal"))
+        kinds = ("*/ledger.journal", "*/ledger.json")
+        ledgers = (path for kind in kinds for path in (self.root / "sweeps").glob(kind))
+        return sorted({path.parent.name for path in ledgers})
 
     def shared_stages(self, store: str | None = None, share: bool = True) -> str | None:
         """Where stages are shared: at `store`, a folder or a URL, or here; None: they are not."""
@@ -82,9 +92,10 @@ class Site:
         share: bool = True,
         address: str | None = None,
         tracking_uri: str | None = None,
+        ledger: str | None = None,
     ) -> "Site":
         """What the options of `noisetune sweep` say; what is left out is in the mlruns folder."""
-        home = Home(check_folder(Path(mlruns), "--mlruns"))
+        home = Home(check_folder(Path(mlruns), "--mlruns"), ledger)
         if store is not None and "://" not in store:
             check_folder(Path(store), "--store")
         stages = home.shared_stages(store, share)

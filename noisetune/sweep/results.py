@@ -20,16 +20,19 @@ END = ["kind", "number", "state", "reason"]
 ACCURACY = ["replicates", "accuracy", "accuracy_low", "accuracy_high", "one_encoder"]
 
 
-def load_sweep(name: str, *, mlruns: str | Path = "mlruns") -> "SweepResults":
+def load_sweep(
+    name: str, *, mlruns: str | Path = "mlruns", ledger: str | None = None
+) -> "SweepResults":
     """The results of a sweep that was begun, finished or not.
 
     Parameters:
         name: the sweep's name.
         mlruns: the folder that it was run in.
+        ledger: the database that has its ledger, where a password is needed that is not noted.
 
     Raises UserError, with those there are, where there is none of this name.
     """
-    results = SweepResults(name, Home(Path(mlruns)))
+    results = SweepResults(name, Home(Path(mlruns), ledger))
     recorded_sweep(results.home, name)
     return results
 

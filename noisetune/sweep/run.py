@@ -72,6 +72,7 @@ def run_sweep(
     share: bool = True,
     mlruns: str | Path = "mlruns",
     tracking_uri: str | None = None,
+    ledger: str | None = None,
     say: Say | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> "SweepResults":
@@ -92,6 +93,7 @@ def run_sweep(
         share: whether finished stages are taken from the store, and put there.
         mlruns: the folder of ledgers, stages, MLflow's database and artifacts.
         tracking_uri: an MLflow server; by default the SQLite file in the mlruns folder.
+        ledger: a database for the ledger, by its URL; by default a file in the sweep's folder.
         say: takes each line that there is to say, `print` for example.
         watchers: are told when trials start, of their metric points, and how they end.
 
@@ -101,7 +103,8 @@ def run_sweep(
     """
     from noisetune.sweep.results import SweepResults
 
-    site = Site.of(mlruns, None if store is None else str(store), share, address, tracking_uri)
+    stages = None if store is None else str(store)
+    site = Site.of(mlruns, stages, share, address, tracking_uri, ledger)
     reporter = Listeners(say, watchers)
     folder = smoke_folder(site.home) if smoke else None
     sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say)
@@ -207,6 +210,8 @@ def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
     with naming(*sweep.sources[:1]):
         if not resume:
             refuse_taken(site.home, sweep.config.name)
+        elif site.home.ledger is not None:
+            read_ledger(site.home, sweep.config.name)
         if site.address is None:
             check_fits(sweep.config.resources, local_resources(), "this machine")
     check_warm_start(site.home, sweep.config)

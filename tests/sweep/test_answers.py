@@ -142,6 +142,7 @@ def test_drivers_are_told_when_to_give_up() -> None:
         ("http://127.0.0.1:5000/a@b", "http://127.0.0.1:5000/a@b"),
         ("sqlite:////tmp/a:b@c", "sqlite:////tmp/a:b@c"),
         ("postgresql://:secret@host/x", "postgresql://:***@host/x"),
+        ("postgresql://host/x?password=a&user=me", "postgresql://host/x?password=***&user=me"),
     ],
 )
 def test_a_password_is_shown_nowhere(url: str, shown: str) -> None:

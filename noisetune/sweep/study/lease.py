@@ -47,7 +47,7 @@ def sweep_lease(home: Home, name: str) -> Iterator[Lease]:
         try:
             yield lease
         finally:
-            if home.sweep(name) in new and not home.ledger_file(name).exists():
+            if home.sweep(name) in new and name not in home.names():
                 shutil.rmtree(home.sweep(name), ignore_errors=True)
                 for folder in new[1:]:
                     with suppress(OSError):

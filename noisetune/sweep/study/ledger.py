@@ -64,13 +64,19 @@ class Ledger:
         return DEFINITION in self._index().user_attrs
 
     @classmethod
-    def create(cls, storage: BaseStorage, sweep: str, definition: dict[str, Any]) -> "Ledger":
+    def create(
+        cls,
+        storage: BaseStorage,
+        sweep: str,
+        definition: dict[str, Any],
+        identity: str | None = None,
+    ) -> "Ledger":
         """A new sweep's ledger; UserError where one was begun under this name."""
         ledger = cls(storage, sweep)
         if ledger.begun:
             raise name_taken(sweep)
         index = optuna.create_study(study_name=sweep, storage=storage, load_if_exists=True)
-        index.set_user_attr(IDENTITY, uuid.uuid4().hex)
+        index.set_user_attr(IDENTITY, identity or uuid.uuid4().hex)
         # Written last: with it the sweep has begun.
         ledger.redefine(definition)
         return ledger

@@ -12,7 +12,9 @@ from typing import Any
 from noisetune.errors import UserError
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import NAME_RULE, SweepConfig, parse_sweep
-from noisetune.sweep.study.ledger import Ledger, journal
+from noisetune.sweep.study.database import Place
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.opening import look
 from noisetune.texts import factors_text, file_stem
 
 
@@ -50,20 +52,21 @@ def read_ledger(home: Home, name: str) -> Ledger | None:
     """The ledger of a sweep, for reading; None where no sweep of this name was begun."""
     if not NAME_RULE.match(name):
         return None
-    file = home.ledger_file(name)
-    if file.exists() and (ledger := Ledger(journal(file), name)).begun:
-        return ledger
-    refuse_lost(home, name)
-    return None
+    ledger = look(home, name)
+    if ledger is None:
+        refuse_lost(home, name)
+    return ledger
 
 
 def refuse_lost(home: Home, name: str) -> None:
     """UserError where a sweep of this name was begun, and its ledger does not know it any more."""
     outbox = home.outbox(name)
     if outbox.exists() and outbox.stat().st_size:
+        place = Place.read(home.ledger_note(name))
+        ledger = place.url if place else home.ledger_file(name)
         raise UserError(
-            f"{home.ledger_file(name)}: holds no sweep, though {outbox} shows that one had begun; "
-            f"put a copy of it in its place, or remove {home.sweep(name)} to begin anew"
+            f"{ledger}: holds no sweep, though {outbox} shows that one had begun; put a copy of it "
+            f"in its place, or remove {home.sweep(name)} to begin anew"
         )
 
 
