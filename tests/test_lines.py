@@ -86,6 +86,7 @@ def test_damage_anywhere_is_seen(content: Records, data: st.DataObject) -> None:
 @given(records, st.data())
 def test_lines_of_an_earlier_version_are_taken(content: Records, data: st.DataObject) -> None:
     """Also between others; damage to them is a message or another object, and no traceback."""
+    content = [each | {"made": 1.5} for each in content]
     with written(content) as file:
         with file.open("a") as old:
             old.writelines(json.dumps(each, separators=(",", ":")) + "\n" for each in content)
