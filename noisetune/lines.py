@@ -1,23 +1,172 @@
-"""Append-only files of lines, as the ledger and the outbox are."""
+"""Append-only files of JSON lines, as the ledger and the outbox are.
 
+A line ends with where it stands in its file and a checksum of both, as one more key of its object:
+`,"checksum":"1f40-9ae01c55"}`. Whoever reads the object may pass it over. A line without one, as
+other programs and earlier versions write it, is taken if it is what `json.dumps` makes of it.
+"""
+
+import json
+import logging
 import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
-BLOCK = 4096
+from noisetune.errors import UserError
+from noisetune.files import refused
+
+Record = dict[str, Any]
+
+SEAL = re.compile(rb',?"checksum":"([0-9a-f]+)-([0-9a-f]{8})"\}\Z')
+# what a damaged seal looks like, by its name or what it says: no line without one ends like that
+LIKE_SEAL = re.compile(rb'"([^"]{8}":"[^"]*|[^"]*":"[0-9a-f]+-[0-9a-f]{8})"\}\Z')
+
+log = logging.getLogger(__name__)
 
 
-def drop_torn_line(path: Path) -> None:
-    """Cut off what follows the last line end: a line appended to it would be lost with it."""
+@dataclass(frozen=True)
+class Line:
+    """A line of a file from byte `start` to `end`; `record` is None where it is damaged.
+
+    `whole`: it is not damaged, and no line before it is missing. `cut`: its end is not there.
+    """
+
+    start: int
+    end: int
+    record: Record | None
+    whole: bool
+    cut: bool
+
+
+def append_lines(path: Path, records: Iterable[Mapping[str, Any]], durable: bool = False) -> None:
+    """Write lines, at once on the disk if `durable`.
+
+    OSError, and no part of them in the file, where that cannot be done.
+    """
+    with path.open("ab", buffering=0) as file:
+        start, content = file.tell(), b""
+        for record in records:
+            content += _sealed(record, start + len(content))
+        try:
+            while content:
+                content = content[file.write(content) :]
+            if durable:
+                os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(start)
+            raise
+
+
+def read_lines(path: Path, remedy: str, place: int = 0) -> Iterator[tuple[int, Record]]:
+    """Each record from byte `place` on, with the place behind it; the file is left as it is.
+
+    A line that is still being written is not read, and a damaged end is said and not read.
+    UserError, with file, line and `remedy`, for damage before whole lines.
+    """
+    lines = scan(path, remedy, place)
+    for line in lines:
+        if line.record is None or not line.whole:
+            _refuse_within(path, line, lines, remedy)
+            if not line.cut:
+                log.warning("%s is damaged, and not read from there on", _name(path, line))
+            return
+        yield line.end, line.record
+
+
+def cut_damaged_end(path: Path, remedy: str) -> None:
+    """Put what stands behind the last whole line into a file beside, and say so.
+
+    For the one writer of the file. UserError as `read_lines` has it.
+    """
+    lines = scan(path, remedy)
+    for line in lines:
+        if not line.whole:
+            _refuse_within(path, line, lines, remedy)
+            aside = copy_aside(path, line.start)
+            os.truncate(path, line.start)
+            where = _name(path, line)
+            log.warning("%s is damaged: what stood from there on is now %s", where, aside)
+            return
+
+
+def keep_whole_lines(path: Path, remedy: str) -> None:
+    """Write the file anew without its damaged lines, and say so; as it was it is kept beside."""
+    lines = list(scan(path, remedy))
+    aside, beside = copy_aside(path), path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    append_lines(beside, (each.record for each in lines if each.record is not None), durable=True)
+    beside.replace(path)
+    left_out = [str(number) for number, each in enumerate(lines, 1) if each.record is None]
+    which = f"line {', '.join(left_out)} is damaged and left out" if left_out else "lines are gone"
+    log.warning("%s: %s; as it was it is now %s", path, which, aside)
+
+
+def copy_aside(path: Path, start: int = 0) -> Path:
+    """What a file holds from byte `start` on, in a new file beside it."""
+    names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    with refused("copy", aside, "be written", "make room beside it"), path.open("rb") as file:
+        file.seek(start)
+        aside.write_bytes(file.read())
+    return aside
+
+
+def scan(path: Path, remedy: str, place: int = 0) -> Iterator[Line]:
+    """Every line from byte `place` on, damaged or not; none where there is no file."""
     if not path.exists():
         return
+    with refused("file", path, "be read", remedy):
+        file = path.open("rb")
+    with file:
+        file.seek(place)
+        for line in file:
+            record, stated = _unsealed(line)
+            whole = record is not None and stated in (None, place)
+            yield Line(place, place + len(line), record, whole, not line.endswith(b"\n"))
+            place += len(line)
+
+
+def _refuse_within(path: Path, line: Line, behind: Iterator[Line], remedy: str) -> None:
+    """UserError where a line is damaged, or others are gone, that are not the end of the file."""
+    if line.record is not None:
+        raise UserError(f"{_name(path, line)}: lines before it are missing; {remedy}")
+    if any(each.record is not None for each in behind):
+        raise UserError(f"{_name(path, line)} is damaged, and lines behind it are whole; {remedy}")
+
+
+def _name(path: Path, line: Line) -> str:
     with path.open("rb") as file:
-        size = whole = file.seek(0, os.SEEK_END)
-        while whole > 0:
-            start = max(0, whole - BLOCK)
-            file.seek(start)
-            last_end = file.read(whole - start).rfind(b"\n")
-            whole = start + last_end + 1 if last_end >= 0 else start
-            if last_end >= 0:
-                break
-    if whole < size:
-        os.truncate(path, whole)
+        return f"{path} line {file.read(line.start).count(10) + 1}"
+
+
+def _encoded(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def _sealed(record: Mapping[str, Any], place: int) -> bytes:
+    body = _encoded(record)
+    comma = b"," if record else b""
+    return body[:-1] + comma + b'"checksum":"%x-%08x"}\n' % (place, _checksum(body, place))
+
+
+def _checksum(body: bytes, place: int) -> int:
+    return crc32(b"%x %s" % (place, body))
+
+
+def _unsealed(line: bytes) -> tuple[Record | None, int | None]:
+    """The record of a line (None: it is damaged), and where it says that it stands."""
+    seal = SEAL.search(line, endpos=len(line) - 1)
+    body = line[: seal.start()] + b"}" if seal else line[:-1]
+    stated = int(seal[1], 16) if seal else None
+    if not line.endswith(b"\n") or (seal and int(seal[2], 16) != _checksum(body, stated or 0)):
+        return None, None
+    try:
+        record = json.loads(body.decode("ascii"))
+    except (ValueError, RecursionError):
+        return None, None
+    own = seal is not None or (_encoded(record) == body and not LIKE_SEAL.search(body))
+    return (record, stated) if own and isinstance(record, dict) else (None, None)

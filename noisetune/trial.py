@@ -8,7 +8,7 @@ from noisetune import pipeline
 from noisetune.allowed import check_written
 from noisetune.config import TrialConfig
 from noisetune.records import Event, TrialResult
-from noisetune.store import NullStore, Store, StoreLike
+from noisetune.store import NullStore, StoreLike, open_answering
 from noisetune.sweep.home import Home
 
 
@@ -51,7 +51,7 @@ def run_trial(
 def _opened(stages: str | None, store: str | Path | None) -> StoreLike:
     if stages is None:
         return NullStore()
-    return Store.open(stages, option="--mlruns" if store is None else "--store")
+    return open_answering(stages, "--mlruns" if store is None else "--store")
 
 
 def read_trial(

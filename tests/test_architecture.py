@@ -16,8 +16,8 @@ FILES = {
 }
 
 GROUND = {
-    "allowed", "arrays", "caches", "curves", "errors", "files", "lines", "memory", "plugins",
-    "records", "section", "seeds", "selection", "sizes", "texts", "yaml_files",
+    "allowed", "answers", "arrays", "caches", "curves", "errors", "files", "lines", "memory",
+    "plugins", "records", "section", "seeds", "selection", "sizes", "texts", "yaml_files",
 }  # fmt: skip
 BELOW_PLUGINS = {*GROUND, "store", "training"}
 PLUGINS = {"data", "noise", "models", "ssl", "finetuning", "detectors"}

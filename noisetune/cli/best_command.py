@@ -14,6 +14,7 @@ from noisetune.cli.common import (
     CsvCommand,
     CsvOption,
     LatexOption,
+    LedgerOption,
     MarkdownOption,
     MlrunsOption,
     NameArgument,
@@ -56,6 +57,7 @@ def best(
     latex: LatexOption = False,
     csv: CsvOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    ledger: LedgerOption = None,
 ) -> None:
     """List the winner of every condition, and the best method for each data set and noise.
 
@@ -67,9 +69,9 @@ def best(
     from noisetune.sweep.spec.config import NO_RESULTS
     from noisetune.sweep.study.recorded import recorded_sweep, standing_records
 
-    form, home = Form.of(markdown, latex, csv), open_home(mlruns)
-    prepared, ledger = recorded_sweep(home, name)
-    objective, records = prepared.config.objective, standing_records(home, prepared, ledger)
+    form, home = Form.of(markdown, latex, csv), open_home(mlruns, ledger)
+    prepared, opened = recorded_sweep(home, name)
+    objective, records = prepared.config.objective, standing_records(home, prepared, opened)
     stand = overview(home, name)
     if prepared.config.smoke and not as_json:
         form.note(NO_RESULTS)

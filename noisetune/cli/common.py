@@ -46,6 +46,13 @@ StoreOption = Annotated[
     str | None,
     typer.Option(help="The store of stages: a folder or a URL; by default MLRUNS/stages."),
 ]
+LedgerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A database for the ledger: sqlite:///FILE, postgresql://USER@HOST/NAME; by default "
+        "a file in the sweep's folder, which notes it for later."
+    ),
+]
 AddressOption = Annotated[
     str | None,
     typer.Option(help="A running Ray cluster, HOST:PORT or `auto`; by default this machine."),
@@ -88,9 +95,9 @@ SmokeOption = Annotated[
 ]
 
 
-def open_home(mlruns: Path) -> Home:
-    """The mlruns folder; what writes there makes it."""
-    return Home(check_folder(mlruns, "--mlruns"))
+def open_home(mlruns: Path, ledger: str | None = None) -> Home:
+    """The mlruns folder; what writes there makes it. `ledger`: the database of a sweep's ledger."""
+    return Home(check_folder(mlruns, "--mlruns"), ledger)
 
 
 def read_first(

@@ -8,6 +8,7 @@ from noisetune.cli.common import (
     CsvCommand,
     CsvOption,
     LatexOption,
+    LedgerOption,
     MarkdownOption,
     MlrunsOption,
     NameArgument,
@@ -65,17 +66,18 @@ def status(
     latex: LatexOption = False,
     csv: CsvOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    ledger: LedgerOption = None,
 ) -> None:
     """Show where a sweep stands."""
     from noisetune.sweep.study.recorded import recorded_sweep
 
-    home, form = open_home(mlruns), Form.of(markdown, latex, csv)
+    home, form = open_home(mlruns, ledger), Form.of(markdown, latex, csv)
     if trials:
         return show_trials(home, name, form)
-    prepared, ledger = recorded_sweep(home, name)
+    prepared, opened = recorded_sweep(home, name)
     asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
     groups = tuple(group for group, wanted in asked.items() if wanted)
-    show_results(home, prepared, ledger, Wanted(epoch, groups, form))
+    show_results(home, prepared, opened, Wanted(epoch, groups, form))
 
 
 def list_sweeps(

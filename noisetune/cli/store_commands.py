@@ -94,7 +94,7 @@ def gc(
 
 def _open(url: str | None, mlruns: Any) -> "Store":
     from noisetune.errors import UserError
-    from noisetune.store import Store
+    from noisetune.store import open_answering
 
     place = (url or str(open_home(mlruns).stages)).removeprefix("file://")
     option = "--mlruns" if url is None else "--url"
@@ -103,7 +103,7 @@ def _open(url: str | None, mlruns: Any) -> "Store":
             f"{option}: there is no folder {place}; the first sweep makes it. Name another one "
             "with --url or --mlruns"
         )
-    return Store.open(place, option=option)
+    return open_answering(place, option)
 
 
 def _origin(entry: "EntryInfo") -> str:

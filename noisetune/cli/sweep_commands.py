@@ -13,6 +13,7 @@ from noisetune.allowed import needs_leave
 from noisetune.cli.common import (
     AddressOption,
     AllowWriteOption,
+    LedgerOption,
     MlrunsOption,
     NameArgument,
     SetOption,
@@ -73,12 +74,13 @@ def sweep(
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
     allow_write: AllowWriteOption = None,
+    ledger: LedgerOption = None,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
     from noisetune.sweep.home import Site
 
-    site = Site.of(mlruns, store, share, address, tracking_uri, allow_write or ())
-    terminal = Terminal()
+    options = store, share, address, tracking_uri, allow_write or (), ledger
+    site, terminal = Site.of(mlruns, *options), Terminal()
     read_first(file, name, settings or (), terminal.say)
     from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
@@ -105,6 +107,7 @@ def resume(
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     tracking_uri: TrackingOption = None,
     allow_write: AllowWriteOption = None,
+    ledger: LedgerOption = None,
 ) -> None:
     """Go on with a sweep that was stopped or is to grow: nothing that ended runs again.
 
@@ -114,8 +117,8 @@ def resume(
     from noisetune.sweep.home import Site
     from noisetune.sweep.study.recorded import begun_ledger
 
-    site = Site.of(mlruns, store, share, address, tracking_uri, allow_write or ())
-    terminal = Terminal()
+    options = store, share, address, tracking_uri, allow_write or (), ledger
+    site, terminal = Site.of(mlruns, *options), Terminal()
     begun_ledger(site.home, name)
     terminal.say(f"reading the ledger of sweep {name} ...")
     from noisetune.sweep.run import begun_sweep, drive

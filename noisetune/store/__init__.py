@@ -2,6 +2,7 @@
 
 from noisetune.sizes import UNITS, parse_size
 
+from .answering import open_answering
 from .artifact import Artifact
 from .folder_leases import FolderLeases
 from .keys import StageKey
@@ -24,5 +25,6 @@ __all__ = [
     "StoreFull",
     "StoreLike",
     "VerifyReport",
+    "open_answering",
     "parse_size",
 ]

@@ -5,9 +5,11 @@ take a lease is to create the next number exclusively, so of many contenders exa
 Nobody ever writes to another's lease: a heartbeat touches its own file, a release sets that file's
 time to 0, and a successor removes what lies below its own.
 
-A lease is live while its file was touched within its time to live, measured by the file system's
-clock, and while its owner is not known to be dead. On an object store (see `objects.Objects`)
-the clocks of hosts do matter, and a lease is advice: two owners at once are possible and harmless.
+A lease is live while its file was touched within its time to live, and while its owner is not
+known to be dead. Other hosts measure that by the file system's clock. The owner's own host does by
+the time since it started, which no setting of a clock moves: that is the time of a file
+`lease-000007.beat` beside the lease. On an object store (see `objects.Objects`) the clocks of hosts
+do matter, and a lease is advice: two owners at once are possible and harmless.
 """
 
 import json
@@ -21,13 +23,10 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
-
+from . import process
 from .backend import Backend
 from .keys import encode
 
@@ -35,43 +34,37 @@ TTL_SECONDS = 30.0
 LEASE_FILE = re.compile(r"lease-(\d{6,})\.json")
 # a lease file is still empty after this long only if its writer died between two system calls
 HALF_WRITTEN_SECONDS = 2.0
-# psutil derives the start of a process from the wall clock, which may be set in between
-START_TOLERANCE_SECONDS = 2.0
+# some file systems know no time before 1980: the beats of a boot are counted from 2001 on
+BEATS_BEGIN = 1e9
 
 
 class LeaseLost(RuntimeError):  # noqa: N818
     """The lease lapsed or was taken over. Ask for a new one: if it is granted, publish again."""
 
 
-@cache
-def _process_space() -> str:
-    """Where a process id means something: this host, since this boot, in this pid namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        space = f"{boot}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        space = str(uuid.getnode())
-    return f"{socket.gethostname()}/{space}"
-
-
 @dataclass(frozen=True)
 class LeaseInfo:
-    """Who holds a lease. `started` is the process's start and `since` the lease's (Unix time)."""
+    """Who holds a lease: a process by its number, its start (ticks since boot) and where it runs.
+
+    `since` is the lease's beginning (Unix time), for people; `ttl` is in seconds.
+    """
 
     host: str
     pid: int
-    started: float
+    started: int
     token: str
     since: float
     ttl: float
+    boot: str
     process_space: str
 
     @classmethod
     def mine(cls, ttl: float) -> Self:
         """A new lease of this process, `ttl` in seconds."""
         pid, token = os.getpid(), uuid.uuid4().hex
-        started = psutil.Process(pid).create_time()
-        return cls(socket.gethostname(), pid, started, token, time.time(), ttl, _process_space())
+        where = process.boot(), process.process_space()
+        started = process.start_of(pid)
+        return cls(socket.gethostname(), pid, started, token, time.time(), ttl, *where)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -82,22 +75,12 @@ class LeaseInfo:
             ttl = HALF_WRITTEN_SECONDS
         except TypeError:
             ttl = TTL_SECONDS
-        return cls("an unknown host", 0, 0.0, "", 0.0, ttl, "")
+        return cls("an unknown host", 0, 0, "", 0.0, ttl, "", "")
 
     def is_gone(self) -> bool:
         """Known to be dead: it ran where this process can look, and does not run any more."""
-        if self.process_space != _process_space():
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.started) > START_TOLERANCE_SECONDS:
-                return True
-            # the main thread of a killed process is a zombie while others are still at work
-            return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.AccessDenied:
-            return False
+        here = self.process_space == process.process_space()
+        return here and process.is_gone(self.pid, self.started)
 
     def __str__(self) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
@@ -170,7 +153,21 @@ def claim(backend: Backend, folder: str, ttl: float) -> Lease | None:
         return None
     for number in numbers[:-1]:
         backend.remove(_path(folder, number))
-    return _start(backend, folder, mine, info)
+        backend.remove(_beat_path(folder, number))
+    return _start(backend, folder, mine, info) if _begin(backend, folder, mine) else None
+
+
+def _begin(backend: Backend, folder: str, number: int) -> bool:
+    """The first beat; where there is no room for it, no lease either. False: its folder is gone."""
+    try:
+        backend.create(_beat_path(folder, number), b"")
+        _touch(backend, folder, number)
+    except FileNotFoundError:
+        return False
+    except BaseException:
+        backend.remove(_path(folder, number))
+        raise
+    return True
 
 
 def holder(backend: Backend, folder: str) -> LeaseInfo | None:
@@ -187,9 +184,21 @@ def _numbers(backend: Backend, folder: str) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def _is_fresh(backend: Backend, path: str, ttl: float) -> bool:
-    touched = backend.touched(path)
-    return backend.now() - touched <= ttl
+def _beat_path(folder: str, number: int) -> str:
+    return f"{folder}/lease-{number:06d}.beat"
+
+
+def _is_fresh(backend: Backend, folder: str, number: int, info: LeaseInfo) -> bool:
+    """Whether the heartbeat was there within the time to live. FileNotFoundError: no such lease."""
+    touched = backend.touched(_path(folder, number))
+    if info.boot and info.boot == process.boot():
+        now = process.since_boot()
+        with suppress(FileNotFoundError):
+            beat = backend.touched(_beat_path(folder, number)) - BEATS_BEGIN
+            # else it was not written yet, or was given back
+            if 0 <= beat <= now:
+                return now - beat <= info.ttl
+    return backend.now() - touched <= info.ttl
 
 
 def _current(backend: Backend, folder: str) -> tuple[int, LeaseInfo | None]:
@@ -199,22 +208,21 @@ def _current(backend: Backend, folder: str) -> tuple[int, LeaseInfo | None]:
         # a successor may remove the file between two looks at it: then look for that one
         with suppress(FileNotFoundError):
             info = LeaseInfo.parse(backend.read(path))
-            live = _is_fresh(backend, path, info.ttl) and not info.is_gone()
+            live = _is_fresh(backend, folder, numbers[-1], info) and not info.is_gone()
             return numbers[-1], info if live else None
     return 0, None
 
 
 def _start(backend: Backend, folder: str, number: int, info: LeaseInfo) -> Lease:
     """Start the heartbeat. It knows the file and not the lease, which may so be collected."""
-    path, stop = _path(folder, number), threading.Event()
-    beat = threading.Thread(
-        target=_beat, args=(backend, path, info.ttl, stop), name=f"lease {folder}", daemon=True
-    )
+    stop = threading.Event()
+    work = (backend, folder, number, info, stop)
+    beat = threading.Thread(target=_beat, args=work, name=f"lease {folder}", daemon=True)
     beat.start()
 
     def held() -> bool:
         try:
-            fresh = _is_fresh(backend, path, info.ttl)
+            fresh = _is_fresh(backend, folder, number, info)
         except FileNotFoundError:
             return False
         return fresh and _numbers(backend, folder)[-1:] == [number]
@@ -228,18 +236,27 @@ def _start(backend: Backend, folder: str, number: int, info: LeaseInfo) -> Lease
     return Lease(folder, info, held, finish)
 
 
-def _beat(backend: Backend, path: str, ttl: float, stop: threading.Event) -> None:
+def _beat(
+    backend: Backend, folder: str, number: int, info: LeaseInfo, stop: threading.Event
+) -> None:
     """Touch the lease three times per ttl, and retire it in the end: one writer, so no lock."""
-    while not stop.wait(ttl / 3):
+    while not stop.wait(info.ttl / 3):
         try:
             # one that lapsed while this process slept is not revived: others counted on it
-            if not _is_fresh(backend, path, ttl):
+            if not _is_fresh(backend, folder, number, info):
                 return
-            backend.touch(path)
+            _touch(backend, folder, number)
         except FileNotFoundError:
             return
         except Exception:
             # the store is away for now: when it stays away, the lease lapses
             continue
-    with suppress(Exception):
-        backend.touch(path, 0.0)
+    for path in (_beat_path(folder, number), _path(folder, number)):
+        with suppress(Exception):
+            backend.touch(path, 0.0)
+
+
+def _touch(backend: Backend, folder: str, number: int) -> None:
+    """A heartbeat, by both clocks."""
+    backend.touch(_beat_path(folder, number), BEATS_BEGIN + process.since_boot())
+    backend.touch(_path(folder, number))

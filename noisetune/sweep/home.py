@@ -16,9 +16,13 @@ DEFAULT_MLRUNS = Path("mlruns")
 
 @dataclass(frozen=True)
 class Home:
-    """The folder that holds all that sweeps leave behind: `mlruns/`."""
+    """The folder that holds all that sweeps leave behind: `mlruns/`.
+
+    `ledger` is the URL of the database that was given for a sweep's ledger, if one was.
+    """
 
     root: Path
+    ledger: str | None = None
 
     @property
     def tracking_uri(self) -> str:
@@ -43,13 +47,19 @@ class Home:
         """The ledger of a sweep, whether there is one or not."""
         return self.sweep(name) / "ledger.journal"
 
+    def ledger_note(self, name: str) -> Path:
+        """Which database has the ledger of a sweep, where it is in one."""
+        return self.sweep(name) / "ledger.json"
+
     def outbox(self, name: str) -> Path:
         """What a sweep told its tracker, and with it the curves of its trials."""
         return self.sweep(name) / "outbox.jsonl"
 
     def names(self) -> list[str]:
         """The sweeps that have a ledger here."""
-        return sorted(path.parent.name for path in (self.root / "sweeps").glob("*/ledger.journal"))
+        kinds = ("*/ledger.journal", "*/ledger.json")
+        ledgers = (path for kind in kinds for path in (self.root / "sweeps").glob(kind))
+        return sorted({path.parent.name for path in ledgers})
 
     def shared_stages(self, store: str | None = None, share: bool = True) -> str | None:
         """Where stages are shared: at `store`, a folder or a URL, or here; None: they are not."""
@@ -86,9 +96,10 @@ class Site:
         address: str | None = None,
         tracking_uri: str | None = None,
         allow_write: Iterable[str | Path] = (),
+        ledger: str | None = None,
     ) -> "Site":
         """What the options of `noisetune sweep` say; what is left out is in the mlruns folder."""
-        home = Home(check_folder(Path(mlruns), "--mlruns"))
+        home = Home(check_folder(Path(mlruns), "--mlruns"), ledger)
         if store is not None and "://" not in store:
             check_folder(Path(store), "--store")
         stages = home.shared_stages(store, share)
@@ -114,9 +125,11 @@ class Site:
 
     @property
     def stored(self) -> "StoreLike":
-        """The stages that there are. It makes no folder: where none is, nothing is stored."""
-        from noisetune.store import NullStore, Store
+        """The stages that there are. It makes no folder: where none is, nothing is stored.
+
+        UserError where they are at a URL that does not answer.
+        """
+        from noisetune.store import NullStore, open_answering
 
         there = self.stages is not None and ("://" in self.stages or Path(self.stages).is_dir())
-        option = self.stages_option
-        return Store.open(str(self.stages), option=option) if there else NullStore()
+        return open_answering(str(self.stages), self.stages_option) if there else NullStore()

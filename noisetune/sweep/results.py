@@ -20,16 +20,19 @@ END = ["kind", "number", "state", "reason"]
 ACCURACY = ["replicates", "accuracy", "accuracy_low", "accuracy_high", "one_encoder"]
 
 
-def load_sweep(name: str, *, mlruns: str | Path = "mlruns") -> "SweepResults":
+def load_sweep(
+    name: str, *, mlruns: str | Path = "mlruns", ledger: str | None = None
+) -> "SweepResults":
     """The results of a sweep that was begun, finished or not.
 
     Parameters:
         name: the sweep's name.
         mlruns: the folder that it was run in.
+        ledger: the database that has its ledger, where a password is needed that is not noted.
 
     Raises UserError, with those there are, where there is none of this name.
     """
-    results = SweepResults(name, Home(Path(mlruns)))
+    results = SweepResults(name, Home(Path(mlruns), ledger))
     recorded_sweep(results.home, name)
     return results
 
@@ -101,8 +104,7 @@ class SweepResults:
         return sweep, standing_records(self.home, sweep, ledger)
 
     def _points(self) -> Iterator[tuple[Any, ...]]:
-        outbox = self.home.outbox(self.name)
-        for message in read_messages(outbox) if outbox.is_file() else ():
+        for message in read_messages(self.home.outbox(self.name)):
             if message["kind"] == "point":
                 where = message["trial"], message.get("stage"), message["step"]
                 yield from ((*where, metric, value) for metric, value in message["values"].items())

@@ -56,6 +56,7 @@ def run_sweep(
     mlruns: str | Path = "mlruns",
     tracking_uri: str | None = None,
     allow_write: Sequence[str | Path] = (),
+    ledger: str | None = None,
     say: Say | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> "SweepResults":
@@ -78,6 +79,7 @@ def run_sweep(
         tracking_uri: an MLflow server; by default the SQLite file in the mlruns folder.
         allow_write: folders that a YAML file may have written to, beside its own, the mlruns folder
             and the cache. What a mapping or a `SweepConfig` says is your program's word.
+        ledger: a database for the ledger, by its URL; by default a file in the sweep's folder.
         say: takes each line that there is to say, `print` for example.
         watchers: are told when trials start, of their metric points, and how they end.
 
@@ -89,7 +91,7 @@ def run_sweep(
     from noisetune.sweep.results import SweepResults
 
     where = None if store is None else str(store)
-    site = Site.of(mlruns, where, share, address, tracking_uri, allow_write)
+    site = Site.of(mlruns, where, share, address, tracking_uri, allow_write, ledger)
     reporter = Listeners(say, watchers)
     folder = smoke_folder(site.home) if smoke else None
     sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say, site)
@@ -205,11 +207,14 @@ def _finished(sweep: Sweep, ledger: Ledger, reporter: Reporter) -> Scheduler | N
 
 def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
     """Refuse, before anything starts, what would not come to a good end."""
+    stored = site.stored
     with naming(*sweep.sources):
-        preflight(sweep, site.stored, datasets)
+        preflight(sweep, stored, datasets)
     with naming(*sweep.sources[:1]):
         if not resume:
             refuse_taken(site.home, sweep.config.name)
+        elif site.home.ledger is not None:
+            read_ledger(site.home, sweep.config.name)
         if site.address is None:
             check_fits(sweep.config.resources, local_resources(), "this machine")
     check_warm_start(site.home, sweep.config)

@@ -1,42 +1,59 @@
 """The outbox: everything to be told to the tracking server, on disk before it is told."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from noisetune.lines import BLOCK, drop_torn_line
+from noisetune.errors import UserError
+from noisetune.files import refused
+from noisetune.lines import append_lines, cut_damaged_end, keep_whole_lines, read_lines
 from noisetune.tracking.messages import Message
+
+BLOCK = 4096
+
+REMEDY = (
+    "`noisetune resume` keeps a copy of the file and goes on without what is damaged; a folder in "
+    "its place is to be moved away"
+)
+ANEW = "make room, or move it away: `noisetune resume` makes it anew of what the ledger knows"
 
 
 class Outbox:
     """An append-only file of JSON lines, with the place up to which they were delivered.
 
-    A line that a crash cut short is not read. Nothing is lost when the process is killed: what
-    was appended and not delivered is delivered by the next reader, perhaps a second time.
+    For the one who writes it: damaged lines are taken out at the beginning, which is said, and a
+    copy is kept. Nothing is lost when the process is killed: what was appended and not delivered
+    is delivered by the next reader, perhaps a second time.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._mark = path.with_suffix(".delivered")
         self.refused = path.with_suffix(".refused.jsonl")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        drop_torn_line(path)
-        if self.delivered > path.stat().st_size:
+        with refused("outbox", path, "be written", ANEW):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("ab").close()
+            if not self._begins_line(self.delivered):
+                self.deliver_up_to(0)
+            self._mend()
+
+    def _mend(self) -> None:
+        try:
+            cut_damaged_end(self.path, REMEDY)
+        except UserError:
+            keep_whole_lines(self.path, REMEDY)
             self.deliver_up_to(0)
+        if self.delivered > (size := self.path.stat().st_size):
+            self.deliver_up_to(size)
+
+    def _begins_line(self, place: int) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(max(0, place - 1))
+            return place == 0 or file.read(1) == b"\n"
 
     def append(self, message: Message) -> None:
         """Write one message; OSError, and no part of it in the file, where that cannot be done."""
-        line = (json.dumps(message, separators=(",", ":")) + "\n").encode()
-        with self.path.open("ab", buffering=0) as file:
-            whole = file.tell()
-            try:
-                while line:
-                    line = line[file.write(line) :]
-            except OSError:
-                file.truncate(whole)
-                raise
+        append_lines(self.path, [message])
 
     @property
     def delivered(self) -> int:
@@ -50,7 +67,7 @@ class Outbox:
 
     def unread(self) -> Iterator[tuple[int, Message]]:
         """What was not delivered yet: each message with the place behind it."""
-        return _messages(self.path, self.delivered)
+        return read_lines(self.path, REMEDY, self.delivered)
 
     def all(self) -> Iterator[Message]:
         """Every message, delivered or not."""
@@ -80,21 +97,13 @@ class Outbox:
         self.refused.touch()
         if any(each["message"] == message for each in read_messages(self.refused)):
             return False
-        with self.refused.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"reason": reason, "message": message}) + "\n")
+        append_lines(self.refused, [{"reason": reason, "message": message}])
         return True
 
 
 def read_messages(path: Path) -> Iterator[Message]:
-    """Every message of an outbox, whose sweep may be running: nothing in it is changed."""
-    return (message for _, message in _messages(path, 0))
+    """Every message of an outbox, whose sweep may be running: nothing in it is changed.
 
-
-def _messages(path: Path, place: int) -> Iterator[tuple[int, Message]]:
-    with path.open("rb") as file:
-        file.seek(place)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            place += len(line)
-            yield place, json.loads(line)
+    UserError, with file and line, for damage before whole lines.
+    """
+    return (message for _, message in read_lines(path, REMEDY))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noisetune.answers import check_database, is_database, without_password
 from noisetune.errors import UserError
 from noisetune.files import check_output, make_folder
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 MESSAGES_AT_ONCE = 500
+
+REMEDY = "start that server, or give no --tracking-uri to use the SQLite file in the mlruns folder"
 
 log = logging.getLogger(__name__)
 
@@ -208,6 +211,8 @@ def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
         if (file := database_file(uri)) is not None:
             # MLflow itself would try for minutes, and say so line by line.
             _check_database(file)
+        elif is_database(uri):
+            check_database("--tracking-uri", uri, REMEDY)
         _open_runs(uri, sweep, artifacts, quiet=True)
 
 
@@ -252,10 +257,9 @@ def _answering(uri: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        why = " ".join(str(error).split())[:300]
+        why = without_password(" ".join(str(error).split())[:300])
         raise UserError(
-            f"--tracking-uri: MLflow at {uri} does not answer ({why}); start that server, or give "
-            "no --tracking-uri to use the SQLite file in the mlruns folder"
+            f"--tracking-uri: MLflow at {without_password(uri)} does not answer ({why}); {REMEDY}"
         ) from error
 
 

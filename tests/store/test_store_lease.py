@@ -1,3 +1,4 @@
+import errno
 import gc
 import multiprocessing
 import os
@@ -8,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from noisetune.store import Artifact, LeaseLost, StageKey, Store
+from noisetune.store import Artifact, LeaseLost, StageKey, Store, StoreFull, process
 from noisetune.store import lease as leases
+from noisetune.store.folder import Folder
 
 fork = multiprocessing.get_context("fork")
 
@@ -18,9 +20,15 @@ def lease_path(key, number=1):
     return f"{key.stage}/{key.digest[:2]}/{key.digest}/lease-{number:06d}.json"
 
 
+def beat_path(key, number=1):
+    return lease_path(key, number).replace(".json", ".beat")
+
+
 def lapse(store, key, number=1):
     """As if the heartbeat had been away for long."""
     store.backend.touch(lease_path(key, number), 1.0)
+    if store.backend.exists(beat_path(key, number)):
+        store.backend.touch(beat_path(key, number), leases.BEATS_BEGIN)
 
 
 def heartbeats():
@@ -58,7 +66,8 @@ def test_one_lease_file_remains_of_many(store, key):
     for _ in range(4):
         store.lease(key).release()
     names = store.backend.names(lease_path(key).rsplit("/", 1)[0])
-    assert [name for name in names if name.endswith(".json")] == ["lease-000004.json"]
+    found = [name for name in names if not name.endswith(".touched")]
+    assert found == ["lease-000004.beat", "lease-000004.json"]
 
 
 def test_an_exception_releases(store, key):
@@ -258,7 +267,8 @@ def test_a_dead_process_elsewhere_is_waited_for(folder, key, monkeypatch):
     assert here.recv()
     owner.kill()
     owner.join()
-    monkeypatch.setattr(leases, "_process_space", lambda: "another host")
+    monkeypatch.setattr(process, "process_space", lambda: "another host")
+    monkeypatch.setattr(process, "boot", lambda: "another boot")
     assert folder.lease(key) is None
     lapse(folder, key)
     with folder.lease(key) as lease:
@@ -268,7 +278,88 @@ def test_a_dead_process_elsewhere_is_waited_for(folder, key, monkeypatch):
 def test_a_number_that_another_process_got_is_not_the_owner():
     mine = leases.LeaseInfo.mine(30.0)
     assert not mine.is_gone()
-    assert replace(mine, started=mine.started - 60).is_gone()
+    assert replace(mine, started=mine.started - 1).is_gone()
+
+
+class Clock:
+    """The wall clock of the host whose file system the store is in, and a hand that sets it."""
+
+    def __init__(self, monkeypatch):
+        self.ahead, now, touch, wall = 0.0, Folder.now, Folder.touch, time.time
+
+        def touch_ahead(backend, path, when=None):
+            touch(backend, path, wall() + self.ahead if when is None else when)
+
+        monkeypatch.setattr(Folder, "touch", touch_ahead)
+        monkeypatch.setattr(Folder, "now", lambda backend: now(backend) + self.ahead)
+        monkeypatch.setattr(time, "time", lambda: wall() + self.ahead)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+@pytest.mark.parametrize("step", [-86_400.0, -3.0, 3.0, 40.0, 86_400.0])
+def test_a_step_of_the_wall_clock_takes_no_living_lease(folder, key, clock, step):
+    """Neither its owner nor another process of its host takes it for lapsed, then or later."""
+    folder.ttl = 0.6
+    with folder.lease(key) as lease:
+        clock.ahead = step
+        end = time.monotonic() + 0.9
+        while time.monotonic() < end:
+            assert lease.alive
+            assert Store.open(folder.url).lease(key) is None
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("step", [-86_400.0, 86_400.0])
+def test_who_a_process_is_does_not_hang_on_the_wall_clock(folder, key, clock, step):
+    here, there = fork.Pipe()
+    owner = run_forked(hold, folder.url, key, there)
+    assert here.recv()
+    clock.ahead = step
+    assert folder.holder(key).pid == owner.pid
+    owner.kill()
+    owner.join()
+    assert folder.holder(key) is None
+
+
+def test_a_step_back_does_not_keep_the_lease_of_a_process_that_sleeps(folder, key, clock):
+    folder.ttl = 0.6
+    here, there = fork.Pipe()
+    owner = run_forked(publish_when_told, folder.url, key, there)
+    assert here.recv() == "leased"
+    os.kill(owner.pid, signal.SIGSTOP)
+    clock.ahead = -86_400.0
+    end = time.monotonic() + 30
+    while (successor := folder.lease(key)) is None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    successor.release()
+    owner.kill()
+    owner.join()
+
+
+def test_other_hosts_go_by_the_clock_of_the_file_system(folder, key, clock, monkeypatch):
+    with folder.lease(key):
+        monkeypatch.setattr(process, "boot", lambda: "another boot")
+        monkeypatch.setattr(process, "process_space", lambda: "another host")
+        assert folder.lease(key) is None
+        clock.ahead = 86_400.0
+        assert folder.holder(key) is None
+
+
+def test_a_lease_without_room_for_its_heartbeat_is_none(folder, key, monkeypatch):
+    def full(backend, path, when=None):
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "touch", full)
+        with pytest.raises(StoreFull):
+            folder.lease(key)
+    with folder.lease(key) as lease:
+        assert lease.alive
 
 
 def test_a_forked_child_does_not_end_its_parents_lease(folder, key):
@@ -304,8 +395,8 @@ def test_of_many_contenders_exactly_one_wins_each_time(folder):
         lapse(folder, key)
     barrier, wins = fork.Barrier(8), fork.Array("i", len(keys))
     crowd = [run_forked(contend, folder.url, keys, barrier, wins) for _ in range(8)]
-    for process in crowd:
-        process.join()
+    for contender in crowd:
+        contender.join()
     assert list(wins) == [1] * len(keys)
 
 
@@ -327,6 +418,6 @@ def take_turns(url, key, inside, counts, me):
 def test_no_two_processes_are_ever_inside_one_lease(folder, key):
     inside, counts = fork.Value("i", 0), fork.Array("i", 6)
     crowd = [run_forked(take_turns, folder.url, key, inside, counts, me) for me in range(6)]
-    for process in crowd:
-        process.join()
+    for contender in crowd:
+        contender.join()
     assert 6 < sum(counts) < 1_000_000

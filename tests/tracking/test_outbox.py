@@ -1,13 +1,16 @@
 import resource
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from damage import damaged, records
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisetune.tracking.outbox import Outbox, _messages
+from noisetune.errors import UserError
+from noisetune.tracking.outbox import Outbox, read_messages
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 messages = st.lists(st.dictionaries(st.text(), scalars), max_size=6)
@@ -105,7 +108,7 @@ def test_a_new_file_beside_an_old_note_is_delivered(file: Path) -> None:
 def test_a_note_is_of_a_place_in_one_file(said: list[dict[str, Any]], data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
         outbox = fill(Path(folder) / "outbox.jsonl", *said)
-        places = [place for place, _ in _messages(outbox.path, 0)]
+        places = [place for place, _ in outbox.unread()]
         place = data.draw(st.sampled_from([0, *places]))
         note = outbox.note(place)
         assert outbox.place_of(note) == place
@@ -124,3 +127,65 @@ def test_what_is_set_aside_is_there_once(file: Path) -> None:
     outbox = fill(file)
     assert [outbox.set_aside({"n": n}, "why") for n in (0, 1, 0)] == [True, True, False]
     assert len(outbox.refused.read_text().splitlines()) == 2
+
+
+@given(records, st.data())
+def test_damage_anywhere_takes_out_what_is_damaged_alone(
+    said: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """A look is up to the damage, or one message; the writer goes on with what is whole."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "outbox.jsonl"
+        fill(file, *said).deliver_up_to(file.stat().st_size)
+        new, _ = data.draw(damaged(file.read_bytes()))
+        file.write_bytes(new)
+        with suppress(UserError):
+            seen = list(read_messages(file))
+            assert seen == said[: len(seen)]
+        assert file.read_bytes() == new
+        left = list(fill(file, {"after": 1}).all())
+        assert left.pop() == {"after": 1}
+        rest = iter(said)
+        assert all(message in rest for message in left)
+        aside = list(file.parent.glob("*.damaged-1"))
+        assert aside or len(left) == new.count(b"\n")
+
+
+def test_a_damaged_line_within_is_left_out_and_the_others_are_told_again(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(file, {"n": 0}, {"n": 1}, {"n": 2}).deliver_up_to(file.stat().st_size)
+    damaged = file.read_bytes().replace(b'"n":1', b'"n":3')
+    file.write_bytes(damaged)
+    with pytest.raises(UserError, match=rf"{file} line 2 is damaged.*`noisetune resume`"):
+        list(read_messages(file))
+    assert unread(Outbox(file)) == [{"n": 0}, {"n": 2}]
+    aside = file.with_name("outbox.jsonl.damaged-1")
+    assert aside.read_bytes() == damaged
+    assert caplog.messages == [
+        f"{file}: line 2 is damaged and left out; as it was it is now {aside}"
+    ]
+
+
+def test_what_was_delivered_before_a_damaged_end_is_not_told_again(file: Path) -> None:
+    outbox = fill(file, {"n": 0}, {"n": 1})
+    outbox.deliver_up_to(file.stat().st_size)
+    file.write_bytes(file.read_bytes()[:-5] + b"####\n")
+    assert unread(fill(file, {"n": 2})) == [{"n": 2}]
+
+
+def test_a_note_of_delivery_within_a_line_is_none(file: Path) -> None:
+    outbox = fill(file, {"n": 0}, {"n": 1})
+    outbox.deliver_up_to(7)
+    assert unread(Outbox(file)) == [{"n": 0}, {"n": 1}]
+
+
+def test_a_folder_in_its_place_is_one_message(file: Path) -> None:
+    file.mkdir(parents=True)
+    for look in (lambda: Outbox(file), lambda: list(read_messages(file))):
+        with pytest.raises(UserError, match=f"{file}: cannot be .*move"):
+            look()
+
+
+def test_where_there_is_none_nothing_is_read(file: Path) -> None:
+    assert list(read_messages(file)) == []

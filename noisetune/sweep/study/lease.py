@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage
+from optuna.storages.journal import JournalFileOpenLock
 from optuna.storages.journal._file import BaseJournalFileLock
 
 from noisetune.errors import UserError
-from noisetune.lines import drop_torn_line
+from noisetune.files import refused
 from noisetune.store import FolderLeases, Lease, LeaseInfo
 from noisetune.sweep.home import Home
+from noisetune.sweep.study.ledger_file import LedgerFile, replayed
 
 FOLDER = "driver"
 
@@ -46,7 +47,7 @@ def sweep_lease(home: Home, name: str) -> Iterator[Lease]:
         try:
             yield lease
         finally:
-            if home.sweep(name) in new and not home.ledger_file(name).exists():
+            if home.sweep(name) in new and name not in home.names():
                 shutil.rmtree(home.sweep(name), ignore_errors=True)
                 for folder in new[1:]:
                     with suppress(OSError):
@@ -85,9 +86,12 @@ class _FencedLock(BaseJournalFileLock):
 def own_journal(path: Path, lease: Lease) -> BaseStorage:
     """The ledger file for the driver that holds `lease`; any other's writes raise LeaseLost.
 
-    What a killed driver left half done is put right first: its lock, and a line cut short.
+    What a killed driver left half done is put right first: its lock, and a damaged end.
     """
     lease.check()
-    path.with_name(path.name + ".lock").unlink(missing_ok=True)
-    drop_torn_line(path)
-    return JournalStorage(JournalFileBackend(str(path), _FencedLock(path, lease)))
+    lock = path.with_name(path.name + ".lock")
+    with refused("lock", lock, "be removed", "move it away"):
+        lock.unlink(missing_ok=True)
+    file = LedgerFile(path, _FencedLock(path, lease))
+    file.mend()
+    return replayed(file)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.errors import UserError
 from noisetune.records import Kind, State, TrialRecord
 from noisetune.sweep.spec.objective import Direction
+from noisetune.sweep.study.ledger_file import LedgerFile, replayed
 
 KINDS: tuple[Kind, ...] = ("search", "replicate")
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
@@ -38,7 +38,7 @@ STATES: dict[TrialState, State] = {
 
 def journal(path: Path) -> BaseStorage:
     """A ledger file; it is an append-only journal that several processes may read."""
-    return JournalStorage(JournalFileBackend(str(path)))
+    return replayed(LedgerFile(path))
 
 
 class Ledger:
@@ -63,13 +63,19 @@ class Ledger:
         return DEFINITION in self._index().user_attrs
 
     @classmethod
-    def create(cls, storage: BaseStorage, sweep: str, definition: dict[str, Any]) -> "Ledger":
+    def create(
+        cls,
+        storage: BaseStorage,
+        sweep: str,
+        definition: dict[str, Any],
+        identity: str | None = None,
+    ) -> "Ledger":
         """A new sweep's ledger; UserError where one was begun under this name."""
         ledger = cls(storage, sweep)
         if ledger.begun:
             raise name_taken(sweep)
         index = optuna.create_study(study_name=sweep, storage=storage, load_if_exists=True)
-        index.set_user_attr(IDENTITY, uuid.uuid4().hex)
+        index.set_user_attr(IDENTITY, identity or uuid.uuid4().hex)
         # Written last: with it the sweep has begun.
         ledger.redefine(definition)
         return ledger

@@ -13,8 +13,10 @@ from noisetune.errors import UserError
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import NAME_RULE, SweepConfig, parse_sweep
+from noisetune.sweep.study.database import Place
 from noisetune.sweep.study.lease import driver_of
-from noisetune.sweep.study.ledger import Ledger, journal
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.opening import look
 from noisetune.texts import factors_text, file_stems
 
 
@@ -67,11 +69,24 @@ def begun_ledger(home: Home, name: str) -> Ledger:
 
 def read_ledger(home: Home, name: str) -> Ledger | None:
     """The ledger of a sweep, for reading; None where no sweep of this name was begun."""
-    file = home.ledger_file(name)
-    if not NAME_RULE.match(name) or not file.is_file():
+    if not NAME_RULE.match(name):
         return None
-    ledger = Ledger(journal(file), name)
-    return ledger if ledger.begun else None
+    ledger = look(home, name)
+    if ledger is None:
+        refuse_lost(home, name)
+    return ledger
+
+
+def refuse_lost(home: Home, name: str) -> None:
+    """UserError where a sweep of this name was begun, and its ledger does not know it any more."""
+    outbox = home.outbox(name)
+    if outbox.exists() and outbox.stat().st_size:
+        place = Place.read(home.ledger_note(name))
+        ledger = place.url if place else home.ledger_file(name)
+        raise UserError(
+            f"{ledger}: holds no sweep, though {outbox} shows that one had begun; put a copy of it "
+            f"in its place, or remove {home.sweep(name)} to begin anew"
+        )
 
 
 def _cells(conditions: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

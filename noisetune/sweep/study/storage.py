@@ -7,9 +7,9 @@ from noisetune.store import Lease
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import SweepConfig, override_all
 from noisetune.sweep.spec.sweep import Sweep
-from noisetune.sweep.study.lease import own_journal
-from noisetune.sweep.study.ledger import Ledger, journal, name_taken
-from noisetune.sweep.study.recorded import begun_ledger, read_ledger
+from noisetune.sweep.study.ledger import Ledger, name_taken
+from noisetune.sweep.study.opening import begin, beside, drive
+from noisetune.sweep.study.recorded import begun_ledger, read_ledger, refuse_lost
 from noisetune.sweep.study.resume_rules import check_extension
 
 
@@ -37,11 +37,11 @@ def drive_ledger(home: Home, sweep: Sweep, lease: Lease) -> Ledger:
 
     UserError where that was begun with other trials in mind.
     """
-    name, definition = sweep.config.name, sweep.definition()
-    storage = own_journal(home.ledger_file(name), lease)
-    if not Ledger(storage, name).begun:
-        Ledger.create(storage, name, definition)
-    ledger = Ledger(storage, name, lambda other: journal(home.ledger_file(other)))
+    definition = sweep.definition()
+    ledger = drive(home, sweep.config, [each.name for each in sweep.conditions], lease)
+    if not ledger.begun:
+        refuse_lost(home, sweep.config.name)
+        begin(home, ledger, definition)
     if ledger.definition != definition:
         check_extension(ledger.definition, definition)
         ledger.redefine(definition)
@@ -51,7 +51,7 @@ def drive_ledger(home: Home, sweep: Sweep, lease: Lease) -> Ledger:
 def check_warm_start(home: Home, config: SweepConfig) -> None:
     """UserError for an earlier sweep that is not there, or that sought something else."""
     for name in config.warm_start:
-        ledger = None if name == config.name else read_ledger(home, name)
+        ledger = None if name == config.name else read_ledger(beside(home, name), name)
         if ledger is None:
             names = ", ".join(each for each in home.names() if each != config.name) or "none yet"
             raise UserError(f"warm_start: no earlier sweep {name!r}; there are: {names}")

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from noisetune.errors import UserError
 from noisetune.store import Lease, LeaseLost
+from noisetune.store.folder import Folder
 from noisetune.sweep.home import Home
 from noisetune.sweep.study.lease import claim_sweep, own_journal
 from noisetune.sweep.study.ledger import Ledger, journal
@@ -65,6 +66,16 @@ def test_a_second_driver_is_refused_and_told_who_the_first_is(
         claim_sweep(home, "made-up")
 
 
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_step_of_the_clock_hands_no_living_sweep_over(
+    home: Home, another: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    now = Folder.now
+    monkeypatch.setattr(Folder, "now", lambda folder: now(folder) + step)
+    with pytest.raises(UserError, match=f"'made-up' is being run by process {another.pid} on "):
+        claim_sweep(home, "made-up")
+
+
 def test_a_killed_driver_is_taken_over_at_once_with_the_lock_that_it_held(
     home: Home, another: subprocess.Popen[str], open_scheduler: OpenScheduler
 ) -> None:
@@ -96,8 +107,8 @@ class TakenOver:
 
     def take_over(self) -> Lease:
         """The lease lapses, as that of a driver does whose host fell asleep."""
-        (held,) = (self.home.sweep("made-up") / "driver").glob("lease-*.json")
-        os.utime(held, (0, 0))
+        for held in (self.home.sweep("made-up") / "driver").glob("lease-*"):
+            os.utime(held, (0, 0))
         return claim_sweep(self.home, "made-up")
 
 
