@@ -21,7 +21,6 @@ import yaml
 from made_up import Heard
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
-from optuna.storages.journal import JournalFileBackend
 from real_sweep import SWEEP, TRIAL, without_ray
 
 import noisetune as package
@@ -35,6 +34,7 @@ from noisetune.sweep.run import begun_sweep, drive, new_sweep
 from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.ledger_file import LedgerFile
 from noisetune.sweep.study.storage import open_sweep, read_ledger
 from noisetune.tracking.outbox import Outbox, read_messages
 
@@ -147,7 +147,7 @@ def full_from(number: int, write: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize("number", [1, 2, 4])
 @pytest.mark.parametrize(
     ("place", "write"),
-    [(Folder, "commit"), (JournalFileBackend, "append_logs"), (Outbox, "append")],
+    [(Folder, "commit"), (LedgerFile, "append_logs"), (Outbox, "append")],
     ids=["store", "ledger", "outbox"],
 )
 def test_a_full_disk_is_one_message_and_a_resume_ends_the_sweep(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.message import Message
 from noisetune.sweep.home import Home
 from noisetune.sweep.plan import make_plan
+from noisetune.sweep.study.storage import open_sweep
 
 SCRATCH, SIMCLR = "pretrain.method=none trial 0", "pretrain.method=simclr trial 0"
 
@@ -115,28 +117,20 @@ def full_for_encoders(config: TrialConfig, store: Store, options: Options) -> It
         return (yield from run_trial(config, store, options))
 
 
-def test_a_full_disk_ends_the_trial_with_the_reason_and_not_the_sweep(home: Home) -> None:
-    seen = Seen()
+def test_a_full_disk_pauses_the_sweep_and_fails_no_trial(home: Home) -> None:
     space = {"conditions": {"pretrain.method": ["simclr", "none"], "noise.rate": [0.2, 0.4]}}
-    assert run_here(home, prepare(space, "full"), [seen], full_for_encoders).finished
-    ends = {
-        (trial.factors["pretrain.method"], trial.factors["noise.rate"]): trial
-        for trial in seen.ends.values()
-    }
-    assert {where: trial.state for where, trial in ends.items()} == {
-        ("simclr", 0.2): "failed",
-        ("simclr", 0.4): "failed",
-        ("none", 0.2): "complete",
-        ("none", 0.4): "complete",
-    }
-    for rate in (0.2, 0.4):
-        reason = ends["simclr", rate].reason or ""
-        assert reason.startswith(f"the store {home.stages} is full: ")
-        assert "make room with `noisetune store gc`" in reason
-    store = Store.open(home.stages)
-    assert [entry.stage for entry in store.list()] == ["detect"] * 2 + ["finetune"] * 2
-    assert store.verify().damaged == {}
+    paused = run_here(home, prepare(space, "full"), [], full_for_encoders)
+    assert str(paused.fault).startswith(f"{paused.left[0].name}: the store {home.stages} is full: ")
+    assert "make room with `noisetune store gc`" in str(paused.fault)
     assert os.listdir(home.stages / ".tmp") == []
+
+    seen = Seen()
+    assert run_here(home, prepare(space, "full"), [seen]).finished
+    sweep, ledger = open_sweep(home, "full")
+    assert [each.state for each in ledger.records(sweep.cells)] == ["complete"] * 4
+    store = Store.open(home.stages)
+    assert store.verify().damaged == {}
+    assert Counter(entry.stage for entry in store.list())["finetune"] == 4
 
 
 DRIVER = Path(__file__).with_name("drive.py")

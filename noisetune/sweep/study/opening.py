@@ -11,9 +11,9 @@ from noisetune.store import Lease
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.samplers import CmaEs
-from noisetune.sweep.study.database import OPTION, Place, own_database, read_database, shown
 from noisetune.sweep.study.lease import own_journal
 from noisetune.sweep.study.ledger import Ledger, journal
+from noisetune.sweep.study.ledger_database import OPTION, Place, own_database, read_database, shown
 
 LONGEST_NAME = 400
 """Letters of a condition's name: Optuna's tables have 512 for a study's, the sweep's is in it."""

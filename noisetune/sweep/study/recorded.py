@@ -13,9 +13,9 @@ from noisetune.errors import UserError
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import NAME_RULE, SweepConfig, parse_sweep
-from noisetune.sweep.study.database import Place
 from noisetune.sweep.study.lease import driver_of
 from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.ledger_database import Place
 from noisetune.sweep.study.opening import look
 from noisetune.texts import factors_text, file_stems
 

@@ -138,10 +138,12 @@ class Unable:
     """A pipeline that only the driver has all parts of."""
 
     def __reduce__(self) -> Any:
-        return _import_part, ()
+        return _import_part, (os.getpid(),)
 
 
-def _import_part() -> None:
+def _import_part(driver: int) -> Any:
+    if os.getpid() == driver:
+        return Unable()
     raise ImportError("libquux.so is not on this host")
 
 

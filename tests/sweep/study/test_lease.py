@@ -22,6 +22,7 @@ from noisetune.sweep.study.ledger import Ledger, journal
 from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.tracking import tracker as tracking
 from noisetune.tracking.outbox import Outbox
+from noisetune.tracking.telling import Receiver
 from noisetune.tracking.tracker import Tracker
 
 OpenScheduler = Callable[..., Play]
@@ -182,9 +183,14 @@ def test_the_successor_ends_what_the_superseded_one_had_begun(
         assert len(Ledger(journal(taken.file), "made-up").records([("all", {})])) == 3
 
 
-class Told(list[dict[str, Any]]):
+class Told(Receiver):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
     def apply(self, messages: Sequence[dict[str, Any]]) -> None:
-        self.extend(messages)
+        self.messages.extend(messages)
 
 
 def test_the_superseded_drivers_tracker_delivers_nothing_more(
@@ -197,14 +203,14 @@ def test_the_superseded_drivers_tracker_delivers_nothing_more(
     scheduler = taken.play.scheduler
     scheduler.watchers = [tracker]
     job = taken.play.next()
-    while not told:
+    while not told.messages:
         time.sleep(0.01)
     with taken.take_over():
         pretrained = replace(point(1, 0.5), stage="pretrain")
         scheduler.report(job, [pretrained])
         scheduler.complete(job, result_of(job))
         tracker.abandon()
-    assert [message["kind"] for message in told] == ["started"]
+    assert [message["kind"] for message in told.messages] == ["started"]
 
 
 def test_a_board_is_not_made_over_a_ledger_of_another(

@@ -17,9 +17,9 @@ from noisetune.store import Lease, LeaseLost
 from noisetune.sweep.home import Home
 from noisetune.sweep.results import SweepResults, load_sweep
 from noisetune.sweep.run import run_sweep
-from noisetune.sweep.study.database import Place, own_database, read_database, shown
 from noisetune.sweep.study.lease import claim_sweep
 from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.ledger_database import Place, own_database, read_database, shown
 from noisetune.sweep.study.recorded import read_ledger
 
 SPACE = {
