@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from noisetune.caches import nothing_kept
 from noisetune.cli.common import (
     AllowWriteOption,
     MlrunsOption,
@@ -67,7 +68,7 @@ def plan(
     from noisetune.sweep.spec.sweep import naming
 
     stored, datasets = site.stored, Datasets(fetch=False)
-    with TemporaryDirectory() if smoke else nullcontext() as folder:
+    with nothing_kept(), TemporaryDirectory() if smoke else nullcontext() as folder:
         small = None if folder is None else Path(folder)
         prepared = new_sweep(file, None, None, settings or (), small, say, site)
         with naming(*prepared.sources):

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from noisetune.caches import cache_folder
+from noisetune.caches import cache_folder, scratch
 from noisetune.data._contents import (
     Contents,
     as_contents,
@@ -72,6 +72,8 @@ def cached_images(
     found = _find(listing, form, len(files))
     if found is not None:
         return found
+    cache = scratch() or cache
+    listing = cache / listing.name
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f".{listing.stem}.lock"):

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from noisetune.caches import cache_folder
+from noisetune.caches import cache_folder, scratch
 from noisetune.models.base import ModelConfig
 from noisetune.training.memory_format import overruns
 from noisetune.training.runtime import Runtime
@@ -47,15 +47,18 @@ def fastest(model: ModelConfig, shape: Shape, runtime: Runtime) -> Runtime:
         return settle(runtime, {})
     what = _what(model, shape, runtime)
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
-    file = cache_folder() / "speed" / f"{digest}.json"
-    seconds = _read(file)
+    kept = Path("speed") / f"{digest}.json"
+    seconds = _read(cache_folder() / kept)
     if seconds is None:
         seconds, left_out = _measured(model, shape, runtime, what["size"])
         for way, reason in left_out.items():
             log.warning("runtime: %s is not chosen for model %s: %s", way, model.name, reason)
         if PLAIN not in seconds:
             return runtime
-        _write(file, {"what": what, "seconds": seconds, "left_out": left_out})
+        _write(
+            (scratch() or cache_folder()) / kept,
+            {"what": what, "seconds": seconds, "left_out": left_out},
+        )
     return settle(runtime, seconds)
 
 

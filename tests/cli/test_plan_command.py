@@ -1,13 +1,16 @@
 """`noisetune plan`, as a person types it and as a program reads it."""
 
+import itertools
 import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from noisetune.store import Store
 
@@ -101,6 +104,27 @@ def test_settings_are_put_over_the_file(plan: Callable[..., Any]) -> None:
 def test_it_starts_nothing_and_writes_nothing(plan: Callable[..., Any], tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     assert plan("--no-measure").code == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_of_ones_own_images_nothing_is_kept(
+    noisetune: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are decoded, as their sizes and contents are part of what is planned."""
+    monkeypatch.setenv("NOISETUNE_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for part, name in itertools.product(("train", "test"), ("cat", "dog")):
+        (tmp_path / part / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
+    trial = TRIAL | {"data": {"name": "folder", "root": str(tmp_path), "size": 12}}
+    for name, content in (("sweep", SWEEP | {"trial": trial}), ("space", SPACE)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    before = sorted(tmp_path.rglob("*"))
+    told = noisetune("plan", tmp_path / "sweep.yaml", "--json", "--no-measure")
+    assert (told.code, told.err) == (0, "")
+    assert json.loads(told.out)["search_trials"] == 4
     assert sorted(tmp_path.rglob("*")) == before
 
 
