@@ -146,6 +146,7 @@ def test_several_goals_prune_nothing_by_default() -> None:
     assert parse_sweep(SWEEP, "the test").pruner == {"name": "none"}
 
 
+@pytest.mark.long
 def test_a_real_sweep_trades_accuracy_for_cost(tmp_path: Any, ray_at_hand: None) -> None:
     home = Home(tmp_path)
     space = {"parameters": {"finetune.epochs": {"choices": [1, 2]}}}

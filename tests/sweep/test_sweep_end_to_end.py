@@ -284,6 +284,7 @@ def test_a_finished_sweep_has_nothing_left_to_run(home: Home, swept: Swept) -> N
     assert ledger.records(again.cells) == swept.records
 
 
+@pytest.mark.long
 def test_a_quarter_of_a_gpu_lets_four_run_at_once(home: Home, tmp_path: Path) -> None:
     def pipeline(config: Any, *_: object) -> Any:
         """Waits, with patience, until four run; notes how many do."""

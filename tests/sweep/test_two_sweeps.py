@@ -71,6 +71,7 @@ class Rival(Seen):
 
 
 @pytest.mark.usefixtures("ray_at_hand")
+@pytest.mark.long
 def test_a_trial_that_meets_anothers_lease_makes_room_and_goes_on_later(home: Home) -> None:
     """Each trial takes the whole machine, so the second one runs only while the first is paused."""
     rival = Rival(Store.open(home.stages))

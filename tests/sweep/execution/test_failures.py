@@ -63,6 +63,7 @@ def granted(notes: Path, rate: float) -> list[float]:
     return [float(line) for line in (notes / str(rate)).read_text().split()]
 
 
+@pytest.mark.long
 def test_out_of_memory_comes_back_with_twice_the_share(tmp_path: Path, ray_at_hand: None) -> None:
     seen, share = Seen(), {"cpu": 0.5, "gpu": 0.5}
     space = {"conditions": {"noise.rate": [0.1, 0.2, 0.3]}, "parameters": {}}
