@@ -170,6 +170,21 @@ def test_a_full_disk_is_one_message_and_a_resume_ends_the_sweep(
     assert (last["kind"], last["state"]) == ("sweep", "complete")
 
 
+def test_a_sweep_in_which_trials_failed_says_how_many_and_ends_with_1(
+    tmp_path: Path, here: None, noisetune: Callable[..., Any]
+) -> None:
+    sweep = given(name="partly")["file_or_config"] | {"search_space": "space.yaml"}
+    rates = {"parameters": {"finetune.lr": {"choices": [0.001, 1e30]}}}
+    for name, content in (("sweep", sweep), ("space", rates)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    told = noisetune("sweep", tmp_path / "sweep.yaml", "--mlruns", tmp_path / "mlruns")
+    assert told.code == 1
+    assert "1 trial failed; run what failed again with:" in told.out
+    assert "noisetune resume partly --retry-failed" in told.out
+    states = Counter(each.state for each in records(Home(tmp_path / "mlruns"), "partly"))
+    assert states == {"complete": 1, "failed": 1}
+
+
 def test_a_sweep_that_begins_has_nothing_to_run_again(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="retry_failed: a sweep that begins has no failed trial"):
         run_sweep(**given(), mlruns=tmp_path, retry_failed=True)
