@@ -2,7 +2,8 @@
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from noisetune.errors import UserError
@@ -44,15 +45,20 @@ def answer_within(seconds: float, ask: Callable[[], T]) -> T:
 
 def check_answer(option: str, url: str, ask: Callable[[], object], remedy: str) -> None:
     """UserError where what `option` has at `url` fails at `ask`, or is silent for too long."""
-    try:
+    with answering(f"{option}: {url}", remedy):
         answer_within(ANSWER_SECONDS, ask)
+
+
+@contextmanager
+def answering(place: str, remedy: str) -> Iterator[None]:
+    """UserError where what is at a `place`, words that end in its URL, fails at what is asked."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:
         why = without_password(" ".join(str(error).split())[:300]) or type(error).__name__
-        raise UserError(
-            f"{option}: {without_password(url)} does not answer ({why}); {remedy}"
-        ) from error
+        raise UserError(f"{without_password(place)} does not answer ({why}); {remedy}") from error
 
 
 def without_password(text: str) -> str:

@@ -18,12 +18,13 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def nothing_kept() -> Iterator[None]:
-    """What is kept is read inside, and nothing is added: that goes to a folder which is removed."""
+def nothing_kept() -> Iterator[Path]:
+    """What is kept is read inside, and nothing is added: that goes to this folder, which is
+    removed."""
     with TemporaryDirectory(prefix="noisetune-") as folder:
         before = _SCRATCH.set(Path(folder))
         try:
-            yield
+            yield Path(folder)
         finally:
             _SCRATCH.reset(before)
 

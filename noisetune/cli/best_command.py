@@ -65,24 +65,24 @@ def best(
     """
     from noisetune.analysis.summaries import best_of_groups, score_resolution, summarise
     from noisetune.analysis.tables import conditions_table
-    from noisetune.sweep.overview import overview
+    from noisetune.sweep.overview import stand
     from noisetune.sweep.spec.config import NO_RESULTS
     from noisetune.sweep.study.recorded import recorded_sweep, standing_records
 
     form, home = Form.of(markdown, latex, csv), open_home(mlruns, ledger)
     prepared, opened = recorded_sweep(home, name)
-    objective, records = prepared.config.objective, standing_records(home, prepared, opened)
-    stand = overview(home, name)
+    objective, records = prepared.config.objective, standing_records(home, opened, prepared.cells)
+    standing = stand(home, prepared, opened)
     if prepared.config.smoke and not as_json:
         form.note(NO_RESULTS)
     files = _export(prepared, records, export) if export else {}
     if not records and not as_json:
         return form.note("no trial has started yet")
-    if stand.state != "finished" and not as_json:
-        form.note(_so_far(stand, records))
+    if standing.state != "finished" and not as_json:
+        form.note(_so_far(standing, records))
     if objective.several:
         same = same_place(home)
-        return _show_front(prepared, records, files, None if as_json else form, same, stand)
+        return _show_front(prepared, records, files, None if as_json else form, same, standing)
     summaries = summarise(records, objective.maximize)
     labels = _selecting_labels(prepared, summaries)
     errors = {
@@ -92,7 +92,7 @@ def best(
     groups = best_of_groups(summaries, objective.maximize, errors)
     if as_json:
         found = _as_json(prepared, summaries, groups, labels, files)
-        print(json.dumps(found | _standing(stand), indent=1))
+        print(json.dumps(found | _standing(standing), indent=1))
         return
     winners = conditions_table(summaries, objective.metric, objective.oracle)
     best = [_groups_table(summaries, groups, labels, objective.metric)] if groups else []

@@ -64,8 +64,8 @@ class LiveTable:
             self.console.print(f"{trial.name}: {trial.state}{value}{why}", soft_wrap=True)
 
     def _count(self, trial: TrialRecord) -> None:
-        counted = "replicates" if trial.kind == "replicate" else trial.state
-        self.counts[trial.condition][counted] += 1
+        column = "replicates" if trial.kind == "replicate" else trial.state
+        self.counts[trial.condition][column] += 1
         if trial.objective is not None and trial.kind == "search":
             choose = max if self.maximize else min
             before = self.best.get(trial.condition, trial.objective)

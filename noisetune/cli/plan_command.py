@@ -1,10 +1,7 @@
 """`noisetune plan`: what a sweep will do, before it does."""
 
 import json
-from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,8 +65,8 @@ def plan(
     from noisetune.sweep.spec.sweep import naming
 
     stored, datasets = site.stored, Datasets(fetch=False)
-    with nothing_kept(), TemporaryDirectory() if smoke else nullcontext() as folder:
-        small = None if folder is None else Path(folder)
+    with nothing_kept() as folder:
+        small = folder / "smoke" if smoke else None
         prepared = new_sweep(file, None, None, settings or (), small, say, site)
         with naming(*prepared.sources):
             preflight(prepared, stored, datasets)

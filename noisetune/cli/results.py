@@ -88,7 +88,7 @@ def show_results(
     from noisetune.sweep.spec.config import NO_RESULTS
     from noisetune.sweep.study.recorded import standing_records
 
-    records = standing_records(home, prepared, ledger)
+    records = standing_records(home, ledger, prepared.cells)
     if prepared.config.smoke:
         wanted.form.note(f"{NO_RESULTS}\n")
     if not records:

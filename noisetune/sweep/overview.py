@@ -9,7 +9,8 @@ from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.study.lease import driver_of
-from noisetune.sweep.study.recorded import recorded_sweep
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep
 
 RunState = Literal["running", "finished", "stopped", "unreadable"]
 
@@ -40,7 +41,12 @@ def overview(home: Home, name: str) -> Overview:
         sweep, ledger = recorded_sweep(home, name)
     except UserError:
         return Overview(name, "unreadable")
-    records = ledger.records(sweep.cells)
+    return stand(home, sweep, ledger)
+
+
+def stand(home: Home, sweep: RecordedSweep, ledger: Ledger) -> Overview:
+    """Where a sweep stands whose ledger was read."""
+    name, records = ledger.sweep, ledger.records(sweep.cells)
     ended, size = sum(record.state != "running" for record in records), ledger.size
     state: RunState = "stopped"
     if driver_of(home, name) is not None:

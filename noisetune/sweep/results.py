@@ -101,7 +101,7 @@ class SweepResults:
 
     def _read(self) -> tuple[RecordedSweep, list[TrialRecord]]:
         sweep, ledger = recorded_sweep(self.home, self.name)
-        return sweep, standing_records(self.home, sweep, ledger)
+        return sweep, standing_records(self.home, ledger, sweep.cells)
 
     def _points(self) -> Iterator[tuple[Any, ...]]:
         for message in read_messages(self.home.outbox(self.name)):

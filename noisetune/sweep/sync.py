@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from noisetune.records import TrialRecord, flatten
 from noisetune.sweep.home import Home, Site
-from noisetune.sweep.overview import RunState, overview
+from noisetune.sweep.overview import RunState, stand
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.recorded import recorded_sweep, standing_records
 from noisetune.tracking.messages import Message, sweep_message, unsaid
@@ -30,8 +30,8 @@ def sync_sweep(site: Site, name: str) -> Synced:
     home, uri = site.home, site.tracking_uri or site.home.tracking_uri
     sweep, ledger = recorded_sweep(home, name)
     check_tracking(uri, name, site.artifacts)
-    state = overview(home, name).state
-    records = standing_records(home, sweep, ledger)
+    state = stand(home, sweep, ledger).state
+    records = standing_records(home, ledger, sweep.cells)
     story = _story(home, ledger, records, state)
     refused = tell_whole(story, uri, name, site.artifacts, ledger.identity, state == "running")
     return Synced(1 + len(records), refused)

@@ -3,12 +3,11 @@
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noisetune.answers import check_database, is_database, without_password
+from noisetune.answers import answering, check_database, is_database
 from noisetune.errors import UserError
 from noisetune.files import check_output, make_folder
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
@@ -207,7 +206,7 @@ def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
     """UserError where MLflow at `uri` cannot take this sweep; to be asked before a sweep starts."""
     if uri is None:
         return
-    with _answering(uri):
+    with answering(f"--tracking-uri: MLflow at {uri}", REMEDY):
         if (file := database_file(uri)) is not None:
             # MLflow itself would try for minutes, and say so line by line.
             _check_database(file)
@@ -243,24 +242,10 @@ def tell_whole(
 
     teller = Teller(connect, lambda each, why: refused.append(f"{shown(each)} ({why})"))
     rest = iter(messages)
-    with _answering(uri):
+    with answering(f"--tracking-uri: MLflow at {uri}", REMEDY):
         while batch := list(itertools.islice(rest, MESSAGES_AT_ONCE)):
             teller.tell(batch)
     return refused
-
-
-@contextmanager
-def _answering(uri: str) -> Iterator[None]:
-    """UserError where MLflow at `uri` fails at what is asked of it inside."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        why = without_password(" ".join(str(error).split())[:300])
-        raise UserError(
-            f"--tracking-uri: MLflow at {without_password(uri)} does not answer ({why}); {REMEDY}"
-        ) from error
 
 
 def _check_database(file: Path) -> None:

@@ -5,9 +5,9 @@ imported: that takes ten times as long as all that a table needs.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from noisetune.errors import UserError
 from noisetune.records import TrialRecord
@@ -33,13 +33,6 @@ class RecordedSweep:
         return file_stems([name for name, _ in self.cells])
 
 
-class HasCells(Protocol):
-    """A sweep that runs, or a recorded one."""
-
-    @property
-    def cells(self) -> list[tuple[str, dict[str, Any]]]: ...
-
-
 def recorded_sweep(home: Home, name: str) -> tuple[RecordedSweep, Ledger]:
     """A sweep that was begun, and its ledger, for reading; UserError where there is none."""
     ledger = begun_ledger(home, name)
@@ -48,9 +41,12 @@ def recorded_sweep(home: Home, name: str) -> tuple[RecordedSweep, Ledger]:
     return RecordedSweep(config, _cells(definition["space"]["conditions"])), ledger
 
 
-def standing_records(home: Home, sweep: HasCells, ledger: Ledger) -> list[TrialRecord]:
-    """Every trial as the ledger has it; one that runs is `interrupted` where nobody drives it."""
-    records = ledger.records(sweep.cells)
+def standing_records(
+    home: Home, ledger: Ledger, cells: Iterable[tuple[str, dict[str, Any]]]
+) -> list[TrialRecord]:
+    """Every trial of these conditions (name, factors), as the ledger has it; one that runs is
+    `interrupted` where nobody drives it."""
+    records = ledger.records(cells)
     if driver_of(home, ledger.sweep) is not None:
         return records
     return [
