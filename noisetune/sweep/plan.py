@@ -155,11 +155,12 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
         or config.prunes
         or config.pretrain_gate != PretrainGate()
         or config.patience is not None
+        or config.growing is not None
         or config.budget.hours is not None
         or config.budget.gpu_hours is not None
         or any(getattr(trial.pretrain, "stop", None) for trial in trials)
         # Which winners share an encoder decides what their replicates share.
-        or (config.replicates and any(field.startswith("pretrain.") for field in searched))
+        or (config.most_replicates and any(field.startswith("pretrain.") for field in searched))
     )
 
 

@@ -55,7 +55,7 @@ def surplus(config: SweepConfig, records: Sequence[TrialRecord]) -> Iterator[str
     )
     for field, wanted, counts in (
         ("trials_per_condition", config.trials_per_condition, search),
-        ("replicates", config.replicates, replicates),
+        ("replicates", config.most_replicates, replicates),
     ):
         more = [count for count in counts.values() if count > wanted]
         if more:
@@ -103,7 +103,7 @@ def replicating(sweep: Sweep, ledger: Ledger, names: Sequence[str]) -> Sweep:
                 f"--replicate {name!r}: no complete trial of sweep {sweep.config.name!r} has this "
                 f"name; see those of its front with `noisetune best {sweep.config.name}`"
             )
-    if not sweep.config.replicates:
+    if not sweep.config.most_replicates:
         raise UserError(
             f"--replicate: sweep {sweep.config.name!r} has replicates: 0; say how many runs with "
             "--set replicates=5"
