@@ -40,8 +40,8 @@ class Comparisons(Section):
     equal_within: float | None = Field(default=None, gt=0.0, le=100.0)
     """Points of accuracy: conditions whose difference is shown to be smaller are called equal."""
     level: float = Field(default=0.05, gt=0.0, le=0.5)
-    """The chance, over all comparisons and looks, that any claim of a difference is false. What is
-    compared from the beginning has half of it, what joins later half of the rest, and so on."""
+    """The chance, over all looks at what is compared from the beginning, that any claim is false.
+    What joins later is judged at half of it, what joins after that at a quarter, and so on."""
 
     @field_validator("against")
     @classmethod

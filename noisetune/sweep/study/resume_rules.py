@@ -6,7 +6,7 @@ from typing import Any
 
 from noisetune.errors import UserError
 from noisetune.records import TrialRecord
-from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.spec.config import SweepConfig, parse_sweep
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 
@@ -76,7 +76,9 @@ def _changed(before: Any, after: Any) -> list[tuple[Any, Any]]:
 
 
 def _fixed(sweep: Mapping[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in sweep.items() if field not in GROWS}
+    # What an older ledger does not have yet is as it is by default.
+    whole = parse_sweep(sweep, "the ledger").model_dump(mode="json")
+    return {field: value for field, value in whole.items() if field not in GROWS}
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:
