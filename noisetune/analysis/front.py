@@ -40,7 +40,7 @@ def pareto_front(records: Sequence[TrialRecord], maximize: Sequence[bool]) -> li
             if not any(beats(other, record, maximize) for other in searched)
         ]
         best.sort(key=lambda record: (_signed(record, maximize)[0], -record.number), reverse=True)
-        points += [FrontPoint(record, _again(record, complete)) for record in best]
+        points += [FrontPoint(record, _again(record, records)) for record in best]
     return points
 
 
@@ -55,11 +55,13 @@ def _signed(record: TrialRecord, maximize: Sequence[bool]) -> list[float]:
     return [value if more else -value for value, more in goals]
 
 
-def _again(record: TrialRecord, complete: Sequence[TrialRecord]) -> dict[str, dict[int, float]]:
+def _again(record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, dict[int, float]]:
+    """Those that diverged count, too, with what they had come to."""
     replicates = [
         other
-        for other in complete
+        for other in records
         if other.kind == "replicate"
+        and not other.replaced
         and (other.condition, other.parameters) == (record.condition, record.parameters)
     ]
     return {choice: accuracies(replicates, choice) for choice in CHOICES}

@@ -25,9 +25,10 @@ class ConditionSummary:
 
     `counts` are of its search trials by state. `winner` is the best complete search trial by the
     objective, or the first replicate of a fixed recipe. `replicates` gives, for each choice of
-    epoch, clean test accuracy by replicate seed, and `runs` are those replicates. `tau` says how
-    well the objective ranks complete search trials by clean test accuracy (Kendall, -1..1); None
-    for fewer than four.
+    epoch, clean test accuracy by replicate seed; those that `diverged` count with what they had
+    come to. `runs` are those that completed. `planned` seeds were asked for so far; those in
+    `failed` have no value, for another reason. `tau` says how well the objective ranks complete
+    search trials by clean test accuracy (Kendall, -1..1); None for fewer than four.
     """
 
     name: str
@@ -37,6 +38,9 @@ class ConditionSummary:
     replicates: dict[str, dict[int, float]]
     replicate_objectives: dict[int, float]
     runs: tuple[TrialRecord, ...] = ()
+    planned: int = 0
+    diverged: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
     tau: float | None = None
 
     @property
@@ -57,12 +61,9 @@ def summarise(records: Sequence[TrialRecord], maximize: bool) -> list[ConditionS
 def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary:
     complete = [record for record in records if record.state == "complete"]
     winner = winner_of(complete, maximize)
-    # An extended search may have found another winner than the one that was run again before.
-    again = [
-        record
-        for record in complete
-        if record.kind == "replicate" and winner and record.parameters == winner.parameters
-    ]
+    again = _replicates(records, winner)
+    done = [record for record in again if record.state == "complete"]
+    failed = [record for record in again if record.state == "failed"]
     return ConditionSummary(
         name=records[0].condition,
         factors=records[0].factors,
@@ -70,11 +71,31 @@ def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary
         winner=winner,
         replicates={choice: accuracies(again, choice) for choice in CHOICES},
         replicate_objectives={
-            record.seed: record.objective for record in again if record.objective is not None
+            record.seed: record.objective for record in done if record.objective is not None
         },
-        runs=tuple(again),
+        runs=tuple(done),
+        planned=len({record.seed for record in again}),
+        diverged=tuple(sorted(record.seed for record in failed if record.diverged)),
+        failed=tuple(sorted(record.seed for record in failed if not record.diverged)),
         tau=ranking(complete, maximize),
     )
+
+
+def _replicates(records: Sequence[TrialRecord], winner: TrialRecord | None) -> list[TrialRecord]:
+    """The replicates of the winner, those that ended and those that did not; of one that was run
+    again, the last run.
+
+    An extended search may have found another winner than the one that was run again before.
+    """
+    searched = any(record.kind == "search" for record in records)
+    settings: dict[str, Any] | None = None if searched else {}
+    if winner is not None:
+        settings = winner.parameters
+    return [
+        record
+        for record in records
+        if record.kind == "replicate" and not record.replaced and record.parameters == settings
+    ]
 
 
 def ranking(complete: Sequence[TrialRecord], maximize: bool) -> float | None:
@@ -98,7 +119,12 @@ def winner_of(complete: Sequence[TrialRecord], maximize: bool) -> TrialRecord | 
 
 
 def accuracies(records: Iterable[TrialRecord], choice: str) -> dict[int, float]:
-    values = {record.seed: record.metrics.get(f"test/accuracy_at_{choice}") for record in records}
+    """Clean test accuracy by seed, of those that have one: a replicate that diverged has, too."""
+    values = {
+        record.seed: record.metrics.get(f"test/accuracy_at_{choice}")
+        for record in records
+        if record.counts
+    }
     return {seed: value for seed, value in values.items() if value is not None}
 
 

@@ -81,7 +81,8 @@ def _show(plan: "Plan") -> None:
     from noisetune.analysis.tables import plain_table
 
     searched = counted(plan.search_trials, "search trial")
-    trials = f"{searched} and {counted(plan.replicates, 'replicate')}"
+    fewest = f"{plan.fewest_replicates} to " if plan.fewest_replicates < plan.replicates else ""
+    trials = f"{searched} and {fewest}{counted(plan.replicates, 'replicate')}"
     console.print(
         f"{plan.sweep}: {counted(plan.conditions, 'condition')}, {trials}, {plan.slots} at once",
         soft_wrap=True,

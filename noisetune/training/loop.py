@@ -14,7 +14,13 @@ TICK_SECONDS = 1.0
 
 
 class DivergedError(Exception):
-    """The loss became infinite or not a number: the trial's learning rate is too high for it."""
+    """The loss became infinite or not a number: the trial's learning rate is too high for it.
+
+    `chance` is the accuracy (0..1) of guessing, which a trial that diverged before its first epoch
+    of fine-tuning has; None where who raised it does not know the classes.
+    """
+
+    chance: float | None = None
 
 
 def run_epoch(

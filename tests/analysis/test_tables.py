@@ -142,6 +142,7 @@ def test_replicates_that_did_not_complete_or_have_no_figure_are_left_out() -> No
     ]
     summary = one(trials)
     assert summary.replicates["last"] == {1: 0.5, 2: 0.6, 4: 0.7}
+    assert (summary.planned, summary.diverged, summary.failed) == (4, (), (3,))
     assert summary.replicates["noisy_best"] == {1: 0.5, 2: 0.6}
 
 
