@@ -29,6 +29,7 @@ ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
 RUNNING = {
     "sweep.outcome",
+    "sweep.foresight",
     "sweep.overview",
     "sweep.reporter",
     "sweep.results",

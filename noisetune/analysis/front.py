@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from noisetune.analysis.cells import accuracy_text
 from noisetune.analysis.summaries import CHOICES, accuracies
-from noisetune.analysis.tables import accuracy_text, captioned, plain_table, short_names, shown
+from noisetune.analysis.tables import captioned, plain_table, short_names, shown
 from noisetune.records import TrialRecord
 
 
@@ -71,8 +72,7 @@ def front_table(points: Sequence[FrontPoint], metrics: Sequence[str], oracle: bo
     """One row a trial of a front: its goals, its settings, clean accuracy where it ran again."""
     mark = " (ORACLE objective)" if oracle else ""
     table = plain_table(
-        f"Pareto front of {' and '.join(metrics)}{mark}; "
-        "clean test accuracy in %, mean ± 95 % over n replicates"
+        f"Pareto front of {' and '.join(metrics)}{mark}; clean test accuracy in % over n replicates"
     )
     notes = [
         "no trial of the condition is better in every goal; (in brackets: the search trial itself)"

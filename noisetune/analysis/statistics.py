@@ -7,7 +7,6 @@ Pure functions over floats. Intervals hold at their level for roughly normal val
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,29 +114,6 @@ def compare_all(
         Comparison(a, b, interval, p, p_adjusted)
         for (a, b), (interval, p), p_adjusted in zip(pairs, differences, adjusted, strict=True)
     ]
-
-
-def tied(
-    scores: Mapping[str, float],
-    resolution: float,
-    direction: Literal["maximize", "minimize"] = "maximize",
-) -> set[str]:
-    """The names whose score is within `resolution` of the best one, the best included.
-
-    `resolution` is in the units of the scores: for noisy accuracies that is
-    `selection_resolution` at a slope of 1. A nan score is never among them.
-    """
-    best = {"maximize": max, "minimize": min}[direction]
-    ranked = {name: score for name, score in scores.items() if not math.isnan(score)}
-    if not ranked:
-        return set()
-    top = best(ranked.values())
-    # Two infinite losses are equal, and their difference is nan.
-    return {
-        name
-        for name, score in ranked.items()
-        if score == top or abs(score - top) <= resolution + ROUNDING
-    }
 
 
 def kendall(a: Sequence[float], b: Sequence[float]) -> float | None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from noisetune.analysis.families import Family, Pair, asked_pairs, with_new
+from noisetune.analysis.families import Pair, asked_pairs, with_new
+from noisetune.analysis.question import Question
 from noisetune.analysis.verdicts import Verdict, judge
 from noisetune.records import Claim, Kind
 from noisetune.store.keys import canonical, encode
@@ -45,12 +46,14 @@ def pairs_of(config: SweepConfig, cells: Sequence[tuple[str, Mapping[str, Any]]]
     return asked_pairs(cells, config.comparisons.against, config.comparisons.every)
 
 
-def families_of(
+def question_of(
     ledger: Ledger, config: SweepConfig, cells: Sequence[tuple[str, Mapping[str, Any]]]
-) -> list[Family]:
-    """The families of a sweep, for reading; one of all its pairs where the ledger has none yet."""
-    families = ledger.families
-    return families or with_new([], pairs_of(config, cells), {}, config.comparisons.level)
+) -> Question:
+    """What a sweep asks, for reading; one family of all its pairs where its ledger has none yet."""
+    asked = config.comparisons
+    families = ledger.families or with_new([], pairs_of(config, cells), {}, asked.level)
+    adaptive = config.growing is not None
+    return Question(tuple(families), asked.epoch, config.margin, tuple(ledger.claims), adaptive)
 
 
 class Comparing:
