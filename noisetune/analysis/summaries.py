@@ -23,11 +23,11 @@ class ConditionSummary:
     `counts` are of its search trials by state. `winner` is the best complete search trial by the
     objective, or the first replicate of a fixed recipe. `replicates` gives, for each choice of
     epoch, clean test accuracy by replicate seed; those that `diverged` count with what they had
-    come to. `runs` are those that completed. `planned` seeds were asked for so far; those in
-    `failed` have no value, for another reason, and those in `waiting` have not ended, or are run
-    again, since the machine failed them. `ties` is how many other settings the noisy scores do not
-    tell from the winner's, where replicates show their spread. `tau` says how well the objective
-    ranks complete search trials by clean test accuracy (Kendall, -1..1); None for fewer than four.
+    come to. `runs` are those that completed. `planned` seeds were asked for so far: those that are
+    `waiting` have not ended, those in `failed` have no value for another reason. `ties` is how many
+    other settings the noisy scores do not tell from the winner's, where replicates show their
+    spread. `tau` says how well the objective ranks complete search trials by clean test accuracy
+    (Kendall, -1..1); None for fewer than four.
     """
 
     name: str
@@ -38,9 +38,9 @@ class ConditionSummary:
     replicate_objectives: dict[int, float]
     runs: tuple[TrialRecord, ...] = ()
     planned: int = 0
+    waiting: tuple[int, ...] = ()
     diverged: tuple[int, ...] = ()
     failed: tuple[int, ...] = ()
-    waiting: tuple[int, ...] = ()
     ties: int | None = None
     tau: float | None = None
 
@@ -75,17 +75,11 @@ def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary
         replicate_objectives=objectives,
         runs=tuple(done),
         planned=len({record.seed for record in again}),
+        waiting=tuple(sorted(r.seed for r in again if r.state in ("running", "interrupted"))),
         diverged=tuple(sorted(record.seed for record in failed if record.diverged)),
         failed=tuple(sorted(record.seed for record in failed if not record.diverged)),
-        waiting=tuple(sorted(record.seed for record in again if _is_waited_for(record))),
         ties=_ties(complete, winner, objectives),
         tau=ranking(complete, maximize),
-    )
-
-
-def _is_waited_for(record: TrialRecord) -> bool:
-    return record.state in ("running", "interrupted") or (
-        record.state == "failed" and record.machine
     )
 
 

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from noisetune.analysis.families import Pair, asked_pairs, with_new
@@ -72,12 +73,16 @@ class Comparing:
         arm: Callable[[str], Arm],
     ) -> None:
         self.config, self.ledger, self._look_up = config, ledger, arm
-        self.names = [name for name, _ in cells]
-        self.pairs = pairs_of(config, cells)
+        self.names, self._cells = [name for name, _ in cells], cells
         self.families, self.claims = ledger.families, ledger.claims
         self._arms: dict[str, Arm] = {}
         self._looks: dict[int, float] = {}
         self._begin_rounds()
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """What is asked for; of many conditions it takes a while, so not before that is needed."""
+        return pairs_of(self.config, self._cells)
 
     def wanted(self) -> dict[str, int]:
         """How many replicates of its winner each condition is to have, as far as that is known."""

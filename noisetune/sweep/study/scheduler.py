@@ -136,18 +136,15 @@ class Scheduler:
         """The trial ended without a result, with a `mark` where that is not its own fault."""
         with self._fenced():
             if job.open:
-                if mark is not None:
-                    job.trial.set_user_attr(mark, True)
-                self._tell(job, TrialState.FAIL, reason)
+                self._tell(job, TrialState.FAIL, reason, mark=mark)
 
     def diverged(self, job: Job, reason: str, chance: float | None) -> None:
         """The trial's training diverged: it failed, and counts as what it had come to, or as
         `chance`, the accuracy (0..1) of guessing."""
         with self._fenced():
             if job.open:
-                job.trial.set_user_attr(DIVERGED, True)
                 metrics = accuracy_before(job.epochs, chance)
-                self._tell(job, TrialState.FAIL, reason, metrics=metrics)
+                self._tell(job, TrialState.FAIL, reason, metrics=metrics, mark=DIVERGED)
 
     def out_of_memory(self, job: Job, reason: str) -> None:
         """The trial comes back with twice its share of a GPU; on a whole one it fails."""
@@ -297,12 +294,13 @@ class Scheduler:
         reason: str | None,
         result: TrialResult | None = None,
         metrics: Metrics | None = None,
+        mark: str | None = None,
     ) -> None:
         metrics = metrics or ({} if result is None else result.metrics())
-        if metrics:
-            job.trial.set_user_attr("metrics", metrics)
-        if reason is not None:
-            job.trial.set_user_attr("reason", reason)
+        known = {"metrics": metrics or None, "reason": reason} | ({mark: True} if mark else {})
+        for name, value in known.items():
+            if value is not None:
+                job.trial.set_user_attr(name, value)
         goals = self.config.objective
         values = worth(job, goals, result) if state == TrialState.COMPLETE else None
         self.searcher.tell(job, values, state)
@@ -317,6 +315,8 @@ class Scheduler:
             objectives=tuple(values or ()),
             metrics=metrics,
             reason=reason,
+            diverged=mark == DIVERGED,
+            machine=mark == MACHINE,
         )
         for watcher in self.watchers:
             watcher.ended(ended, result)

@@ -31,7 +31,7 @@ class Searcher:
     def __init__(
         self, config: SweepConfig, conditions: Sequence[Condition], ledger: Ledger
     ) -> None:
-        self.config, pruner = config, build_pruner(config.pruner)
+        self.config, self.ledger, pruner = config, ledger, build_pruner(config.pruner)
         self.states = [ConditionState(each, config, ledger, pruner) for each in conditions]
         by_name = {state.condition.name: state for state in self.states}
         cells = [(name, state.condition.factors) for name, state in by_name.items()]
@@ -67,15 +67,18 @@ class Searcher:
         job.open = False
         self.states[job.condition.index].asked(job.kind).ended += 1
         self.comparing.changed(job.condition.name, job.kind)
-        self._grow()
+        if self._grow():
+            self.ledger.size = self.size
         if job.kind == "replicate":
             self.comparing.look()
 
-    def _grow(self) -> None:
-        """Ask for as many replicates as the comparisons need by now."""
+    def _grow(self) -> bool:
+        """Ask for as many replicates as the comparisons need by now; whether these are others."""
         wanted = self.comparing.wanted()
-        for state in self.states:
+        grown = [state for state in self.states if state.wanted != wanted[state.condition.name]]
+        for state in grown:
             state.wanted = wanted[state.condition.name]
+        return bool(grown)
 
     def end_search(self) -> None:
         """Ask for no more search trials: what is left of the budget is for replicates."""
