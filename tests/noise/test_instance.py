@@ -84,6 +84,17 @@ def test_a_higher_rate_keeps_the_wrong_labels_of_a_lower_one(seed: int, rates: l
     assert np.array_equal(more[wrong], less[wrong])
 
 
+def test_an_exact_draw_keeps_nearly_all_of_them() -> None:
+    clean = part_of(np.arange(2000) % 10, 10)
+    for low, high in ((0.05, 0.1), (0.1, 0.11), (0.2, 0.4)):
+        less, more = (
+            Config(rate=rate, draw="exact").corrupt(clean, np.random.default_rng(0))
+            for rate in (low, high)
+        )
+        wrong = less != clean.labels
+        assert (more[wrong] == less[wrong]).mean() >= 0.99
+
+
 def test_the_mean_rates_that_the_documents_name() -> None:
     means = {rate: float(Config(rate=rate)._chance().mean()) for rate in (0.05, 0.1, 0.2, 0.4)}
     assert {rate: round(mean, 3) for rate, mean in means.items()} == {
