@@ -159,7 +159,7 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
         ("pretrain: {method: none, lr: 1}", "pretrain.lr: no such field; pretrain takes method"),
         (
             "pretrain: {method: barlow_twins, temperature: 1}",
-            "pretrain.temperature: no such field; pretrain takes augment, batch_size, ",
+            "pretrain.temperature: no such field; pretrain takes augment, batch_norm, ",
         ),
         ("finetune: {lr: 0}", "finetune.lr: 0: it should be greater than 0"),
         ("finetune: {lr: .inf}", "finetune.lr: inf: it should be a finite number"),

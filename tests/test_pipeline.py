@@ -248,7 +248,7 @@ def test_the_result_is_json_and_its_configuration_runs_again(
 def test_nothing_auto_is_left_in_the_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "available_cpus", lambda: 1)
     settled = {"device": "cpu", "precision": "fp32", "channels_last": False}
-    settled |= {"compile": False, "threads": 1, "images": "device"}
+    settled |= {"compile": False, "threads": 1, "images": "device", "tf32": False}
     _, result = run(runtime=dict.fromkeys(settled, "auto") | {"device": "cpu"})
     assert result.config["runtime"] == settled
 

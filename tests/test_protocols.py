@@ -28,7 +28,7 @@ sections = st.fixed_dictionaries(
         | st.just({"augment": None, "lr": 0.1}),
         "finetune": st.just({"epochs": 3}) | st.just({"augment": {"normalise": False}}),
         "detect": st.just({"checkpoint": "selected"}),
-        "pretrain_seed": st.just("per_replicate"),
+        "pretrain_seed": st.just("shared"),
     },
 )
 
@@ -47,7 +47,7 @@ def leaves(tree: dict[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, 
 
 def test_the_papers_recipe_to_the_letter() -> None:
     trial = paper()
-    assert (trial.noise.model, trial.pretrain_seed) == ("paper", "shared")
+    assert (trial.noise.model, trial.pretrain_seed) == ("paper", "per_replicate")
     assert trial.data.validation_fraction == 0
     for stage in (trial.pretrain, trial.finetune):
         assert (stage.optimizer, stage.lr, stage.weight_decay) == ("adam", 1e-3, 1e-4)
@@ -55,7 +55,14 @@ def test_the_papers_recipe_to_the_letter() -> None:
     assert (trial.pretrain.hidden, trial.pretrain.projection) == (512, 128)
     assert trial.pretrain.temperature == 0.5
     assert trial.pretrain.drop_last
-    assert paper(pretrain={"method": "barlow_twins"}).pretrain.redundancy == 5e-3
+    assert trial.pretrain.batch_norm == "per_view"
+    twins = paper(pretrain={"method": "barlow_twins"}).pretrain
+    assert (twins.redundancy, twins.deviation) == (5e-3, "unbiased")
+    cifar10, cifar100 = (paper(data={"name": name}).data for name in ("cifar10", "cifar100"))
+    assert cifar10.mean == (0.4914, 0.4822, 0.4465)
+    assert cifar10.std == (0.2023, 0.1994, 0.2010)
+    assert cifar100.mean == (0.5071, 0.4867, 0.4408)
+    assert cifar100.std == (0.2675, 0.2565, 0.2761)
     views = trial.pretrain.augment
     assert (views.crop_scale, views.flip, views.grayscale) == ((0.2, 1.0), 0.5, 0.2)
     assert (views.jitter, views.jitter_probability) == ((0.8, 0.8, 0.8, 0.2), 0.8)
@@ -65,7 +72,7 @@ def test_the_papers_recipe_to_the_letter() -> None:
     assert (tuned.pad, tuned.flip, tuned.crop_scale, tuned.normalise) == (4, 0.5, None, True)
     detect = trial.detect
     assert (detect.filter_by, detect.checkpoint, detect.test_seed) == ("both", "last", "training")
-    assert trial.runtime.precision == "fp32"
+    assert (trial.runtime.precision, trial.runtime.tf32) == ("fp32", False)
 
 
 @given(raw=sections)
@@ -141,7 +148,7 @@ def test_a_sweep_of_the_papers_protocol_crosses_as_any_other() -> None:
     trials = [each.trial({"finetune.lr": 5e-4}, replicate=2) for each in conditions]
     assert [each.noise.rate for each in trials] == [0.2] * 3 + [0.6] * 3
     assert {each.noise.model for each in trials} == {"paper"}
-    assert {each.pretrain_seed for each in trials} == {"shared"}
+    assert {each.pretrain_seed for each in trials} == {"per_replicate"}
     assert {each.finetune.lr for each in trials} == {5e-4}
     assert {each.finetune.augment.pad for each in trials} == {4}
     assert [each.pretrain.method for each in trials[:3]] == space["conditions"]["pretrain.method"]

@@ -71,10 +71,15 @@ GROUPS: dict[str, dict[str, dict[str, str]]] = {
 """By what they are about, the tables (title -> metric -> heading); each fits 80 columns."""
 
 
-def metric_interval(summary: ConditionSummary, metric: str) -> Interval:
+def metric_values(summary: ConditionSummary, metric: str) -> list[float]:
     """Of the replicates that have the metric: what is undefined there is left out."""
     values = (record.metrics.get(metric) for record in summary.runs)
-    return mean_interval(value for value in values if value is not None and math.isfinite(value))
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def metric_interval(summary: ConditionSummary, metric: str) -> Interval:
+    """The mean over the replicates that have the metric."""
+    return mean_interval(metric_values(summary, metric))
 
 
 def metric_intervals(summary: ConditionSummary, metrics: Iterable[str]) -> dict[str, Interval]:

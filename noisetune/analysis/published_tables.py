@@ -2,7 +2,9 @@
 
 A file lists rows of cells; `where` says what a row is of, `along` the field that its cells differ
 in, `trial` what else the paper's trial had. Its figures are in the order of `printed`, the last
-digit that the paper gives of each. Shares are in percent.
+digit that the paper gives of each. Shares are in percent. `FIGURE_by_seed` are the values that a
+figure is the mean of, where they were published. `claims` are sentences of the paper that its own
+figures can be held against.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,14 +42,29 @@ FIGURES = {
 class PublishedCell:
     """One cell: what it is of (field -> value), what else its trial had, its figures by name.
 
-    `read_off` says that they were read off a figure; `unsure` what is not known of the trial.
+    `by_seed` gives the values over seeds of those figures that have them. `read_off` says that
+    they were read off a figure; `unsure` what is not known of the trial.
     """
 
     where: dict[str, Any]
     trial: dict[str, Any]
     figures: dict[str, float]
+    by_seed: dict[str, tuple[float, ...]]
     read_off: bool
     unsure: str | None
+
+
+@dataclass(frozen=True)
+class PublishedClaim:
+    """A sentence of the paper: each of the `arms` is more accurate than `against` at these `rates`.
+
+    All of them are methods of pre-training.
+    """
+
+    says: str
+    arms: tuple[str, ...]
+    against: str
+    rates: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class PublishedTable:
     seeds: int
     printed: dict[str, float]
     cells: tuple[PublishedCell, ...]
+    claims: tuple[PublishedClaim, ...] = ()
 
 
 def published_names() -> list[str]:
@@ -72,7 +90,8 @@ def read_published(name: str) -> PublishedTable:
         raise UserError(f"no published table {name!r}; there are: {', '.join(published_names())}")
     raw = yaml.safe_load((_folder() / f"{name}.yaml").read_text())
     heads = {key: raw[key] for key in ("title", "source", "seeds", "printed")}
-    return PublishedTable(name=name, cells=tuple(_cells(raw)), **heads)
+    claims = tuple(PublishedClaim(**claim) for claim in raw.get("claims", ()))
+    return PublishedTable(name=name, cells=tuple(_cells(raw)), claims=claims, **heads)
 
 
 def _folder() -> Any:
@@ -87,6 +106,11 @@ def _cells(raw: Mapping[str, Any]) -> Iterator[PublishedCell]:
                 trial=raw.get("trial", {}) | row.get("trial", {}),
                 # A row may end early: at rate 0 there is nothing to detect.
                 figures=dict(zip(raw["printed"], map(float, figures), strict=False)),
+                by_seed={
+                    figure: tuple(row[f"{figure}_by_seed"][value])
+                    for figure in raw["printed"]
+                    if f"{figure}_by_seed" in row
+                },
                 read_off=row.get("read_off", raw.get("read_off", False)),
                 unsure=row.get("unsure"),
             )

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from noisetune.analysis.metric_tables import metric_interval
-from noisetune.analysis.published_tables import FIGURES, PublishedCell, PublishedTable
-from noisetune.analysis.statistics import Interval
+from noisetune.analysis.metric_tables import metric_values
+from noisetune.analysis.published_tables import FIGURES, Figure, PublishedCell, PublishedTable
+from noisetune.analysis.statistics import Interval, mean_interval, welch_difference
 from noisetune.analysis.summaries import ConditionSummary
 from noisetune.records import flatten
 from noisetune.selection import ROUNDING
@@ -20,11 +20,9 @@ from noisetune.selection import ROUNDING
 Config = Mapping[str, Any]
 Recipe = Callable[[Mapping[str, Any]], Config]
 
-
 _UNREAD = (
     "protocol",
     "replicate",
-    "pretrain_seed",
     "telemetry",
     "runtime",
     "data.root",
@@ -36,24 +34,32 @@ _UNREAD = (
 """Fields that decide no figure; which labels a file holds is said by another field."""
 
 
+_ARITHMETIC = ("runtime.precision", "runtime.tf32")
+"""Of `runtime`, what the paper's trials say, too."""
+
+
 @dataclass(frozen=True)
 class Reproduced:
     """A published figure beside ours, in the paper's units.
 
-    `ours` is over replicates, `alone` the search trial's where none ran. `difference` is ours
-    minus the paper's. `verdict` says whether the paper's value is `inside` or `outside` our
-    interval, or why that cannot be said. For accuracy, `last` and `noisy_best` are ours at the
-    other choices of epoch.
+    `values` are ours by replicate, `ours` their mean, `alone` the search trial's where none ran.
+    `paper_values` are the paper's by seed, empty where it published a mean alone. `difference` is
+    ours minus the paper's, with Welch's interval of two samples where both have values by seed.
+    `verdict` then says whether the two are `consistent` (0 is in it) or `differ`; of a mean alone
+    whether it is `inside` or `outside` our interval; or why nothing can be said. For accuracy,
+    `last` and `noisy_best` are ours at the other choices of epoch.
     """
 
     where: dict[str, Any]
     figure: str
     paper: float
+    paper_values: tuple[float, ...]
     read_off: bool
     condition: str | None
+    values: tuple[float, ...]
     ours: Interval
     alone: float | None
-    difference: float | None
+    difference: Interval | None
     verdict: str
     one_encoder: bool
     reasons: tuple[str, ...]
@@ -124,14 +130,18 @@ def _meets(config: Config, where: Mapping[str, Any]) -> bool:
 def differences(config: Config, paper: Config) -> list[str]:
     """What differs, in words, between a trial's configuration and the paper's, where it matters.
 
-    Fields that one of the two does not have are the other method's own, and left out.
+    Fields that one of two methods does not have are the other's own, and left out.
     """
     ours, theirs = flatten(config), flatten(paper)
-    unread = _UNREAD if theirs.get("noise.rate", 1) else (*_UNREAD, "noise")
+    unread = set(_UNREAD)
+    if not theirs.get("noise.rate", 1):
+        unread.add("noise")
+    if "pretrain.epochs" not in theirs:
+        unread.add("pretrain_seed")  # nothing is pre-trained
     fields = [
         field
         for field in dict.fromkeys([*theirs, *ours])
-        if field == "runtime.precision" or not {field, *_sections(field)} & {*unread}
+        if field in _ARITHMETIC or not {field, *_sections(field)} & unread
     ]
     said = (_difference(field, ours, theirs) for field in fields)
     return list(dict.fromkeys(each for each in said if each is not None))
@@ -146,7 +156,17 @@ def _difference(field: str, ours: Config, theirs: Config) -> str | None:
             return f"{section} {ours[section]} (not the paper's)"
         if section in theirs:
             return f"{section} given (not in the paper)"
+    if field in theirs and _same_plugin(field, ours, theirs):
+        # An earlier version had no such field, and what it did need not be the paper's way.
+        return f"{field} not recorded (paper: {theirs[field]})"
     return None
+
+
+def _same_plugin(field: str, ours: Config, theirs: Config) -> bool:
+    """Whether both have the same choice in the section of a field, and ours nothing under it."""
+    selectors = [f"{field.split('.')[0]}.{key}" for key in ("name", "model", "method")]
+    nested = any(each.startswith(f"{field}.") for each in ours)
+    return not nested and all(ours.get(each) == theirs.get(each) for each in selectors)
 
 
 def _sections(field: str) -> list[str]:
@@ -163,26 +183,32 @@ def _row(
     reasons: Sequence[str],
     rounding: float,
 ) -> Reproduced:
-    of = FIGURES[figure]
-    ours = _scaled(summary, of.metric, of.scale)
-    alone = None
-    if summary is not None and summary.winner is not None and not ours.n:
-        value_alone = summary.winner.metrics.get(of.metric)
-        alone = None if value_alone is None else of.scale * value_alone
-    comparable = summary is not None and not reasons
+    of, theirs = FIGURES[figure], cell.by_seed.get(figure, ())
+    values = _values(summary, of.metric, of.scale)
+    ours, comparable = mean_interval(values), summary is not None and not reasons
+    gap = None
+    if comparable and ours.mean is not None:
+        gap = welch_difference(values, theirs) if theirs else difference_of(ours, value)
     by_epoch = summary is not None and figure == "accuracy"
-    others = [f"test/accuracy_at_{choice}" for choice in ("last", "noisy_best")]
-    last, noisy_best = (_scaled(summary, each, of.scale) if by_epoch else None for each in others)
+    last, noisy_best = (
+        mean_interval(_values(summary, f"test/accuracy_at_{choice}", of.scale))
+        if by_epoch
+        else None
+        for choice in ("last", "noisy_best")
+    )
+    said = of_two_samples(gap, ours) if theirs else verdict(ours, value, rounding)
     return Reproduced(
         where=cell.where,
         figure=figure,
         paper=value,
+        paper_values=theirs,
         read_off=cell.read_off,
         condition=None if summary is None else summary.name,
+        values=tuple(values),
         ours=ours,
-        alone=alone,
-        difference=ours.mean - value if comparable and ours.mean is not None else None,
-        verdict=verdict(ours, value, rounding) if comparable else _why_not(summary),
+        alone=None if ours.n else _alone(summary, of),
+        difference=gap,
+        verdict=said if comparable else _why_not(summary),
         one_encoder=summary is not None and summary.one_encoder,
         reasons=tuple(reasons) if summary is not None else (),
         last=last,
@@ -190,17 +216,33 @@ def _row(
     )
 
 
-def _scaled(summary: ConditionSummary | None, metric: str, scale: float) -> Interval:
-    if summary is None:
-        return Interval(None, None, None, 0)
-    interval = metric_interval(summary, metric)
-    ends = (interval.mean, interval.low, interval.high)
-    mean, low, high = (None if end is None else scale * end for end in ends)
-    return Interval(mean, low, high, interval.n)
+def _values(summary: ConditionSummary | None, metric: str, scale: float) -> list[float]:
+    return [] if summary is None else [scale * each for each in metric_values(summary, metric)]
+
+
+def _alone(summary: ConditionSummary | None, of: Figure) -> float | None:
+    if summary is None or summary.winner is None:
+        return None
+    value = summary.winner.metrics.get(of.metric)
+    return None if value is None else of.scale * value
+
+
+def difference_of(ours: Interval, paper: float) -> Interval:
+    """Ours minus a figure whose own spread is not known, so that there is no interval."""
+    return Interval(None if ours.mean is None else ours.mean - paper, None, None, ours.n)
 
 
 def _why_not(summary: ConditionSummary | None) -> str:
     return "not run" if summary is None else "not comparable"
+
+
+def of_two_samples(difference: Interval | None, ours: Interval) -> str:
+    """Whether the interval of the difference, ours minus the paper's, has 0 in it."""
+    if not ours.n:
+        return "no replicates"
+    if difference is None or difference.low is None or difference.high is None:
+        return "no interval"
+    return "consistent" if difference.low <= 0 <= difference.high else "differ"
 
 
 def verdict(ours: Interval, paper: float, rounding: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from noisetune.analysis.claims import held_lines
 from noisetune.analysis.published_tables import FIGURES, PublishedTable
 from noisetune.analysis.reproduction import Reproduced, common_reasons
 from noisetune.analysis.statistics import Interval
@@ -46,7 +47,7 @@ def _figure_table(
     made.add_column(" ".join(f"{name:<{widths[key]}}" for key, name in short.items()), no_wrap=True)
     for heading in ("paper", "ours", "n", "diff."):
         made.add_column(heading, justify="right", no_wrap=True)
-    made.add_column("paper in ours", width=len("comparable"))
+    made.add_column("verdict", width=len("comparable"))
     for heading in ("last", "noisy\nbest") if by_epoch else ():
         made.add_column(heading, justify="right")
     for row in rows:
@@ -64,9 +65,16 @@ def _cells(row: Reproduced, last_digit: float) -> list[str]:
         f"{about}{row.paper:.{decimals}f}",
         _interval(row.ours, row) or alone,
         str(row.ours.n) if row.condition else "",
-        "" if row.difference is None else f"{row.difference:+.1f}",
+        _difference(row.difference),
         f"{about}{row.verdict}" if row.verdict in ("inside", "outside") else row.verdict,
     ]
+
+
+def _difference(interval: Interval | None) -> str:
+    if interval is None or interval.mean is None:
+        return ""
+    half = "" if interval.high is None else f" ±{interval.high - interval.mean:.1f}"
+    return f"{interval.mean:+.1f}{half}"
 
 
 def _interval(interval: Interval | None, row: Reproduced) -> str:
@@ -83,11 +91,18 @@ def _notes(table: PublishedTable, rows: Sequence[Reproduced]) -> list[str]:
         f"paper: arXiv 2511.20844, {table.seeds} seeds; {table.source}",
         "ours: mean ± 95 % over n replicates, (in brackets: the search trial that won); "
         "difference: ours - paper",
+        "inside, outside: of the paper's mean alone, in our interval",
     ]
+    if any(row.paper_values for row in rows):
+        notes.append(
+            f"consistent, differ: our n replicates against the paper's own {table.seeds} seeds; "
+            "whether 0 is in Welch's 95 % interval of the difference"
+        )
     if any(row.read_off for row in rows):
         notes.append(f"{READ_OFF} read off a figure: how exactly is not known")
     if reasons := common_reasons(rows):
         notes.append(f"not comparable: {'; '.join(reasons)}")
+    notes += held_lines(table, rows)
     marked = [row for row in rows if row.one_encoder and row.ours.high is not None]
     return captioned(notes, marked).splitlines()
 
@@ -104,16 +119,25 @@ def as_csv(rows: Sequence[Reproduced]) -> str:
 
 
 def _csv_line(row: Reproduced) -> dict[str, Any]:
-    intervals = {"ours": row.ours, "last": row.last, "noisy_best": row.noisy_best}
+    intervals = {
+        "ours": row.ours,
+        "difference": row.difference,
+        "last": row.last,
+        "noisy_best": row.noisy_best,
+    }
     ends = {
         f"{name}_{end}": getattr(interval, end, None)
         for name, interval in intervals.items()
         for end in ("mean", "low", "high", "n")
     }
-    plain = ("figure", "paper", "read_off", "condition", "alone", "difference", "verdict")
+    plain = ("figure", "paper", "read_off", "condition", "alone", "verdict")
     return (
         row.where
         | {name: getattr(row, name) for name in plain}
         | ends
-        | {"conditional_on_one_encoder": row.one_encoder, "reasons": "; ".join(row.reasons)}
+        | {
+            "paper_n": len(row.paper_values),
+            "conditional_on_one_encoder": row.one_encoder,
+            "reasons": "; ".join(row.reasons),
+        }
     )

@@ -62,6 +62,27 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     return Interval(mean, low, high, len(sample))
 
 
+def welch_difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
+    """Mean of `a` minus mean of `b`, two independent samples of unequal variance (Welch 1947).
+
+    `n` is the size of the smaller one. `low` and `high` are None where one has fewer than two
+    values, or does not vary; `mean` is None where one has none.
+    """
+    first, second = mean_interval(a), mean_interval(b)
+    n = min(first.n, second.n)
+    if first.mean is None or second.mean is None:
+        return Interval(None, None, None, n)
+    gap = first.mean - second.mean
+    if n < 2 or min(np.ptp(a), np.ptp(b)) <= ROUNDING:
+        return Interval(gap, None, None, n)
+    squares = [_standard_error(np.array(each, dtype=np.float64)) ** 2 for each in (a, b)]
+    freedom = sum(squares) ** 2 / sum(
+        square**2 / (len(each) - 1) for square, each in zip(squares, (a, b), strict=True)
+    )
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * math.sqrt(sum(squares))
+    return Interval(gap, gap - half, gap + half, n)
+
+
 def paired_difference(
     a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95
 ) -> tuple[Interval, float | None]:

@@ -105,10 +105,13 @@ def papers_trial(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(published: "PublishedTable", name: str, rows: "list[Reproduced]") -> dict[str, Any]:
+    from noisetune.analysis.claims import held
+
     about = {key: getattr(published, key) for key in ("title", "source", "seeds")}
     return {
         "table": published.name,
         "sweep": name,
         "paper": {"arxiv": "2511.20844", **about},
         "figures": [asdict(row) for row in rows],
+        "claims": [asdict(each) for each in held(published, rows)],
     }

@@ -4,8 +4,7 @@ from typing import ClassVar, Literal
 
 from torchvision.datasets import CIFAR100
 
-from noisetune.data.base import Statistics
-from noisetune.data.cifar10 import CifarConfig
+from noisetune.data.cifar10 import CifarConfig, Share
 
 SUPERCLASSES = (
     4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11,
@@ -20,9 +19,11 @@ SUPERCLASSES = (
 class Config(CifarConfig):
     """50,000 training and 10,000 test images of 32x32 in 100 classes."""
 
+    recipes = {"paper": {"mean": (0.5071, 0.4867, 0.4408), "std": (0.2675, 0.2565, 0.2761)}}
+
     dataset: ClassVar = CIFAR100
-    mean: ClassVar[Statistics] = (0.5071, 0.4865, 0.4409)
-    std: ClassVar[Statistics] = (0.2673, 0.2564, 0.2762)
     superclasses: ClassVar[tuple[int, ...] | None] = SUPERCLASSES
 
     name: Literal["cifar100"] = "cifar100"
+    mean: tuple[Share, Share, Share] = (0.5071, 0.4865, 0.4409)
+    std: tuple[Share, Share, Share] = (0.2673, 0.2564, 0.2762)

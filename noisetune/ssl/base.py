@@ -1,6 +1,6 @@
 """How an encoder begins: by a self-supervised learner around a backbone, or with given weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -14,6 +14,8 @@ from noisetune.plugins import PluginConfig, StandIn
 from noisetune.store import StoreLike
 from noisetune.training.augment import AugmentConfig
 from noisetune.training.optimisation import Optimisation
+
+Network = Callable[[Tensor], Tensor]
 
 
 class PretrainConfig(PluginConfig):
@@ -209,6 +211,15 @@ class ProjectionConfig(SSLConfig):
     """Width of the head's two hidden layers."""
     projection: int = Field(default=128, ge=2)
     """Values that the head puts out."""
+    batch_norm: Literal["joint", "per_view"] = "joint"
+    """Whose statistics batch normalisation takes: of all views of a batch, which pass at once, or
+    of each view, which passes alone, as in arXiv 2511.20844. The cost is the same."""
+
+    def passed(self, network: Network, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What `network` makes of each of the views (B, C, H, W), all of one size."""
+        if self.batch_norm == "per_view":
+            return tuple(network(view) for view in views)
+        return network(torch.cat(tuple(views))).chunk(len(views))
 
     def build_head(self, feature_dim: int) -> nn.Module:
         """Projection head: features (B, feature_dim) -> (B, projection)."""
@@ -231,14 +242,17 @@ class TwoViewConfig(ProjectionConfig):
 
 
 class TwoViewLearner(Learner):
-    """Encoder and projection head; both views pass at once and share batch-norm statistics."""
+    """Encoder and projection head; `batch_norm` says whether both views pass at once."""
 
     def __init__(self, encoder: Backbone, projector: nn.Module, method: TwoViewConfig) -> None:
         super().__init__()
         self.encoder, self.projector, self.method = encoder, projector, method
 
     def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return self.projector(self.encoder(torch.cat(tuple(views)))).chunk(2)
+        return self.method.passed(self._project, views)
+
+    def _project(self, images: Tensor) -> Tensor:
+        return self.projector(self.encoder(images))
 
     def loss(self, outputs: tuple[Tensor, Tensor]) -> Tensor:
         first, second = outputs

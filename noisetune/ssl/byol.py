@@ -57,7 +57,7 @@ class BYOL(Learner):
     """A student (encoder, projector, predictor), and a teacher (encoder, projector) that has no
     gradients and begins as a copy of it.
 
-    All views pass at once and share batch-norm statistics; the teacher has statistics of its own.
+    The teacher has batch-norm statistics of its own.
     """
 
     def __init__(self, encoder: Backbone, method: Config) -> None:
@@ -70,11 +70,13 @@ class BYOL(Learner):
 
     def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Two views (B, C, H, W) -> predictions of both, then the teacher's targets (B, D)."""
-        images = torch.cat(tuple(views))
-        predictions = self.predictor(self.projector(self.encoder(images)))
+        predictions = self.method.passed(self._predict, views)
         with torch.no_grad():
-            targets = self.teacher(images)
-        return *predictions.chunk(2), *targets.chunk(2)
+            targets = self.method.passed(self.teacher, views)
+        return *predictions, *targets
+
+    def _predict(self, images: Tensor) -> Tensor:
+        return self.predictor(self.projector(self.encoder(images)))
 
     def loss(self, outputs: Sequence[Tensor]) -> Tensor:
         first, second, first_target, second_target = (each.float() for each in outputs)

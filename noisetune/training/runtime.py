@@ -26,6 +26,9 @@ class Runtime(Section):
     """`bf16` runs the network under autocast; weights and losses stay fp32. `auto`: measured."""
     channels_last: bool | Auto = "auto"
     """The memory format of images and weights. `auto`: measured."""
+    tf32: bool | Auto = "auto"
+    """Lets fp32 products and convolutions on a GPU round their factors to 10 bits, which is faster.
+    `auto`: where there is a GPU; on the CPU it is always false."""
     compile: bool | Auto = "auto"
     """Asks for torch.compile in training steps; a network that cannot be compiled runs as it is.
     `auto`: on a GPU from 10,000 steps a trial on."""
@@ -68,7 +71,9 @@ class Runtime(Section):
         threads = self.threads
         if threads == "auto":
             threads = max(1, int(available_cpus() if cpus is None else cpus))
-        known = self.model_copy(update={"device": device, "threads": threads})
+        # Without a GPU there is none, so that no key tells two values apart that compute the same.
+        tf32 = device == "cuda" and self.tf32 is not False
+        known = self.model_copy(update={"device": device, "threads": threads, "tf32": tf32})
         if choose is not None and known.depends_on_trial:
             known = choose(known)
         return known._usual()
@@ -95,10 +100,10 @@ class Runtime(Section):
         return torch.device(self.device)
 
     def apply(self) -> None:
-        """Set this process up for the trial: its threads, and TF32 for fp32 work on GPUs."""
+        """Set this process up for the trial: its threads, and how exact fp32 is on GPUs."""
         torch.set_num_threads(int(self.threads))
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = bool(self.tf32)
+        torch.backends.cudnn.allow_tf32 = bool(self.tf32)
 
     def place(self, module: Module) -> Module:
         """`module` on the device, in the memory format."""

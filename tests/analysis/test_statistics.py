@@ -13,6 +13,7 @@ from noisetune.analysis.statistics import (
     kendall,
     mean_interval,
     paired_difference,
+    welch_difference,
 )
 
 shares = st.floats(0, 1)
@@ -34,6 +35,22 @@ def test_fewer_than_two_values_have_no_interval() -> None:
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
     assert mean_interval([0.25, 0.25]) == Interval(0.25, 0.25, 0.25, 2)
+
+
+def test_two_samples_of_unequal_variance_by_hand() -> None:
+    """Standard error sqrt(1/3 + 4/3); (5/3)^2 / ((1/3)^2/2 + (4/3)^2/2) = 2.941 degrees."""
+    difference = welch_difference([1, 2, 3], [2, 4, 6])
+    assert (difference.mean, difference.n) == (-2, 3)
+    half = stats.t.ppf(0.975, 2.941176) * math.sqrt(5 / 3)
+    assert (difference.low, difference.high) == pytest.approx((-2 - half, -2 + half))
+
+
+@pytest.mark.parametrize("sample", [[], [0.5], [0.5, 0.5]])
+def test_a_sample_without_spread_has_no_difference_interval(sample: list[float]) -> None:
+    for pair in ((sample, [0.1, 0.2]), ([0.1, 0.2], sample)):
+        difference = welch_difference(*pair)
+        assert (difference.low, difference.high) == (None, None)
+        assert (difference.mean is None) == (not sample)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

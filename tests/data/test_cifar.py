@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from noisetune.data import cifar10, cifar100
@@ -38,6 +39,16 @@ def test_the_official_layout_is_read_in_its_order(
     assert data.y_train.tolist() == train[1].tolist()
     assert data.y_test.tolist() == test[1].tolist()
     assert data.class_names == tuple(names)
+
+
+@pytest.mark.parametrize("field", ["mean", "std"])
+def test_what_normalises_may_be_given(field: str) -> None:
+    given = (0.1, 0.2, 0.3)
+    config = cifar10.Config(made_up=True, train_samples=4, **{field: given})
+    assert getattr(config.load(), field) == given
+    for wrong in ((0.1, 0.2), (0.1, 0.2, 0.0), (100, 0.2, 0.3)):
+        with pytest.raises(ValidationError, match=field):
+            cifar10.Config(**{field: wrong})
 
 
 @pytest.mark.parametrize(("config", "dataset", "classes"), BOTH)

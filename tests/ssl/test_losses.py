@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -95,9 +96,34 @@ def test_half_precision_is_left_before_anything_is_summed(loss: Loss) -> None:
     torch.testing.assert_close(loss(first, second, 0.5), expected)
 
 
+@given(batch=batches, width=widths, seed=seeds)
+def test_an_unbiased_deviation_gives_the_correlation_of_the_views(
+    batch: int, width: int, seed: int
+) -> None:
+    first, second = views(batch, width, seed)
+    correlation = np.corrcoef(first.T, second.T)[:width, width:]
+    diagonal = np.diagonal(correlation)
+    off = (correlation**2).sum() - (diagonal**2).sum()
+    expected = ((diagonal - 1) ** 2).sum() + 0.1 * off
+    ours = barlow_twins(first, second, 0.1, "unbiased")
+    assert ours.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_the_deviations_differ_where_a_dimension_hardly_varies() -> None:
+    """Batch normalisation's 1e-5 takes it for smaller than it is; 1e-9 does not."""
+    view = 1e-3 * torch.tensor([[1.0], [-1.0]])
+    assert barlow_twins(view, view, 0.1, "unbiased").item() == pytest.approx(0, abs=1e-4)
+    expected = (1e-6 / (1e-6 + 1e-5) - 1) ** 2
+    assert barlow_twins(view, view, 0.1).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_a_collapsed_projection_has_a_finite_loss_and_gradient() -> None:
     first, second = (torch.zeros(4, 3, requires_grad=True) for _ in range(2))
-    for loss in (nt_xent(first, second, 0.5), barlow_twins(first, second, 0.1)):
+    for loss in (
+        nt_xent(first, second, 0.5),
+        barlow_twins(first, second, 0.1),
+        barlow_twins(first, second, 0.1, "unbiased"),
+    ):
         assert all(one.isfinite().all() for one in (loss, *gradients(loss, first, second)))
 
 

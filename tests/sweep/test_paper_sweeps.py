@@ -123,7 +123,7 @@ def test_the_main_table_has_the_papers_recipe() -> None:
     for name, data in (("paper_cifar10", "cifar10"), ("paper_cifar100", "cifar100")):
         trials = first_trials(name).values()
         assert {trial.data.name for trial in trials} == {data}
-        assert {trial.pretrain_seed for trial in trials} == {"shared"}
+        assert {trial.pretrain_seed for trial in trials} == {"per_replicate"}
         assert {getattr(trial.pretrain, "stem", "random") for trial in trials} == {"random"}
         assert {getattr(trial.pretrain, "epochs", 100) for trial in trials} == {100}
         assert {trial.finetune.epochs for trial in trials} == {10}

@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -9,7 +9,9 @@ from torch import nn
 from noisetune.errors import UserError
 from noisetune.training.runtime import Runtime, available_cpus
 
-SETTLED: dict[str, Any] = {"device": "cpu", "threads": 1, "images": "device", "compile": False}
+SETTLED: dict[str, Any] = {
+    "device": "cpu", "threads": 1, "images": "device", "compile": False, "tf32": False,
+}  # fmt: skip
 CPU = Runtime(precision="fp32", channels_last=False, **SETTLED)
 
 
@@ -37,7 +39,12 @@ def test_with_a_gpu_auto_is_its_fastest_precision(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
     expected = Runtime(
-        device="cuda", precision=precision, channels_last=True, compile=False, threads=2
+        device="cuda",
+        precision=precision,
+        channels_last=True,
+        compile=False,
+        tf32=True,
+        threads=2,
     )
     assert Runtime().resolve(cpus=2, gpus=0.25) == expected
 
@@ -68,8 +75,26 @@ def test_the_key_leaves_the_thread_count_out() -> None:
         "device": "cpu",
         "precision": "fp32",
         "channels_last": False,
+        "tf32": False,
         "compile": False,
     }
+
+
+def test_tf32_tells_keys_apart_on_a_gpu_alone() -> None:
+    values: tuple[bool | Literal["auto"], ...] = ("auto", True, False)
+    on_cpu = [Runtime(tf32=each).resolve(cpus=1, gpus=0).key() for each in values]
+    assert on_cpu == [CPU.key()] * 3
+    on_gpu = [Runtime(device="cuda", tf32=each).resolve(cpus=1, gpus=1).key() for each in values]
+    assert [key["tf32"] for key in on_gpu] == [True, True, False]
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("tf32", [True, False])
+def test_apply_says_how_exact_a_gpu_is(tf32: bool) -> None:
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    matmul.allow_tf32 = convolution.allow_tf32 = not tf32
+    CPU.model_copy(update={"tf32": tf32}).apply()
+    assert (matmul.allow_tf32, convolution.allow_tf32) == (tf32, tf32)
 
 
 @pytest.mark.parametrize("threads", [0, -1, "few"])
