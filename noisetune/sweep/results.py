@@ -7,9 +7,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from noisetune.analysis.question import Answer, answers
 from noisetune.analysis.statistics import mean_interval
+from noisetune.analysis.summaries import summarise
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
+from noisetune.sweep.study.comparing import question_of
 from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep, standing_records
 from noisetune.sweep.winners import offered
 from noisetune.tracking.outbox import read_messages
@@ -17,6 +20,10 @@ from noisetune.tracking.outbox import read_messages
 Epoch = Literal["last", "noisy_best", "oracle"]
 CURVES = ["trial", "stage", "step", "metric", "value"]
 END = ["kind", "number", "state", "reason"]
+COMPARISON = [
+    *("a", "b", "n", "difference", "low", "high", "p_holm", "sequence_low", "sequence_high"),
+    *("p", "claim", "claimed_at", "equal", "correlation"),
+]
 ACCURACY = ["replicates", "accuracy", "accuracy_low", "accuracy_high", "one_encoder"]
 
 
@@ -79,8 +86,9 @@ class SweepResults:
 
         `accuracy` is the mean clean test accuracy (0..1) of its `replicates` on fresh seeds, at
         the `epoch` that is last, best by noisy validation, or best by clean test labels (oracle);
-        `accuracy_low` and `accuracy_high` bound its 95 % interval (Student's t), NaN for fewer
-        than two. With `one_encoder` the interval is conditional on the encoder that they share.
+        `accuracy_low` and `accuracy_high` bound its 95 % interval (bootstrap-t; Student's t up to
+        five), NaN for fewer than two. With `one_encoder` the interval is conditional on the encoder
+        that they share.
         """
         sweep, records = self._read()
         points = offered(sweep, records)
@@ -99,6 +107,21 @@ class SweepResults:
             _frame(found, ACCURACY).astype(dict.fromkeys(ACCURACY[1:4], float)),
         )
 
+    def comparisons(self, epoch: Epoch | None = None) -> pd.DataFrame:
+        """One row a comparison that the sweep asks about: `a` minus `b`, in accuracy (0..1).
+
+        `low`, `high` and `p_holm` hold where the number of replicates `n` was fixed beforehand;
+        `sequence_low`, `sequence_high` (95 %), `p`, `claim` (`a` is above or below, the first time
+        at `claimed_at`) and `equal` hold at every look. `correlation` is that of the paired arms.
+        At another `epoch` than the one that the sweep asks about there is no `p` and no claim.
+        """
+        sweep, ledger = recorded_sweep(self.home, self.name)
+        records = standing_records(self.home, ledger, sweep.cells)
+        summaries = summarise(records, sweep.config.objective.maximize)
+        question = question_of(ledger, sweep.config, sweep.cells)
+        found = answers(summaries, question, epoch or question.epoch)
+        return _frame(map(_comparison, found), COMPARISON)
+
     def _read(self) -> tuple[RecordedSweep, list[TrialRecord]]:
         sweep, ledger = recorded_sweep(self.home, self.name)
         return sweep, standing_records(self.home, ledger, sweep.cells)
@@ -108,6 +131,20 @@ class SweepResults:
             if message["kind"] == "point":
                 where = message["trial"], message.get("stage"), message["step"]
                 yield from ((*where, metric, value) for metric, value in message["values"].items())
+
+
+def _comparison(answer: Answer) -> tuple[Any, ...]:
+    gap, verdict = answer.fixed.difference, answer.verdict
+    judged: tuple[Any, ...] = (None, None, None, False)
+    if verdict is not None:
+        judged = (verdict.p, verdict.claim, verdict.at_n, verdict.equal)
+    return (
+        *(answer.fixed.a, answer.fixed.b, gap.n, gap.mean, gap.low, gap.high),
+        answer.fixed.p_adjusted,
+        *(answer.sequence or (None, None)),
+        *judged,
+        answer.correlation,
+    )
 
 
 def _objectives(sweep: RecordedSweep, records: Sequence[TrialRecord]) -> pd.DataFrame:

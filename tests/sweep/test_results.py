@@ -90,6 +90,20 @@ def test_winners_stand_with_their_replicates(
         assert found == (wanted.mean, wanted.low, wanted.high, 3)
 
 
+def test_comparisons_are_those_that_the_sweep_asks_about(
+    results: SweepResults, records: list[TrialRecord]
+) -> None:
+    asked, other = results.comparisons(), results.comparisons("last")
+    (row,) = asked.to_dict("records")
+    arms = {each.factors["pretrain.method"]: each.condition for each in records}
+    assert (row["a"], row["b"], row["n"]) == (arms["simclr"], arms["none"], 3)
+    means = results.winners().set_index("condition")["accuracy"]
+    assert row["difference"] == pytest.approx(means[row["a"]] - means[row["b"]])
+    assert row["low"] < row["difference"] < row["high"]
+    assert row["claim"] is None
+    assert list(other.columns) == list(asked.columns)
+
+
 def test_with_several_goals_each_has_a_column(tmp_path: Path) -> None:
     goals = {"metric": "val/accuracy", "also": [{"metric": "cost/passes"}]}
     space = {"parameters": {"finetune.epochs": {"choices": [1, 2]}}}
