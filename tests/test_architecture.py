@@ -28,12 +28,14 @@ ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
 ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
 RUNNING = {
+    "sweep.about",
     "sweep.outcome",
     "sweep.foresight",
     "sweep.overview",
     "sweep.reporter",
     "sweep.results",
     "sweep.run",
+    "sweep.summary",
     "sweep.sync",
     "sweep.winners",
 }

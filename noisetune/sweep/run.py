@@ -20,6 +20,7 @@ from noisetune.pipeline import run_trial
 from noisetune.records import flatten
 from noisetune.store import Lease
 from noisetune.sweep import show_token
+from noisetune.sweep.about import about
 from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.outcome import Outcome
@@ -33,6 +34,7 @@ from noisetune.sweep.study.recorded import read_ledger
 from noisetune.sweep.study.resume_rules import replicating, surplus
 from noisetune.sweep.study.scheduler import Scheduler, Watcher
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
+from noisetune.sweep.summary import summary
 from noisetune.sweep.winners import chosen_trials
 from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
 
@@ -184,7 +186,7 @@ def drive(
             if ledger is None:
                 sweep = _settle(sweep, reporter)
                 ledger = _ledger(sweep, site, lease, retry_failed, reporter)
-            tracker = _caught_up(sweep, site, ledger, lease)
+            tracker = _caught_up(sweep, site, ledger, lease, datasets)
             if scheduler is None:
                 with reporter.watching(sweep, ledger) as watchers, stop.gently():
                     everyone = [tracker, *watchers]
@@ -260,7 +262,9 @@ def _ledger(
     return ledger
 
 
-def _caught_up(sweep: Sweep, site: Site, ledger: Ledger, lease: Lease) -> Tracker:
+def _caught_up(
+    sweep: Sweep, site: Site, ledger: Ledger, lease: Lease, datasets: Datasets
+) -> Tracker:
     """A tracker that knows all that the ledger does."""
     name = sweep.config.name
     tracker = open_tracker(
@@ -270,8 +274,9 @@ def _caught_up(sweep: Sweep, site: Site, ledger: Ledger, lease: Lease) -> Tracke
         site.artifacts,
         mine=lambda: lease.alive,
         identity=ledger.identity,
+        about=about(sweep.config, sweep.cells, sweep.sources, datasets),
     )
-    tracker.sweep("running", flatten(sweep.definition()))
+    tracker.sweep("running", flatten(sweep.definition()), summary(sweep, ledger, "running"))
     tracker.catch_up(ledger.records(sweep.cells))
     return tracker
 
@@ -299,7 +304,8 @@ def _close(
             tracker.interrupted(job.record())
         if scheduler.finished:
             _publish_best(sweep, ledger, tracker)
-        tracker.sweep("complete" if scheduler.finished else "interrupted", {})
+        state = "complete" if scheduler.finished else "interrupted"
+        tracker.sweep(state, {}, summary(sweep, ledger, state))
     except OSError as error:
         # The resume that follows says it, and what else was not written.
         scheduler.pause(fault_of_machine(error) or str(error))
