@@ -38,7 +38,7 @@ from noisetune.stages.labels import FEWEST, require_folds
 from noisetune.stages.runner import rephrased, run_stage, unheard
 from noisetune.store import Artifact, StageKey, StoreLike
 
-VERSION = 1
+VERSION = 2
 PREFIX = "cv_"
 INNER_FRACTION = 0.2  # of the other folds, where the trial itself holds no validation part out
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from noisetune.analysis.statistics import mean_interval
+from noisetune.predictions import Predictions
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
 from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep, standing_records
@@ -98,6 +99,14 @@ class SweepResults:
             _objectives(sweep, chosen),
             _frame(found, ACCURACY).astype(dict.fromkeys(ACCURACY[1:4], float)),
         )
+
+    def predictions(self, trial: str) -> Predictions | None:
+        """What a trial predicts of each test image, with labels and the scores of its detectors.
+
+        None for a trial that has not ended, or ended before they were kept. UserError for a damaged
+        file.
+        """
+        return self.home.predictions(self.name).read(trial)
 
     def _read(self) -> tuple[RecordedSweep, list[TrialRecord]]:
         sweep, ledger = recorded_sweep(self.home, self.name)

@@ -1,14 +1,14 @@
-"""What a trainable says to the driver with each step, through Ray, as JSON."""
+"""What a trainable says to the driver with each step, through Ray: JSON, and bytes beside it."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from noisetune.records import MetricPoint, TrialResult
 
-KEY = "noisetune"
-"""Under which a message stands in a result of Ray's."""
+KEY, PREDICTIONS = "noisetune", "noisetune_predictions"
+"""Under which a message stands in a result of Ray's: what is JSON, and what is not."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Message:
     `waiting`: another process computes the stage that it needs next. It has ended where it is
     `finished`, or there is an `error`: the reason in one line, with the `trace` of what was not
     foreseen; `out_of_memory` says that it is worth another try with more of a GPU, `machine` that
-    the machine is the cause, and that it would not end so on another one.
+    the machine is the cause, and that it would not end so on another one. `predictions` come as a
+    file's content, in a message of their own before the end.
     """
 
     points: tuple[MetricPoint, ...] = ()
@@ -28,6 +29,7 @@ class Message:
     trace: str | None = None
     out_of_memory: bool = False
     machine: bool = False
+    predictions: bytes | None = None
 
     @property
     def done(self) -> bool:
@@ -36,15 +38,22 @@ class Message:
 
     def to_result(self) -> dict[str, Any]:
         """The message as a step's result, in Ray's words."""
-        return {KEY: json.dumps(asdict(self)), "done": self.done}
+        plain = asdict(replace(self, finished=None, predictions=None))
+        if self.finished is not None:
+            plain["finished"] = self.finished.to_json()
+        del plain["predictions"]
+        kept = {} if self.predictions is None else {PREDICTIONS: self.predictions}
+        return {KEY: json.dumps(plain), "done": self.done, **kept}
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any] | None) -> Self:
         """The message in a result of Ray's; an empty one where there is none."""
-        raw = json.loads((result or {}).get(KEY, "{}"))
+        given = result or {}
+        raw = json.loads(given.get(KEY, "{}"))
         finished = raw.pop("finished", None)
         return cls(
             points=tuple(map(MetricPoint.from_json, raw.pop("points", ()))),
             finished=None if finished is None else TrialResult.from_json(finished),
+            predictions=given.get(PREDICTIONS),
             **raw,
         )
