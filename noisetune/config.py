@@ -127,7 +127,7 @@ class TrialConfig(Section):
     """Where and how the trial computes."""
     replicate: Annotated[int, Field(ge=0)] = 0
     """The only source of randomness: another one is another split, other wrong labels, other
-    weights."""
+    weights. The test images are the same in all."""
     pretrain_seed: Literal["per_replicate", "shared"] = "per_replicate"
     """`shared`: every replicate uses the encoder of replicate 0."""
 
@@ -167,6 +167,11 @@ class TrialConfig(Section):
                 "its own name, take it out"
             )
         return self
+
+    @property
+    def pretrain_replicate(self) -> int:
+        """The replicate whose encoder this one fine-tunes, where it is pre-trained."""
+        return 0 if self.pretrain_seed == "shared" else self.replicate
 
     def looked_at(self) -> tuple[int, ...]:
         """The pre-training epochs before the last that telemetry is asked for."""
@@ -217,10 +222,12 @@ class TrialConfig(Section):
         return speed.fastest(self.model, (data or self.data.load()).shape, runtime)
 
     def steps(self, images: int) -> int:
-        """Training steps of both stages on so many training images."""
-        both = (self.pretrain, self.finetune)
-        stages = [each for each in both if isinstance(each, Optimisation)]
-        return sum(each.epochs * max(1, images // each.batch_size) for each in stages)
+        """Training steps of both stages on a training set of so many images."""
+        held_out = self.data.held_out(images, detection="test" not in self.noise.parts)
+        stages: list[tuple[Optimisation, int]] = [(self.finetune, images - sum(held_out))]
+        if isinstance(self.pretrain, SSLConfig):
+            stages.append((self.pretrain, images))
+        return sum(each.epochs * len(each.batches(count)) for each, count in stages)
 
     def written(self) -> dict[str, Path]:
         """The files and folders that a run writes, by the fields that name them."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.curves import drop_from_peak, loss_escalation, overfits
+from noisetune.data.base import ImageData
 from noisetune.detectors.base import Detector
 from noisetune.records import (
     DETECT,
@@ -37,6 +38,7 @@ from noisetune.stages.runner import run_stage, unheard
 from noisetune.stages.scores import OF_DETECTOR
 from noisetune.stages.telemetry import telemetry_stage
 from noisetune.store import Artifact, StageKey, StoreLike
+from noisetune.training.loop import DivergedError
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,16 @@ def run_trial(
     not finite. An encoder that is given has no pre-training stage and no gate.
     """
     data = config.data.load()
-    config = config.resolve(data=data)
+    try:
+        return (yield from _run(config.resolve(data=data), data, store, options))
+    except DivergedError as error:
+        error.chance = 1 / data.classes
+        raise
+
+
+def _run(
+    config: TrialConfig, data: ImageData, store: StoreLike, options: Options
+) -> Generator[Event, None, TrialResult]:
     config.runtime.apply()
     inputs = Inputs(config, data, draw_labels(config, data))
     origin, encoder, epochs, looks = pretrain_key(config, data), None, 0, list[Artifact]()

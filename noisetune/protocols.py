@@ -25,6 +25,7 @@ PAPER: dict[str, dict[str, Any]] = {
         "epochs": 100,
         "hidden": 512,
         "projection": 128,
+        "drop_last": True,
         "batch_norm": "per_view",
         "augment": {
             "crop_scale": (0.2, 1.0),
@@ -45,8 +46,8 @@ PAPER: dict[str, dict[str, Any]] = {
 """The recipe of "Pre-train to Gain" (arXiv 2511.20844), its quirks included.
 
 Nothing is held out of training: epochs are selected on the noisy test labels that detection is
-scored on, which are drawn with the seed of the training labels. Each seed has an encoder of its
-own.
+scored on, which are drawn with the seed of the training labels: the noisy-best epoch is chosen on
+the very test images that its accuracy is of. Each seed has an encoder of its own.
 """
 
 PROTOCOLS: Mapping[str, Mapping[str, Any]] = {

@@ -119,7 +119,10 @@ class TrialRecord:
     value of the sweep's objective and `objectives` those of all its goals, `metrics` as
     `TrialResult.metrics` gives them, `config` the resolved TrialConfig as JSON. A `replicate`
     has a seed of its own, from 1 up; search trials have seed 0. `replaced` says that it failed and
-    was run again, under another name: that one counts in its place.
+    was run again, under another name: that one counts in its place. `diverged` is one that failed
+    because its training did: it counts, and its `metrics` have the clean accuracy that it had come
+    to at each choice of epoch, or that of guessing. `machine` is one that the machine failed: a
+    replicate of that kind does not count, and runs again when the sweep goes on.
     """
 
     name: str
@@ -135,10 +138,17 @@ class TrialRecord:
     metrics: Metrics = field(default_factory=dict)
     reason: str | None = None
     replaced: bool = False
+    diverged: bool = False
+    machine: bool = False
 
     @property
     def seed(self) -> int:
         return self.config["replicate"]
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a value among replicates: one that diverged is."""
+        return self.state == "complete" or self.diverged
 
     @property
     def one_encoder(self) -> bool:
@@ -148,6 +158,30 @@ class TrialRecord:
         given = "epochs" not in pretrain
         shared = self.config.get("pretrain_seed") == "shared"
         return pretrain.get("method", "none") != "none" and (given or shared)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a sweep has established of conditions `a` and `b`, and when: it stays, however it grows.
+
+    `kind` is where `a` stands: above or below `b`, or equal to it within the sweep's margin. `n` is
+    the replicate that established it, `family` the place of the family of comparisons, from 0, and
+    `level` the chance that any claim of that family is false.
+    """
+
+    a: str
+    b: str
+    kind: Literal["above", "below", "equal"]
+    n: int
+    family: int
+    level: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Claim":
+        return cls(**record)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 NO_NUMBER = PydanticCustomError("no_number", "it should be a number, and true and false are none")
@@ -24,11 +25,16 @@ class Section(BaseModel):
         wrong = [
             InitErrorDetails(type=NO_NUMBER, loc=(field,), input=value)
             for field, value in given
-            if field in cls.model_fields and _holds_truth(value) and _numbers_alone(cls, field)
+            if field in yaml_fields(cls) and _holds_truth(value) and _numbers_alone(cls, field)
         ]
         if wrong:
             raise ValidationError.from_exception_data(cls.__name__, wrong)
         return raw
+
+
+def yaml_fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by their names in YAML: one may be a word that Python keeps."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _holds_truth(value: Any) -> bool:
@@ -40,7 +46,7 @@ def _holds_truth(value: Any) -> bool:
 @cache
 def _numbers_alone(section: type[BaseModel], field: str) -> bool:
     """Whether a field takes numbers and neither true nor false."""
-    types = list(_types(section.model_fields[field].annotation))
+    types = list(_types(yaml_fields(section)[field].annotation))
     return (int in types or float in types) and bool not in types and Any not in types
 
 

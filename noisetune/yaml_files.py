@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from noisetune.errors import UserError
 from noisetune.files import read_text
+from noisetune.section import yaml_fields
 
 UNION_MEMBER = re.compile(r"bool|(constrained-)?(int|float|str)|literal\[.*\]")
 
@@ -155,7 +156,7 @@ def _follow(
             continue
         path.append(str(part))
         sections = inside
-        fields = [section.model_fields[part] for section in inside if part in section.model_fields]
+        fields = [known[part] for known in map(yaml_fields, inside) if part in known]
         inside = [found for field in fields for found in models_in(field.annotation)] or inside
     return path, sections
 
@@ -175,7 +176,7 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _nearest(path: list[str], sections: list[type[BaseModel]]) -> str:
-    known = sorted({name for section in sections for name in section.model_fields})
+    known = sorted({name for section in sections for name in yaml_fields(section)})
     near = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return f"{hint} {'.'.join(path[:-1]) or 'the file'} takes {', '.join(known)}"

@@ -30,6 +30,7 @@ ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
 RUNNING = {
     "sweep.outcome",
+    "sweep.foresight",
     "sweep.overview",
     "sweep.reporter",
     "sweep.results",
@@ -53,7 +54,8 @@ MAY_IMPORT = {
     "sweep": set(),
     "sweep.home": {*GROUND, "store"},
     "sweep.spec": {*BELOW_STAGES, *SPEC},
-    "sweep.study": {*BELOW_STAGES, "stages", *SPEC},
+    # Which replicates are asked for follows from what is established.
+    "sweep.study": {*BELOW_STAGES, "stages", *SPEC, "analysis"},
     "sweep.resources": {*BELOW_STAGES, "stages", *SPEC},
     "sweep.execution": {*BELOW_SWEEP, *ROOMS},
     **{file: {*BELOW_SWEEP, *ROOMS, *ABOVE} for file in ABOVE},

@@ -213,3 +213,21 @@ def test_an_unknown_plugin_is_answered_with_the_choices(section: str) -> None:
 def test_a_missing_file_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none.yaml: there is no such file"):
         TrialConfig.read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        # Two epochs of each: 60 images in batches of 32, and the 48 that are fitted, of 16.
+        ({}, 2 * 2 + 2 * 3),
+        ({"pretrain": {"drop_last": True}}, 2 * 1 + 2 * 3),
+        ({"pretrain": {"method": "none"}}, 2 * 3),
+        ({"data": {"validation_fraction": 0.0}}, 2 * 2 + 2 * 4),
+        ({"finetune": {"batch_size": 47}}, 2 * 2 + 2 * 2),
+    ],
+    ids=str,
+)
+def test_steps_are_those_that_the_stages_take(
+    tiny_trial: Callable[..., TrialConfig], changes: dict[str, Any], steps: int
+) -> None:
+    assert tiny_trial(**changes).steps(60) == steps

@@ -321,8 +321,9 @@ def test_every_noise_model_goes_all_the_way(run: Run, model: str) -> None:
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
 def test_a_diverging_learning_rate_is_told_by_name(run: Run, stage: str) -> None:
-    with pytest.raises(DivergedError, match=r"of epoch \d is"):
+    with pytest.raises(DivergedError, match=r"of epoch \d is") as error:
         run(**{stage: {"lr": 1e30}})
+    assert error.value.chance == 1 / 10
 
 
 def test_missing_data_is_a_user_error_before_anything_is_computed(

@@ -54,6 +54,7 @@ def test_the_papers_recipe_to_the_letter() -> None:
         assert (stage.schedule, stage.warmup_epochs, stage.batch_size) == ("constant", 0, 256)
     assert (trial.pretrain.hidden, trial.pretrain.projection) == (512, 128)
     assert trial.pretrain.temperature == 0.5
+    assert trial.pretrain.drop_last
     assert trial.pretrain.batch_norm == "per_view"
     twins = paper(pretrain={"method": "barlow_twins"}).pretrain
     assert (twins.redundancy, twins.deviation) == (5e-3, "unbiased")

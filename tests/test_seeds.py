@@ -1,8 +1,11 @@
+from itertools import product
+from typing import get_args
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisetune.seeds import derive_seed, generator, seeded_initialisation
+from noisetune.seeds import Purpose, Stream, derive_seed, generator, seeded_initialisation
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 values = scalars | st.lists(scalars) | st.dictionaries(st.text(), scalars)
@@ -48,3 +51,28 @@ def test_initialisation_is_seeded_and_leaves_the_global_generator_alone() -> Non
     assert torch.equal(torch.rand(2), expected)
     with seeded_initialisation("weights", 1):
         assert torch.equal(torch.nn.Linear(3, 3).weight, first)
+
+
+def test_no_two_roles_share_a_stream() -> None:
+    roles = [
+        Stream(*role)
+        for role in product((0, 1), ("pretrain", "finetune"), get_args(Purpose), (None, 0, 1))
+    ]
+    seeds = [role.seed(*part) for role in roles for part in ((), (0,), (1,), (0, 1), ("test",))]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_a_stream_is_the_same_on_every_machine() -> None:
+    stream = Stream(3, "finetune", "order", fold=1)
+    assert stream.seed(2) == derive_seed(3, "finetune", 1, "order", 2)
+    assert torch.equal(
+        torch.rand(3, generator=stream.generator(2)),
+        torch.rand(3, generator=generator(3, "finetune", 1, "order", 2)),
+    )
+
+
+def test_a_part_of_a_stream_does_not_hang_on_what_was_drawn_before() -> None:
+    stream = Stream(0, "labels", "noise")
+    expected = stream.rng("test").random(3)
+    stream.rng("train").random(99)
+    assert stream.rng("test").random(3).tolist() == expected.tolist()

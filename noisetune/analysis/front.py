@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from noisetune.analysis.cells import accuracy_text
 from noisetune.analysis.summaries import CHOICES, accuracies
-from noisetune.analysis.tables import accuracy_text, captioned, plain_table, short_names, shown
+from noisetune.analysis.tables import captioned, plain_table, short_names, shown
 from noisetune.records import TrialRecord
 
 
@@ -40,7 +41,7 @@ def pareto_front(records: Sequence[TrialRecord], maximize: Sequence[bool]) -> li
             if not any(beats(other, record, maximize) for other in searched)
         ]
         best.sort(key=lambda record: (_signed(record, maximize)[0], -record.number), reverse=True)
-        points += [FrontPoint(record, _again(record, complete)) for record in best]
+        points += [FrontPoint(record, _again(record, records)) for record in best]
     return points
 
 
@@ -55,11 +56,13 @@ def _signed(record: TrialRecord, maximize: Sequence[bool]) -> list[float]:
     return [value if more else -value for value, more in goals]
 
 
-def _again(record: TrialRecord, complete: Sequence[TrialRecord]) -> dict[str, dict[int, float]]:
+def _again(record: TrialRecord, records: Sequence[TrialRecord]) -> dict[str, dict[int, float]]:
+    """Those that diverged count, too, with what they had come to."""
     replicates = [
         other
-        for other in complete
+        for other in records
         if other.kind == "replicate"
+        and not other.replaced
         and (other.condition, other.parameters) == (record.condition, record.parameters)
     ]
     return {choice: accuracies(replicates, choice) for choice in CHOICES}
@@ -69,8 +72,7 @@ def front_table(points: Sequence[FrontPoint], metrics: Sequence[str], oracle: bo
     """One row a trial of a front: its goals, its settings, clean accuracy where it ran again."""
     mark = " (ORACLE objective)" if oracle else ""
     table = plain_table(
-        f"Pareto front of {' and '.join(metrics)}{mark}; "
-        "clean test accuracy in %, mean ± 95 % over n replicates"
+        f"Pareto front of {' and '.join(metrics)}{mark}; clean test accuracy in % over n replicates"
     )
     notes = [
         "no trial of the condition is better in every goal; (in brackets: the search trial itself)"

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.table import Table
 
+from noisetune.analysis.cells import CONDITIONAL, interval_text
 from noisetune.analysis.statistics import Interval, mean_interval
 from noisetune.analysis.summaries import ConditionSummary
-from noisetune.analysis.tables import CONDITIONAL, captioned, plain_table, short_names, shown
+from noisetune.analysis.tables import captioned, plain_table, short_names, shown
 
 _FLAGGED = {
     "f1": "F1",
@@ -108,7 +109,7 @@ def metric_table(
     summaries: Sequence[ConditionSummary], title: str, metrics: Mapping[str, str]
 ) -> Table:
     """One row a condition, one column for each of `metrics` (name -> heading)."""
-    table = plain_table(f"{title}; mean ± 95 % over n replicates")
+    table = plain_table(f"{title}; mean and 95 % interval over n replicates")
     cells = [[metric_cell(summary, metric) for metric in metrics] for summary in summaries]
     notes = ["(in brackets: the search trial that won)"] if "(" in str(cells) else []
     marked = [
@@ -129,22 +130,20 @@ def metric_table(
 
 
 def metric_cell(summary: ConditionSummary, metric: str) -> str:
-    """Mean and half-width over the replicates; in brackets the winner's where none ran.
+    """Mean and interval over the replicates; in brackets the winner's where none ran.
 
     Where some of the replicates lack the metric, how many have it.
     """
     interval = metric_interval(summary, metric)
     if interval.mean is None:
         value = summary.winner.metrics.get(metric) if summary.winner and not summary.runs else None
-        return "" if value is None else f"({_number(value)})"
-    cell = _number(interval.mean)
-    if interval.high is not None:
-        mark = CONDITIONAL if summary.one_encoder else ""
-        cell += f" ±{_number(interval.high - interval.mean, like=interval.mean)}{mark}"
-    return cell if interval.n == len(summary.runs) else f"{cell} (n {interval.n})"
+        return "" if value is None else f"({value:.{_decimals(value)}f})"
+    cell = interval_text(
+        interval, _decimals(interval.mean), CONDITIONAL if summary.one_encoder else ""
+    )
+    return cell if interval.n == len(summary.runs) else f"{cell}\n(n {interval.n})"
 
 
-def _number(value: float, like: float | None = None) -> str:
-    """With the decimals that suit a number `like` this one."""
-    size = abs(value if like is None else like)
-    return f"{value:.{3 if size < 2 else 2 if size < 10 else 1}f}"
+def _decimals(value: float) -> int:
+    """What suits a number of this size."""
+    return 3 if abs(value) < 2 else 2 if abs(value) < 10 else 1

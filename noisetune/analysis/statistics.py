@@ -7,13 +7,16 @@ Pure functions over floats. Intervals hold at their level for roughly normal val
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from noisetune.analysis.intervals import studentised_bootstrap
 from noisetune.selection import ROUNDING
+
+FEW = 5
+"""Up to so many values are shown one by one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,10 @@ class Comparison:
 
 
 def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
-    """Student's t interval of the mean; equal values give one of no width.
+    """The interval of a mean: bootstrap-t, which covers skewed values, from six values on.
+
+    Up to five it is Student's t, since resamples of so few are too much alike, and so it is where
+    nearly all values are equal. Equal values give an interval of no width.
 
     Raises ValueError for a value that is not finite: leave diverged replicates out, and say so.
     """
@@ -51,8 +57,9 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     if len(sample) < 2:
         return Interval(float(sample[0]) if len(sample) else None, None, None, len(sample))
     mean = float(sample.mean())
-    half = float(special.stdtrit(len(sample) - 1, (1 + level) / 2)) * _standard_error(sample)
-    return Interval(mean, mean - half, mean + half, len(sample))
+    drawn = studentised_bootstrap(sample, level) if len(sample) > FEW else None
+    low, high = drawn or _student(sample, level)
+    return Interval(mean, low, high, len(sample))
 
 
 def welch_difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
@@ -81,15 +88,17 @@ def paired_difference(
 ) -> tuple[Interval, float | None]:
     """Mean of a - b over the replicate seeds they share, and the two-sided p of the paired t test.
 
+    Both hold for a number of replicates that was fixed beforehand, not at every look.
+
     p is None with fewer than two shared seeds. Where the differences do not vary, t is 0/0 or
     infinite: p is 1 when they are all zero (nothing differs), and None otherwise, since replicates
     that agree to the last digit do not estimate a variance and p = 0 would claim certainty.
     """
     seeds = sorted(a.keys() & b.keys())
     differences = np.array([a[seed] - b[seed] for seed in seeds], dtype=np.float64)
-    interval = mean_interval(differences, level)
     if len(seeds) < 2:
-        return interval, None
+        return mean_interval(differences, level), None
+    interval = Interval(float(differences.mean()), *_student(differences, level), len(seeds))
     if np.ptp(differences) > ROUNDING:
         t = abs(float(differences.mean())) / _standard_error(differences)
         return interval, float(2 * special.stdtr(len(seeds) - 1, -t))
@@ -128,29 +137,6 @@ def compare_all(
     ]
 
 
-def tied(
-    scores: Mapping[str, float],
-    resolution: float,
-    direction: Literal["maximize", "minimize"] = "maximize",
-) -> set[str]:
-    """The names whose score is within `resolution` of the best one, the best included.
-
-    `resolution` is in the units of the scores: for noisy accuracies that is
-    `selection_resolution` at a slope of 1. A nan score is never among them.
-    """
-    best = {"maximize": max, "minimize": min}[direction]
-    ranked = {name: score for name, score in scores.items() if not math.isnan(score)}
-    if not ranked:
-        return set()
-    top = best(ranked.values())
-    # Two infinite losses are equal, and their difference is nan.
-    return {
-        name
-        for name, score in ranked.items()
-        if score == top or abs(score - top) <= resolution + ROUNDING
-    }
-
-
 def kendall(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Kendall's tau-b of two rankings, -1..1; None for fewer than two, constant or nan values."""
     if len(a) < 2:
@@ -164,6 +150,12 @@ def kendall(a: Sequence[float], b: Sequence[float]) -> float | None:
     )
     untied = math.sqrt(np.abs(one).sum() * np.abs(other).sum())
     return float((one * other).sum() / untied) if untied else None
+
+
+def _student(sample: NDArray[np.float64], level: float) -> tuple[float, float]:
+    mean = float(sample.mean())
+    half = float(special.stdtrit(len(sample) - 1, (1 + level) / 2)) * _standard_error(sample)
+    return mean - half, mean + half
 
 
 def _standard_error(sample: NDArray[np.float64]) -> float:

@@ -3,19 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
-from noisetune.analysis.statistics import (
-    Comparison,
-    compare_all,
-    kendall,
-    tied,
-)
+from noisetune.analysis.statistics import kendall
+from noisetune.analysis.ties import tied_methods, tied_settings
 from noisetune.records import TrialRecord
 from noisetune.selection import best_trial, group_of, selection_resolution
 
-CHOICES = ("last", "noisy_best", "oracle")
-BASELINES = ("none", "scratch")
+Choice = Literal["last", "noisy_best", "oracle"]
+"""Of the epochs of fine-tuning: the last, the best by noisy validation, the best by clean test."""
+CHOICES: tuple[Choice, ...] = get_args(Choice)
 FEWEST_RANKED = 4
 
 
@@ -25,9 +22,12 @@ class ConditionSummary:
 
     `counts` are of its search trials by state. `winner` is the best complete search trial by the
     objective, or the first replicate of a fixed recipe. `replicates` gives, for each choice of
-    epoch, clean test accuracy by replicate seed, and `runs` are those replicates. `tau` says how
-    well the objective ranks complete search trials by clean test accuracy (Kendall, -1..1); None
-    for fewer than four.
+    epoch, clean test accuracy by replicate seed; those that `diverged` count with what they had
+    come to. `runs` are those that completed. `planned` seeds were asked for so far: those that are
+    `waiting` have not ended, those in `failed` have no value for another reason. `ties` is how many
+    other settings the noisy scores do not tell from the winner's, where replicates show their
+    spread. `tau` says how well the objective ranks complete search trials by clean test accuracy
+    (Kendall, -1..1); None for fewer than four.
     """
 
     name: str
@@ -37,6 +37,11 @@ class ConditionSummary:
     replicates: dict[str, dict[int, float]]
     replicate_objectives: dict[int, float]
     runs: tuple[TrialRecord, ...] = ()
+    planned: int = 0
+    waiting: tuple[int, ...] = ()
+    diverged: tuple[int, ...] = ()
+    failed: tuple[int, ...] = ()
+    ties: int | None = None
     tau: float | None = None
 
     @property
@@ -57,24 +62,56 @@ def summarise(records: Sequence[TrialRecord], maximize: bool) -> list[ConditionS
 def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary:
     complete = [record for record in records if record.state == "complete"]
     winner = winner_of(complete, maximize)
-    # An extended search may have found another winner than the one that was run again before.
-    again = [
-        record
-        for record in complete
-        if record.kind == "replicate" and winner and record.parameters == winner.parameters
-    ]
+    again = _replicates(records, winner)
+    done = [record for record in again if record.state == "complete"]
+    failed = [record for record in again if record.state == "failed"]
+    objectives = {record.seed: record.objective for record in done if record.objective is not None}
     return ConditionSummary(
         name=records[0].condition,
         factors=records[0].factors,
         counts=Counter(record.state for record in records if record.kind == "search"),
         winner=winner,
         replicates={choice: accuracies(again, choice) for choice in CHOICES},
-        replicate_objectives={
-            record.seed: record.objective for record in again if record.objective is not None
-        },
-        runs=tuple(again),
+        replicate_objectives=objectives,
+        runs=tuple(done),
+        planned=len({record.seed for record in again}),
+        waiting=tuple(sorted(r.seed for r in again if r.state in ("running", "interrupted"))),
+        diverged=tuple(sorted(record.seed for record in failed if record.diverged)),
+        failed=tuple(sorted(record.seed for record in failed if not record.diverged)),
+        ties=_ties(complete, winner, objectives),
         tau=ranking(complete, maximize),
     )
+
+
+def _ties(
+    complete: Sequence[TrialRecord], winner: TrialRecord | None, objectives: Mapping[int, float]
+) -> int | None:
+    """How many other settings that were searched are not told from the winner's."""
+    if winner is None or winner.kind == "replicate" or winner.objective is None:
+        return None
+    others = [
+        record.objective
+        for record in complete
+        if record.kind == "search" and record is not winner and record.objective is not None
+    ]
+    return tied_settings([winner.objective, *others], list(objectives.values()))
+
+
+def _replicates(records: Sequence[TrialRecord], winner: TrialRecord | None) -> list[TrialRecord]:
+    """The replicates of the winner, those that ended and those that did not; of one that was run
+    again, the last run.
+
+    An extended search may have found another winner than the one that was run again before.
+    """
+    searched = any(record.kind == "search" for record in records)
+    settings: dict[str, Any] | None = None if searched else {}
+    if winner is not None:
+        settings = winner.parameters
+    return [
+        record
+        for record in records
+        if record.kind == "replicate" and not record.replaced and record.parameters == settings
+    ]
 
 
 def ranking(complete: Sequence[TrialRecord], maximize: bool) -> float | None:
@@ -98,34 +135,13 @@ def winner_of(complete: Sequence[TrialRecord], maximize: bool) -> TrialRecord | 
 
 
 def accuracies(records: Iterable[TrialRecord], choice: str) -> dict[int, float]:
-    values = {record.seed: record.metrics.get(f"test/accuracy_at_{choice}") for record in records}
+    """Clean test accuracy by seed, of those that have one: a replicate that diverged has, too."""
+    values = {
+        record.seed: record.metrics.get(f"test/accuracy_at_{choice}")
+        for record in records
+        if record.counts
+    }
     return {seed: value for seed, value in values.items() if value is not None}
-
-
-def comparable_pairs(summaries: Sequence[ConditionSummary]) -> list[tuple[str, str]]:
-    """Pairs of conditions of one group that differ in a single factor; the baseline second."""
-    pairs = []
-    for index, first in enumerate(summaries):
-        for second in summaries[index + 1 :]:
-            differing = [
-                field
-                for field in first.factors
-                if first.factors[field] != second.factors.get(field)
-            ]
-            if len(differing) == 1 and group_of(first.factors) == group_of(second.factors):
-                swap = first.factors[differing[0]] in BASELINES
-                pairs.append((second.name, first.name) if swap else (first.name, second.name))
-    return pairs
-
-
-def compare(summaries: Sequence[ConditionSummary], choice: str = "noisy_best") -> list[Comparison]:
-    """Clean test accuracy of comparable conditions, paired by replicate seed, Holm-adjusted.
-
-    Replicates that share an encoder do not tell how another one would do: such an arm has no p.
-    """
-    groups = {summary.name: summary.replicates[choice] for summary in summaries}
-    conditional = {summary.name for summary in summaries if summary.one_encoder}
-    return compare_all(groups, comparable_pairs(summaries), untested=conditional)
 
 
 @dataclass(frozen=True)
@@ -144,7 +160,7 @@ def best_of_groups(
     """The best condition of each group; never one across noise rates.
 
     The score is the mean objective of the replicates, or the winner's where there are none;
-    `resolution` is by condition, in units of the objective.
+    `resolution` is by condition, in units of the objective: the binomial error of that score.
     """
     groups: dict[str, list[ConditionSummary]] = {}
     for summary in summaries:
@@ -155,7 +171,8 @@ def best_of_groups(
         scores = {member.name: _score(member) for member in members}
         sign = 1 if maximize else -1
         best = max(members, key=lambda member: sign * scores[member.name])
-        equal = tied(scores, resolution[best.name], "maximize" if maximize else "minimize")
+        replicates = {member.name: member.replicate_objectives for member in members}
+        equal = tied_methods(best.name, scores, replicates, resolution)
         best_groups.append(
             GroupBest(group_of(best.factors), best, scores[best.name], sorted(equal - {best.name}))
         )

@@ -1,22 +1,28 @@
 """Summaries as rich tables, in one style."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from noisetune.analysis.statistics import mean_interval
+from noisetune.analysis.cells import CONDITIONAL, accuracy_text
+from noisetune.analysis.intervals import clopper_pearson, collapsed
+from noisetune.analysis.statistics import FEW
 from noisetune.analysis.summaries import CHOICES, ConditionSummary
-from noisetune.records import TrialRecord
 
-CONDITIONAL = "†"
 CONDITIONAL_NOTE = (
     f"{CONDITIONAL} conditional on one encoder, with which all replicates begin: not tested"
 )
 
-NOT_REPLICATED = "(in brackets: of the trial that was chosen itself, which was not run again)"
+NOT_REPLICATED = (
+    "(in brackets: of the trial that was chosen, which was not run again: a choice, no estimate)"
+)
+CHOSEN_NOTE = "best {0}: the highest of all trials and epochs, no estimate; (again): replicates'"
+FEW_NOTE = (
+    f"up to n = {FEW} the mean and each value, else the mean and its 95 % interval (bootstrap-t)"
+)
 
 
 def shown(value: Any) -> str:
@@ -51,14 +57,17 @@ def plain_table(title: str) -> Table:
 def conditions_table(summaries: Sequence[ConditionSummary], objective: str, oracle: bool) -> Table:
     """One row a condition: its trials, its winner, and accuracy at the three choices of epoch."""
     mark = " (ORACLE objective)" if oracle else ""
-    table = plain_table(
-        f"chosen by {objective}{mark}; clean test accuracy in %, mean ± 95 % over n replicates"
-    )
+    table = plain_table(f"chosen by {objective}{mark}; clean test accuracy in % over n replicates")
     notes = [
-        "accuracy at the last epoch, the best by noisy validation, the best by clean test (oracle)"
+        "accuracy at the last epoch, the best by noisy validation, the best by clean test (oracle)",
+        *([FEW_NOTE] if any(each.replicates["last"] for each in summaries) else []),
+        *([CHOSEN_NOTE.format(objective)] if any(map(_searched, summaries)) else []),
+        *_collapsed_notes(summaries),
     ]
     if not oracle and any(summary.tau is not None for summary in summaries):
         notes.append(f"tau: Kendall's, of {objective} and clean accuracy over the search trials")
+    if any(each.ties for each in summaries):
+        notes.append("ties: other settings whose score is within the spread of the replicates")
     if any(each.winner is not None and not each.replicates["last"] for each in summaries):
         notes.append(NOT_REPLICATED)
     table.caption = captioned(notes, summaries)
@@ -66,7 +75,7 @@ def conditions_table(summaries: Sequence[ConditionSummary], objective: str, orac
         table.add_column(heading, overflow="fold")
     table.add_column("trials", overflow="fold")
     # Numbers in one piece: half of a rate reads as another rate.
-    for heading in ("chosen", objective.replace("/", "/\n")):
+    for heading in ("chosen", f"best {objective}\n(again)".replace("/", "/\n")):
         table.add_column(heading, no_wrap=True)
     for heading in ("n", "last", "noisy\nbest", "oracle"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -104,29 +113,61 @@ def _result_cells(summary: ConditionSummary, oracle: bool) -> list[str]:
     chosen = "\n".join(
         f"{short[key]} {shown(value)}" for key, value in summary.winner.parameters.items()
     )
-    objective = "" if summary.winner.objective is None else f"{summary.winner.objective:.4f}"
-    if summary.tau is not None and not oracle:
-        objective += f"\ntau {summary.tau:+.2f}"
     return [
         trials,
         chosen or "fixed",
-        objective,
-        str(len(summary.replicates["last"])),
+        _objective_cell(summary, oracle),
+        _n_cell(summary),
         *(accuracy_cell(summary, choice) for choice in CHOICES),
     ]
 
 
+def _objective_cell(summary: ConditionSummary, oracle: bool) -> str:
+    """The winner's score, that of its replicates, how well the objective ranks, what ties."""
+    winner, again = summary.winner, list(summary.replicate_objectives.values())
+    searched = winner is not None and winner.kind == "search"
+    lines = []
+    if searched and winner is not None and winner.objective is not None:
+        lines.append(f"{winner.objective:.4f}")
+    if again:
+        lines.append(f"({sum(again) / len(again):.4f})")
+    if summary.tau is not None and not oracle:
+        lines.append(f"tau {summary.tau:+.2f}")
+    if summary.ties:
+        lines.append(f"ties {summary.ties}")
+    return "\n".join(lines)
+
+
+def _n_cell(summary: ConditionSummary) -> str:
+    """How many replicates completed; of how many, and what became of the others."""
+    done = len(summary.runs)
+    others = {
+        "diverged": len(summary.diverged),
+        "failed": len(set(summary.failed) - set(summary.waiting)),
+        "to come": len(summary.waiting),
+    }
+    lines = [f"{count} {what}" for what, count in others.items() if count]
+    return "\n".join([f"{done} of {summary.planned}", *lines] if lines else [str(done)])
+
+
 def accuracy_cell(summary: ConditionSummary, choice: str) -> str:
-    """Mean and half-width of the 95 % interval over replicates; the winner's where none ran."""
+    """What the replicates say; what the winner does where none ran."""
     return accuracy_text(summary.replicates[choice], summary.winner, choice)
 
 
-def accuracy_text(replicates: Mapping[int, float], trial: TrialRecord | None, choice: str) -> str:
-    """The mean over `replicates` with its interval in %, or in brackets that of the `trial`."""
-    interval = mean_interval(list(replicates.values()))
-    if interval.mean is not None:
-        half = "" if interval.high is None else f" ±{100 * (interval.high - interval.mean):.1f}"
-        mark = CONDITIONAL if half and trial is not None and trial.one_encoder else ""
-        return f"{100 * interval.mean:.1f}{half}{mark}"
-    value = None if trial is None else trial.metrics.get(f"test/accuracy_at_{choice}")
-    return "" if value is None else f"({100 * value:.1f})"
+def _searched(summary: ConditionSummary) -> bool:
+    return summary.winner is not None and summary.winner.kind == "search"
+
+
+def _collapsed_notes(summaries: Sequence[ConditionSummary]) -> list[str]:
+    """How often an arm collapses, as far as its replicates tell: no interval covers its mean."""
+    notes = []
+    for summary in summaries:
+        accuracies = summary.replicates["noisy_best"]
+        if gone := collapsed(accuracies):
+            low, high = clopper_pearson(len(gone), len(accuracies))
+            notes.append(
+                f"{summary.name}: {len(gone)} of {len(accuracies)} seeds are far below the others "
+                f"(95 %: {100 * low:.0f} to {100 * high:.0f} % of seeds are), so no mean is given"
+            )
+    return notes

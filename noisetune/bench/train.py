@@ -60,7 +60,7 @@ class Setting:
             "data": {"name": "digits", "validation_fraction": HELD_OUT},
             "noise": {"model": "none"},
             "model": {"width": self.width},
-            "pretrain": {"method": "simclr", **plan},
+            "pretrain": {"method": "simclr", "drop_last": True, **plan},
             "finetune": plan,
             "runtime": self.runtime.model_dump(),
         }

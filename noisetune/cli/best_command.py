@@ -225,9 +225,9 @@ def _groups_table(
     )
 
     table = plain_table(f"best of each data set and noise, by {metric} (mean over replicates)")
-    notes = ["tied: within one standard error of the noisy score"]
+    notes = ["tied: a test at 5 % over all pairs of replicates does not tell them apart"]
     if labels:
-        notes.append("resolution: that error in points of clean accuracy")
+        notes.append("resolution: binomial error of the noisy score, in points of clean accuracy")
     table.caption = captioned(notes, [group.best for group in groups])
     for heading in ("data and noise", "best", "tied with"):
         table.add_column(heading, overflow="fold")

@@ -81,7 +81,9 @@ class LiveTable:
             shown = [str(counts[key] or "") for key in ("complete", "pruned", "failed")]
             table.add_row(name, *shown, str(counts["replicates"] or ""), best)
         ended = sum(counts.total() for counts in self.counts.values())
-        table.caption = f"{ended} of {counted(sum(self.totals.values()), 'trial')} ended"
+        # Comparisons may have asked for more replicates since.
+        total = max(sum(self.totals.values()), ended + len(self.running))
+        table.caption = f"{ended} of {counted(total, 'trial')} ended"
         now = Table.grid(padding=(0, 2))
         for trial, state in list(self.running.values()):
             now.add_row(f"running: {trial.name}", state)

@@ -1,6 +1,8 @@
 """`noisetune plan`: what a sweep will do, before it does."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +26,7 @@ from noisetune.texts import counted, factors_text
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from noisetune.sweep.foresight import Foresight
     from noisetune.sweep.plan import Plan
 
 
@@ -58,6 +61,7 @@ def plan(
     say = (lambda line: None) if as_json else partial(console.print, soft_wrap=True)
     read_first(file, None, settings or (), say)
     from noisetune.datasets import Datasets
+    from noisetune.sweep.foresight import foresee
     from noisetune.sweep.plan import make_plan
     from noisetune.sweep.preflight import preflight
     from noisetune.sweep.resources.capacity import local_resources
@@ -71,17 +75,23 @@ def plan(
         with naming(*prepared.sources):
             preflight(prepared, stored, datasets)
         made = make_plan(prepared, local_resources(), stored, measure, datasets)
+        foreseen = foresee(prepared, site.home)
     if as_json:
-        print(json.dumps(made.to_json(), indent=1))
+        compared = None if foreseen is None else asdict(foreseen)
+        print(json.dumps(made.to_json() | {"comparisons": compared}, indent=1))
         return
     _show(made)
+    if foreseen is not None:
+        for line in _foreseen(foreseen):
+            console.print(line, highlight=False, soft_wrap=True)
 
 
 def _show(plan: "Plan") -> None:
     from noisetune.analysis.tables import plain_table
 
     searched = counted(plan.search_trials, "search trial")
-    trials = f"{searched} and {counted(plan.replicates, 'replicate')}"
+    fewest = f"{plan.fewest_replicates} to " if plan.fewest_replicates < plan.replicates else ""
+    trials = f"{searched} and {fewest}{counted(plan.replicates, 'replicate')}"
     console.print(
         f"{plan.sweep}: {counted(plan.conditions, 'condition')}, {trials}, {plan.slots} at once",
         soft_wrap=True,
@@ -110,6 +120,27 @@ def _show(plan: "Plan") -> None:
     console.print(f"disk: {plan.disk_bytes / 1e6:,.0f} MB in the store")
     if plan.resolution:
         console.print(_resolution_table(plan))
+
+
+def _foreseen(seen: "Foresight") -> "Iterator[str]":
+    """Which differences the planned replicates establish, and what they cannot."""
+    spread = f"spread of a paired difference: {seen.spread.points:.1f} points, {seen.spread.source}"
+    start = f"{counted(seen.pairs, 'comparison')}, {counted(seen.replicates, 'replicate')} each"
+    if seen.smallest is None:
+        more = f"; 5 points take {seen.for_half}" if seen.for_half else ""
+        yield f"{start}: too few to establish any difference{more} ({spread})"
+    else:
+        more = f", {seen.smallest / 2:.1f} points take {seen.for_half}" if seen.for_half else ""
+        yield (
+            f"{start} establish a difference of {seen.smallest:.1f} points with a chance of 80 %"
+            f"{more} ({spread})"
+        )
+    if seen.unreachable:
+        yield (
+            f"warning: replicates.until: equal within {seen.margin:g} points is out of reach of "
+            f"{counted(seen.replicates, 'replicate')}: that takes a spread of "
+            f"{seen.equal_up_to:.1f} points or less; raise until.difference or at_most"
+        )
 
 
 def _resolution_table(plan: "Plan") -> "Table":

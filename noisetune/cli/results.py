@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from noisetune.analysis.front import FrontPoint
+    from noisetune.analysis.summaries import ConditionSummary
     from noisetune.records import TrialRecord
     from noisetune.sweep.home import Home
     from noisetune.sweep.study.ledger import Ledger
@@ -74,9 +75,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which tables: comparisons at which choice of epoch, and which groups of metrics."""
+    """Which tables: comparisons at which choice of epoch, by default the one that the sweep asks
+    about, and which groups of metrics."""
 
-    epoch: Epoch = "noisy_best"
+    epoch: Epoch | None = None
     groups: tuple[str, ...] = ()
     form: Form = Form()
 
@@ -94,7 +96,7 @@ def show_results(
     if not records:
         wanted.form.note("no trial has started yet")
         return
-    wanted.form.show(_tables(prepared, records, wanted))
+    wanted.form.show(_tables(prepared, ledger, records, wanted))
 
 
 def show_trials(home: "Home", name: str, form: Form) -> None:
@@ -123,13 +125,12 @@ def _trials_table(frame: Any) -> "Table":
 
 
 def _tables(
-    prepared: "AnySweep", records: "list[TrialRecord]", wanted: Wanted
+    prepared: "AnySweep", ledger: "Ledger", records: "list[TrialRecord]", wanted: Wanted
 ) -> "Iterator[Table]":
     """The conditions, the paired comparisons where there are replicates, the groups of metrics;
     with several goals the Pareto fronts."""
-    from noisetune.analysis.comparisons import comparisons_table
     from noisetune.analysis.metric_tables import metric_tables
-    from noisetune.analysis.summaries import CHOICES, compare, summarise
+    from noisetune.analysis.summaries import summarise
     from noisetune.analysis.tables import conditions_table
     from noisetune.sweep.winners import front_of
 
@@ -140,15 +141,32 @@ def _tables(
         return
     summaries = summarise(records, objective.maximize)
     yield conditions_table(summaries, objective.metric, objective.oracle)
-    for choice in CHOICES if wanted.epoch == "all" else (wanted.epoch,):
-        comparisons = comparisons_table(summaries, compare(summaries, choice), choice)
-        if comparisons.row_count:
-            yield comparisons
+    yield from _compared(prepared, ledger, summaries, wanted.epoch)
     for group in wanted.groups:
         tables = list(metric_tables(summaries, group))
         if not tables:
             wanted.form.note(f"no trial of this sweep has figures of {group}")
         yield from tables
+
+
+def _compared(
+    prepared: "AnySweep", ledger: "Ledger", summaries: "list[ConditionSummary]", epoch: Epoch | None
+) -> "Iterator[Table]":
+    """The differences at the epochs that are wanted, and what is gained over all groups."""
+    from noisetune.analysis.comparisons import comparisons_table
+    from noisetune.analysis.gains import gains_table
+    from noisetune.analysis.summaries import CHOICES
+    from noisetune.sweep.study.comparing import question_of
+
+    question = question_of(ledger, prepared.config, prepared.cells)
+    choices = CHOICES if epoch == "all" else (epoch or question.epoch,)
+    for choice in choices:
+        table = comparisons_table(summaries, question, choice)
+        if table.row_count:
+            yield table
+    gains = gains_table(summaries, question)
+    if gains is not None:
+        yield gains
 
 
 def front_shown(prepared: "AnySweep", front: "list[FrontPoint]") -> "Table":

@@ -44,8 +44,12 @@ def register(app: typer.Typer) -> None:
 def status(
     name: NameArgument,
     epoch: Annotated[
-        Epoch, typer.Option(help="Compare conditions at this choice of epoch, or at `all` three.")
-    ] = "noisy_best",
+        Epoch | None,
+        typer.Option(
+            help="Compare conditions at this choice of epoch, or at `all` three; by default the "
+            "one that the sweep asks about, which alone has verdicts."
+        ),
+    ] = None,
     detection: Annotated[
         bool, typer.Option("--detection", help="How well label errors are found, too.")
     ] = False,

@@ -16,6 +16,8 @@ from noisetune.training.augment import AugmentConfig
 
 Statistics = tuple[float, ...]
 IMAGES_AT_ONCE = 1024
+FEWEST = 2
+"""So many images are trained on at least: of one alone, batch normalisation has no deviation."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class DataConfig(PluginConfig):
     """The data set."""
     validation_fraction: float = Field(default=0.2, ge=0.0, lt=1.0)
     """Share of the training set held out, with noisy labels, for selection; 0 selects on the part
-    that label errors are sought in, which is then not disjoint from it: for reproduction only."""
+    that label errors are sought in, which is then not disjoint from it (with test labels, the best
+    epoch by noisy validation is chosen on the test images): for reproduction only."""
     detection_fraction: float = Field(default=0.1, gt=0.0, lt=1.0)
     """Where the noise has no test labels (labels that people gave): another share of the training
     set, held out of training and validation, in which label errors are sought. Otherwise that is
@@ -102,6 +105,20 @@ class DataConfig(PluginConfig):
     """Keep only the first so many training images; null for all."""
     test_samples: int | None = Field(default=None, ge=1)
     """Keep only the first so many test images; null for all."""
+
+    def held_out(self, images: int, detection: bool) -> tuple[int, int]:
+        """How many of so many training images are held out for validation, and for `detection`.
+
+        `FEWEST` are left to train on.
+        """
+        validated, detected = 0, 0
+        if self.validation_fraction:
+            wanted = max(1, round(images * self.validation_fraction))
+            validated = min(wanted, images - FEWEST - detection)
+        if detection:
+            wanted = max(1, round(images * self.detection_fraction))
+            detected = min(wanted, images - FEWEST - validated)
+        return validated, detected
 
     def load(self) -> ImageData:
         """Read the data set; raises UserError where its files are missing or malformed."""

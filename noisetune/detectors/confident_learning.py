@@ -34,10 +34,6 @@ class Config(Detector):
     def label(self) -> str:
         return f"{self.method}_{self.filter_by}"
 
-    def identity(self) -> dict[str, Any]:
-        """Without its name: its keys are older than the other detectors."""
-        return {"filter_by": self.filter_by}
-
     def judge(self, evidence: Evidence) -> Judgement:
         given, probabilities = evidence.given, evidence.probabilities
         own = probabilities[np.arange(len(given)), given]

@@ -1,6 +1,6 @@
 """Cross-entropy on the noisy labels: the plain method, that others are compared with."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +17,3 @@ class Config(FinetuneConfig):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels)
-
-    def identity(self) -> dict[str, Any]:
-        """Without its name: its keys are older than the other methods."""
-        return {name: value for name, value in super().identity().items() if name != "method"}

@@ -23,9 +23,9 @@ class CleanPart:
 
     `labels` are int64 (N,) in 0..classes-1, `images` uint8 (N, C, H, W), `mean` and `std` per
     channel in units of [0, 1] pixels. `superclasses` gives each class its superclass, where the
-    data set has any. `seed` is one for both parts of a data set: for what belongs to the noise and
-    not to a part. Where they are not `seen` labels and images stand for those of a data set that
-    was not fetched.
+    data set has any. `seed` is the replicate's, one for both parts of a data set: for what belongs
+    to the noise and not to a part. Where they are not `seen` labels and images stand for those of a
+    data set that was not fetched.
     """
 
     labels: Labels
@@ -49,7 +49,11 @@ class NoiseConfig(PluginConfig):
     """The noise model."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
-        """Noisy labels, int64 (N,), of the images of `clean`; UserError where it has none."""
+        """Noisy labels, int64 (N,), of the images of `clean`; UserError where it has none.
+
+        `rng` begins alike for every rate and model of a replicate: draw the same numbers for an
+        image at any rate, and wrong labels are nested.
+        """
         raise NotImplementedError
 
     def transition_matrix(self, clean: CleanPart) -> Matrix:
@@ -57,7 +61,7 @@ class NoiseConfig(PluginConfig):
         raise NotImplementedError
 
     def identity(self) -> Mapping[str, Any]:
-        """What seeds and stage keys know the noise by: its settings, a file by its content."""
+        """What stage keys know the noise by: its settings, a file by its content."""
         return self.model_dump(mode="json")
 
     def stand_in(
@@ -77,13 +81,15 @@ class ClassNoise(NoiseConfig):
     draw: Literal["iid", "exact"] = "iid"
     """`iid` decides of each label by itself. `exact` makes as many labels wrong as expected,
     rounded, split over the clean classes by largest remainder; which labels of a class are wrong,
-    and which wrong class they get, stays random."""
+    and which wrong class they get, stays random. In a replicate a higher rate keeps the wrong
+    labels of a lower one; under `exact` all but one of a class, at most: rounding moves that."""
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         matrix = self.transition_matrix(clean)
         leaving = 1 - matrix.diagonal()
-        # One number decides whether a label is wrong, another which one it becomes.
-        whether, which = rng.random((2, len(clean.labels)))
+        # One number decides whether a label is wrong, another which one it becomes. Those of an
+        # image hang neither on the rate nor on how many images follow.
+        whether, which = rng.random((len(clean.labels), 2)).T
         flipped = whether < leaving[clean.labels]
         if self.draw == "exact":
             expected = np.bincount(clean.labels, minlength=clean.classes) * leaving

@@ -24,16 +24,18 @@ class Config(NoiseConfig):
     """An image x of class y is mislabelled with chance q, as class j with q * softmax(x W_y)_j.
 
     q ~ TruncNorm(rate, 0.1^2, [0, 1]) for each image, W_y ~ N(0, 1) for each class, the own class
-    left out of the softmax. Training and test labels of a replicate share W.
+    left out of the softmax. Training and test labels of a replicate share W, at every rate.
     """
 
     model: Literal["instance"] = "instance"
     rate: float = Field(default=0.4, gt=0.0, le=1.0)
-    """The centre of q's distribution. The mean of q is that only where the interval cuts off
-    little: 0.41 at 0.4, but 0.09 at 0.05 (`draw: exact` is exactly `rate`)."""
+    """The centre of q's distribution. The mean of q, the share of wrong labels, is that only where
+    the interval cuts off little: 0.4000 at 0.4, but 0.206 at 0.2, 0.129 at 0.1 and 0.101 at 0.05
+    (`draw: exact` is exactly `rate`)."""
     draw: Literal["iid", "exact"] = "iid"
     """`iid` decides of each label by itself. `exact` mislabels round(rate * N) images, those of
-    the lowest u / q with u uniform (sequential Poisson sampling, Ohlsson 1998)."""
+    the lowest u / q with u uniform (sequential Poisson sampling, Ohlsson 1998). In a replicate a
+    higher rate keeps the wrong labels of a lower one; under `exact` nearly all."""
     pixels: Literal["unit", "standardised"] = "unit"
     """The scale of x, on which everything hangs. Both are standardised by the data set's mean and
     deviation. `standardised` stops there, as the authors' code does: a logit then has the deviation
@@ -42,8 +44,8 @@ class Config(NoiseConfig):
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:
         count = len(clean.labels)
-        whether, which = rng.random((2, count))
-        chance = self._chance().rvs(count, random_state=rng)
+        whether, which, quantile = rng.random((count, 3)).T
+        chance = self._chance().ppf(quantile)
         flipped = whether < chance
         if self.draw == "exact":
             one_group, wanted = np.zeros(count, np.int64), np.array([round(self.rate * count)])

@@ -27,7 +27,7 @@ def rows(model: type[BaseModel], link: Link) -> list[Row]:
     meaning = meanings(model)
     return [
         Row(
-            f"`{name}`",
+            f"`{field.alias or name}`",
             type_words(field.annotation, link),
             range_words(field),
             default_words(field),

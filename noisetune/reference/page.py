@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig, default_choice
 from noisetune.reference.engines import engine_parts
 from noisetune.reference.fields import Row, rows, table
+from noisetune.section import yaml_fields
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.yaml_files import models_in
@@ -52,7 +53,7 @@ def places(root: Model) -> dict[Model, list[str]]:
     known: dict[Model, list[str]] = {root: []}
 
     def look_below(model: Model, above: str) -> None:
-        for name, field in model.model_fields.items():
+        for name, field in yaml_fields(model).items():
             path = f"{above}{name}"
             for inner in models_in(field.annotation):
                 first = inner not in known

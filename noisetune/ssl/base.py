@@ -134,7 +134,11 @@ class SSLConfig(PretrainConfig, Optimisation):
     epochs: int = Field(default=100, ge=1)
     """Passes over all training images, labels unread."""
     batch_size: int = Field(default=256, ge=4)
-    """Images a step, each in all its views."""
+    """Images a step, each in all its views; the last of an epoch has what is left, and where that
+    is one image the last two share theirs."""
+    drop_last: bool = False
+    """Leave a last, smaller batch out: some losses depend on the number of images. One that is the
+    only batch stays."""
     augment: AugmentConfig | None = None
     """How views are made; by default as the data set says."""
     stop: Plateau | None = None
@@ -157,6 +161,13 @@ class SSLConfig(PretrainConfig, Optimisation):
         """Whether the first epochs are the same however many follow: neither the rate nor the
         method reads how many there are."""
         return super().horizon_free and not self.reads_epochs
+
+    def batches(self, images: int) -> list[int]:
+        """How many images each step of an epoch has."""
+        full = images // self.batch_size
+        if self.drop_last and full:
+            return [self.batch_size] * full
+        return super().batches(images)
 
     @property
     def passes(self) -> float:

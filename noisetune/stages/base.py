@@ -6,7 +6,9 @@ from typing import Any
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
-from noisetune.records import Event, MetricPoint
+from noisetune.models.base import Backbone
+from noisetune.records import ENCODER, Event, MetricPoint
+from noisetune.seeds import Purpose, Stream
 from noisetune.stages.labels import NoisyLabels
 from noisetune.store import Artifact, StageKey
 
@@ -44,11 +46,27 @@ class Stage:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a trial works on: its resolved configuration, its images, its labels."""
+    """What a trial works on: its resolved configuration, its images, its labels.
+
+    `fold` is the fold (0-based) that is left out of them, None for the trial itself.
+    """
 
     config: TrialConfig
     data: ImageData
     labels: NoisyLabels
+    fold: int | None = None
+
+    def stream(self, stage: str, purpose: Purpose) -> Stream:
+        """The random numbers of a purpose of a stage."""
+        return Stream(self.config.replicate, stage, purpose, self.fold)
+
+    def backbone(self, replicate: int, number: int = 0) -> Backbone:
+        """The freshly initialised backbone of network `number` (0-based) of a replicate.
+
+        It is the same from scratch and where pre-training begins.
+        """
+        with Stream(replicate, ENCODER, "initialisation", self.fold).initialising(number):
+            return self.config.model.build(self.data.channels, self.data.size)
 
 
 def points_of(artifact: Artifact) -> list[MetricPoint]:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from noisetune.config import TrialConfig
+from noisetune.data.base import FEWEST
 from noisetune.detectors.base import Detector
 from noisetune.records import DETECT_CV, FOLD, Event, MetricPoint, Tick
-from noisetune.seeds import derive_seed
+from noisetune.seeds import Stream
 from noisetune.stages.base import (
     FEATURES,
     LOGITS,
@@ -34,7 +35,7 @@ from noisetune.stages.base import (
 )
 from noisetune.stages.detect import detect, evidence_of, judged_part
 from noisetune.stages.finetune import finetune_stage
-from noisetune.stages.labels import FEWEST, require_folds
+from noisetune.stages.labels import require_folds
 from noisetune.stages.runner import rephrased, run_stage, unheard
 from noisetune.store import Artifact, StageKey, StoreLike
 
@@ -63,13 +64,13 @@ def crossval_key(
 def cut_into_folds(config: TrialConfig, samples: int) -> list[NDArray[np.int64]]:
     """The positions in each fold, ascending: disjoint, all of them, sizes equal to within one.
 
-    Decided by data set, replicate and number of folds alone, so that every method and noise rate
-    of a replicate meets the same ones. Raises UserError where a fold would be too small.
+    Every method, noise and rate of a replicate meets the same ones. Raises UserError where a fold
+    would be too small.
     """
     count = config.detect.folds
     assert count is not None
     require_folds(config, samples)
-    order = _rng("folds", config, samples).permutation(samples)
+    order = Stream(config.replicate, FOLD, "split").rng().permutation(samples)
     return [np.sort(part) for part in np.array_split(order, count)]
 
 
@@ -148,7 +149,8 @@ def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:
     config, data, labels = inputs.config, inputs.data, inputs.labels
     folds = cut_into_folds(config, len(labels.train))
     held_out = folds.pop(fold)
-    others = _rng("inner", config, fold).permutation(np.sort(np.concatenate(folds)))
+    splitting = Stream(config.replicate, FOLD, "split", fold)
+    others = splitting.rng().permutation(np.sort(np.concatenate(folds)))
     fraction = config.data.validation_fraction or INNER_FRACTION
     count = min(max(1, round(len(others) * fraction)), max(1, len(others) - FEWEST))
     validation = others[:count]
@@ -163,6 +165,7 @@ def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:
             validation=np.sort(validation),
             detection=np.empty(0, dtype=np.int64),
         ),
+        fold,
     )
 
 
@@ -175,8 +178,3 @@ def _quietly(
         return Tick(FOLD, (fold + event.done) / folds) if isinstance(event, Tick) else event
 
     return rephrased(events, life)
-
-
-def _rng(purpose: str, config: TrialConfig, *parts: int) -> np.random.Generator:
-    seed = derive_seed(purpose, config.data.name, config.replicate, config.detect.folds, *parts)
-    return np.random.default_rng(seed)

@@ -24,7 +24,6 @@ from noisetune.data.base import ImageData
 from noisetune.finetuning.base import Batch, Task
 from noisetune.models.base import Classifier
 from noisetune.records import FINETUNE, MetricPoint, Metrics, Tick
-from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.base import (
     FEATURES,
     LOGITS,
@@ -66,7 +65,6 @@ def finetune_key(
     has_test = "test" in config.noise.parts
     read = {
         "data": data.fingerprint,
-        "name": config.data.name,
         "mean": data.mean,
         "std": data.std,
         "validation_fraction": held_out,
@@ -88,7 +86,7 @@ def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> S
     """The fine-tuning of a trial from `encoder` (None: from random weights)."""
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        return _Finetuning(inputs, key, encoder).run(start, due)
+        return _Finetuning(inputs, encoder).run(start, due)
 
     return Stage(key, inputs.config.finetune.epochs, compute)
 
@@ -109,11 +107,13 @@ class _Outputs(NamedTuple):
 class _Finetuning:
     """Networks, criterion, optimiser and the best epoch so far in the middle of a run."""
 
-    def __init__(self, inputs: Inputs, key: StageKey, encoder: Artifact | None) -> None:
+    def __init__(self, inputs: Inputs, encoder: Artifact | None) -> None:
         config, data, labels = inputs.config, inputs.data, inputs.labels
         self.plan, self.runtime = config.finetune, config.runtime
         self.device = self.runtime.torch_device
-        self.seed = derive_seed(key.digest)
+        self.ordering = inputs.stream(FINETUNE, "order")
+        self.augmenting = inputs.stream(FINETUNE, "augmentation")
+        self.drawing = inputs.stream(FINETUNE, "method")
         self.augment = Augment(_augmentation(config, data), data.size, data.mean, data.std)
         self.networks = [self._network(inputs, encoder, n) for n in range(self.plan.networks)]
         self.network = self.networks[0]
@@ -128,7 +128,7 @@ class _Finetuning:
         self.selected_on, self.detected = labels.selected, labels.detected
         self.noisy_selected = torch.from_numpy(labels.selected.noisy).to(self.device)
         self.corrupted = torch.from_numpy(_corrupted(inputs)).to(self.device)
-        self.batches = max(1, len(self.fit) // self.plan.batch_size)
+        self.sizes = self.plan.batches(len(self.fit))
         self.points: list[MetricPoint] = []
         self.selected: dict[str, Tensor] = {}
         self.predicted: dict[str, Tensor] = {}
@@ -138,9 +138,9 @@ class _Finetuning:
     def _network(self, inputs: Inputs, encoder: Artifact | None, number: int) -> Classifier:
         """Network `number` (0-based): of one encoder, each with weights of its own where that
         leaves some out."""
-        config, data = inputs.config, inputs.data
-        with seeded_initialisation(*((self.seed, number) if number else (self.seed,))):
-            network = Classifier(config.model.build(data.channels, data.size), data.classes)
+        backbone = inputs.backbone(inputs.config.replicate, number)
+        with inputs.stream(FINETUNE, "initialisation").initialising(number):
+            network = Classifier(backbone, inputs.data.classes)
         if encoder is not None:
             # A given encoder may leave weights out: those stay as they were drawn.
             begun = strip("network.encoder", encoder.tensors)
@@ -188,23 +188,17 @@ class _Finetuning:
             network.backbone.train(not frozen).requires_grad_(not frozen)
         with closing(self._losses(epoch)) as losses:
             return (
-                yield from run_epoch(
-                    FINETUNE, self.plan, epoch, self.batches, self.optimizer, losses
-                )
+                yield from run_epoch(FINETUNE, self.plan, epoch, self.sizes, self.optimizer, losses)
             )
 
     def _losses(self, epoch: int) -> Generator[Tensor, None, None]:
         """The loss of each batch, in turn with the steps of the optimiser."""
-        random = generator(self.seed, epoch)
-        order = torch.randperm(len(self.fit), generator=random)
-        draws = self.augment.sample(len(order), random).to(self.device)
-        # Of even sizes: a last batch of one image could not be normalised.
-        parts = order.to(self.device).tensor_split(self.batches)
+        order = torch.randperm(len(self.fit), generator=self.ordering.generator(epoch))
+        draws = self.augment.sample(len(order), self.augmenting.generator(epoch)).to(self.device)
+        parts = order.to(self.device).split(self.sizes)
+        random = self.drawing.generator(epoch)
         with self.train_images.batches([self.fit[part] for part in parts]) as batches:
-            first_row = 0
-            for images, rows in zip(batches, parts, strict=True):
-                drawn = draws[first_row : first_row + len(rows)]
-                first_row += len(rows)
+            for images, rows, drawn in zip(batches, parts, draws.split(self.sizes), strict=True):
                 labels = self.noisy[self.fit[rows]]
                 batch = Batch(self.augment(images, drawn), labels, rows, random)
                 yield self.criterion.step(self.forwards, batch)
@@ -265,8 +259,6 @@ class _Finetuning:
         if start is None:
             return 0
         step, artifact = start
-        if PREDICTIONS not in artifact.tensors:
-            return 0  # a checkpoint from before they were kept: the run begins again
         for prefix, module in self._modules():
             unpack_module(prefix, artifact.tensors, module)
         unpack_optimizer(artifact.tensors, self.optimizer)

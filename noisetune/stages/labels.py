@@ -1,4 +1,4 @@
-"""Who is held out and whose label is wrong: decided by data set, noise and replicate alone."""
+"""Who is held out and whose label is wrong: drawn from the replicate's own streams."""
 
 import math
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from noisetune.config import TrialConfig
-from noisetune.data.base import ImageData
+from noisetune.data.base import FEWEST, ImageData
 from noisetune.errors import UserError
 from noisetune.noise.base import CleanPart, Labels, Part
-from noisetune.seeds import derive_seed
+from noisetune.seeds import Stream
 from noisetune.stages.scores import label_noise_matrix
 
-FEWEST = 2
-"""So many images are trained on at least: of one alone, batch normalisation has no deviation."""
+LABELS = "labels"
+"""What is no stage of its own, and draws before all of them."""
 SMALLEST_FOLD = 2
 
 
@@ -82,27 +82,29 @@ class NoisyLabels:
 
 
 def draw_labels(config: TrialConfig, data: ImageData) -> NoisyLabels:
-    """The same labels and split for every trial of this data set, noise and replicate.
+    """The same split for all trials of a replicate on so many images, and wrong labels from the
+    same random numbers.
 
     UserError where the noise does not fit the data set, or too little is left to train on.
     """
     require_images(config, len(data.y_train))
-    order = _rng("split", config).permutation(len(data.y_train))
+    order = Stream(config.replicate, LABELS, "split").rng().permutation(len(data.y_train))
     has_test = "test" in config.noise.parts
-    ends = np.cumsum(_held_out(config, len(order)))
+    ends = np.cumsum(config.data.held_out(len(order), detection=not has_test))
     validation, detection, fit = (np.sort(part) for part in np.split(order, ends))
-    test_seed = "train" if config.detect.test_seed == "training" else "test"
+    drawn_as: Part = "train" if config.detect.test_seed == "training" else "test"
     return NoisyLabels(
-        train=_corrupt(config, data, "train", seed="train"),
-        test=_corrupt(config, data, "test", seed=test_seed) if has_test else None,
+        train=_corrupt(config, data, "train", "train"),
+        test=_corrupt(config, data, "test", drawn_as) if has_test else None,
         fit=fit,
         validation=validation,
         detection=detection,
     )
 
 
-def _corrupt(config: TrialConfig, data: ImageData, part: Part, seed: str) -> Labels:
-    return config.noise.corrupt(clean_part(config, data, part), _rng(seed, config))
+def _corrupt(config: TrialConfig, data: ImageData, part: Part, drawn_as: Part) -> Labels:
+    rng = Stream(config.replicate, LABELS, "noise").rng(drawn_as)
+    return config.noise.corrupt(clean_part(config, data, part), rng)
 
 
 def clean_part(config: TrialConfig, data: ImageData, part: Part) -> CleanPart:
@@ -118,7 +120,7 @@ def clean_part(config: TrialConfig, data: ImageData, part: Part) -> CleanPart:
         std=data.std,
         superclasses=data.superclasses,
         part=part,
-        seed=_seed("noise", config),
+        seed=Stream(config.replicate, LABELS, "projection").seed(),
         seen=data.seen,
     )
 
@@ -181,24 +183,3 @@ def require_folds(config: TrialConfig, count: int) -> None:
             f"{start} {others} are left to learn from and to choose the epoch by, which takes "
             f"{FEWEST + chooses}; give more images, or set detect.checkpoint: last"
         )
-
-
-def _held_out(config: TrialConfig, count: int) -> tuple[int, int]:
-    """How many images are held out for validation, and for detection; `FEWEST` are left."""
-    validation, detection = 0, 0
-    has_test = "test" in config.noise.parts
-    if config.data.validation_fraction:
-        wanted = max(1, round(count * config.data.validation_fraction))
-        validation = min(wanted, count - FEWEST - (not has_test))
-    if not has_test:
-        wanted = max(1, round(count * config.data.detection_fraction))
-        detection = min(wanted, count - FEWEST - validation)
-    return validation, detection
-
-
-def _seed(purpose: str, config: TrialConfig) -> int:
-    return derive_seed(purpose, config.data.name, config.noise.identity(), config.replicate)
-
-
-def _rng(purpose: str, config: TrialConfig) -> np.random.Generator:
-    return np.random.default_rng(_seed(purpose, config))

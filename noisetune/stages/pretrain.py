@@ -10,7 +10,7 @@ from torch import Tensor
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.records import PRETRAIN, MetricPoint, Tick
-from noisetune.seeds import derive_seed, generator, seeded_initialisation
+from noisetune.seeds import Stream
 from noisetune.ssl.base import Progress, SSLConfig, View
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
 from noisetune.stages.gate import FEATURES
@@ -25,7 +25,7 @@ from noisetune.training.loop import (
     unpack_optimizer,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
@@ -42,7 +42,7 @@ def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
         "pretrain": method.model_dump(mode="json", exclude=unread),
         "augment": augmentation(method, data).model_dump(mode="json"),
         "runtime": config.runtime.key(),
-        "replicate": 0 if config.pretrain_seed == "shared" else config.replicate,
+        "replicate": config.pretrain_replicate,
     }
     return StageKey(PRETRAIN, VERSION, read)
 
@@ -51,7 +51,7 @@ def pretrain_stage(inputs: Inputs, method: SSLConfig, key: StageKey, epochs: int
     """The first `epochs` epochs of the pre-training stored under `key`."""
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        return _Pretraining(inputs, method, key).run(start, epochs, due)
+        return _Pretraining(inputs, method).run(start, epochs, due)
 
     return Stage(key, epochs, compute)
 
@@ -64,24 +64,25 @@ def augmentation(method: SSLConfig, data: ImageData) -> AugmentConfig:
 class _Pretraining:
     """Learner and optimiser in the middle of a run."""
 
-    def __init__(self, inputs: Inputs, method: SSLConfig, key: StageKey) -> None:
+    def __init__(self, inputs: Inputs, method: SSLConfig) -> None:
         config, data = inputs.config, inputs.data
         self.method, self.runtime = method, config.runtime
         self.device = self.runtime.torch_device
-        self.seed = derive_seed(key.digest)
+        replicate = config.pretrain_replicate
+        self.ordering = Stream(replicate, PRETRAIN, "order")
+        self.augmenting = Stream(replicate, PRETRAIN, "augmentation")
         given = augmentation(method, data)
         self.views = [view_augment(view, data) for view in method.views(given)]
         # Features are of images in the scale that the encoder is trained on.
         self.statistics = (data.mean, data.std) if given.normalise else (None, None)
-        with seeded_initialisation(self.seed):
-            learner = method.learner(config.model.build(data.channels, data.size))
+        backbone = inputs.backbone(replicate)
+        with Stream(replicate, PRETRAIN, "initialisation").initialising():
+            learner = method.learner(backbone)
         self.learner = self.runtime.place(learner)
         self.forward = self.runtime.compiled(self.learner)
         self.optimizer = method.build_optimizer(self.learner, self.device)
         self.images = Feed(data.x_train, self.runtime)
-        # The last, smaller batch is left out: losses depend on the number of images.
-        self.batch = min(method.batch_size, len(self.images))
-        self.batches = len(self.images) // self.batch
+        self.sizes = method.batches(len(self.images))
         self.points: list[MetricPoint] = []
         self.seconds = 0.0
 
@@ -104,23 +105,26 @@ class _Pretraining:
         with closing(self._losses(epoch)) as losses:
             return (
                 yield from run_epoch(
-                    PRETRAIN, self.method, epoch, self.batches, self.optimizer, losses
+                    PRETRAIN, self.method, epoch, self.sizes, self.optimizer, losses
                 )
             )
 
     def _losses(self, epoch: int) -> Generator[Tensor, None, None]:
         """The loss of each batch, in turn with the steps of the optimiser."""
-        # Seeded by epoch, so that a continued run draws what an uninterrupted one does.
-        random = generator(self.seed, epoch)
-        order = torch.randperm(len(self.images), generator=random)
-        order = order[: self.batches * self.batch]
-        draws = [view.sample(len(order), random).to(self.device) for view in self.views]
-        with self.images.batches(order.split(self.batch)) as batches:
-            for index, images in enumerate(batches):
-                rows = slice(index * self.batch, (index + 1) * self.batch)
+        order = torch.randperm(len(self.images), generator=self.ordering.generator(epoch))
+        parts = order[: sum(self.sizes)].split(self.sizes)
+        # Of each view by itself, so that methods which share one share its draws.
+        draws = [
+            view.sample(sum(self.sizes), self.augmenting.generator(epoch, number))
+            .to(self.device)
+            .split(self.sizes)
+            for number, view in enumerate(self.views)
+        ]
+        with self.images.batches(parts) as batches:
+            for index, (images, *drawn) in enumerate(zip(batches, *draws, strict=True)):
                 views = [
-                    self.runtime.arrange(view(images, drawn[rows]))
-                    for view, drawn in zip(self.views, draws, strict=True)
+                    self.runtime.arrange(view(images, rows))
+                    for view, rows in zip(self.views, drawn, strict=True)
                 ]
                 self.learner.before_step(self._progress(epoch, index + 0.5))
                 with self.runtime.autocast():
@@ -131,7 +135,7 @@ class _Pretraining:
 
     def _progress(self, epoch: int, batches: float) -> Progress:
         known = None if self.method.horizon_free else self.method.epochs
-        return Progress(epoch + batches / self.batches, known)
+        return Progress(epoch + batches / len(self.sizes), known)
 
     def _restore(self, start: Start) -> int:
         if start is None:

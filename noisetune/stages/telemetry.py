@@ -13,7 +13,7 @@ from noisetune.config import TrialConfig
 from noisetune.data.base import content_hash
 from noisetune.models.base import Backbone
 from noisetune.records import TELEMETRY, MetricPoint, Metrics
-from noisetune.seeds import generator
+from noisetune.seeds import Stream
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, record_of
 from noisetune.stages.gate import FEATURES
@@ -33,7 +33,7 @@ from noisetune.training.representation import (
     uniformity,
 )
 
-VERSION = 2
+VERSION = 3
 Views = tuple[Tensor, Tensor]
 Sides = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -124,10 +124,12 @@ def _extract(inputs: Inputs, encoder: Artifact) -> tuple[Views, Tensor]:
     unpack_module("network.encoder", encoder.tensors, backbone)
     backbone = config.runtime.place(backbone).eval()
     augment = Augment(augmentation(config.pretrain, data), data.size, data.mean, data.std)
-    # The same images and views at every epoch, in every trial on this data.
-    random = generator(TELEMETRY, data.train_images_hash)
-    rows = torch.randperm(len(data.x_train), generator=random)[: _settings(inputs).samples]
-    draws = [augment.sample(len(rows), random) for _ in range(2)]
+    # The same images and views at every epoch, for every method.
+    sampling = Stream(config.pretrain_replicate, TELEMETRY, "sample")
+    augmenting = Stream(config.pretrain_replicate, TELEMETRY, "augmentation")
+    rows = torch.randperm(len(data.x_train), generator=sampling.generator())
+    rows = rows[: _settings(inputs).samples]
+    draws = [augment.sample(len(rows), augmenting.generator(number)) for number in range(2)]
     chosen = Feed(data.x_train[rows], config.runtime)
     first, second = (_features(_views(chosen, augment, each), backbone, config) for each in draws)
     with Feed(data.x_test, config.runtime).passing() as batches:

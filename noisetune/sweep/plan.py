@@ -1,6 +1,6 @@
 """What a sweep will do, before it does: trials, stage runs with and without sharing, time, disk."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from noisetune.sweep.resources.calibration import Speed, calibrate, stage_bytes
 from noisetune.sweep.resources.capacity import fitting_trials
 from noisetune.sweep.spec.config import PretrainGate, SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
+from noisetune.sweep.study.condition_state import ConditionState
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
 
@@ -67,13 +68,15 @@ class Plan:
     `hours` and `gpu_hours` are ranges, None where nothing was measured; `disk_bytes` is what the
     store will hold of it. `resolution` says, by data and noise, what its noisy labels tell apart.
     `unseen` are data sets and weights that would have to be fetched: what the store has of them is
-    counted as nothing.
+    counted as nothing. Where replicates grow, all is counted for as many as there may be, and
+    `fewest_replicates` are those that there will be at least.
     """
 
     sweep: str
     conditions: int
     search_trials: int
     replicates: int
+    fewest_replicates: int
     slots: int
     exact: bool
     stages: dict[str, StageCount]
@@ -127,6 +130,9 @@ def make_plan(
         conditions=len(sweep.conditions),
         search_trials=kinds["search"],
         replicates=kinds["replicate"],
+        fewest_replicates=sum(
+            0 < trial.replicate <= sweep.config.first_replicates for trial in trials
+        ),
         slots=slots,
         exact=_is_exact(sweep, trials) and not unseen,
         stages={
@@ -155,11 +161,12 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
         or config.prunes
         or config.pretrain_gate != PretrainGate()
         or config.patience is not None
+        or config.growing is not None
         or config.budget.hours is not None
         or config.budget.gpu_hours is not None
         or any(getattr(trial.pretrain, "stop", None) for trial in trials)
         # Which winners share an encoder decides what their replicates share.
-        or (config.replicates and any(field.startswith("pretrain.") for field in searched))
+        or (config.most_replicates and any(field.startswith("pretrain.") for field in searched))
     )
 
 
@@ -171,7 +178,7 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     config = sweep.config.model_copy(update=alone)
     ledger = Ledger.create(InMemoryStorage(), config.name, {})
     scheduler = Scheduler(config, sweep.conditions, ledger)
-    _refuse_endless(config, sum(state.size for state in scheduler.searcher.states))
+    _refuse_endless(config, scheduler.searcher.states)
     kinds, trials = {"search": 0, "replicate": 0}, []
     while (job := scheduler.next()) is not None:
         kinds[job.kind] += 1
@@ -182,8 +189,10 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     return kinds, trials
 
 
-def _refuse_endless(config: SweepConfig, trials: int) -> None:
+def _refuse_endless(config: SweepConfig, states: Sequence[ConditionState]) -> None:
     """UserError for more trials than can be counted one by one."""
+    later = len(states) * (config.most_replicates - config.first_replicates)
+    trials = sum(state.size for state in states) + later
     trials = min(trials, config.budget.trials or trials)
     if trials > MOST_TRIALS:
         raise UserError(

@@ -76,7 +76,7 @@ def resolutions(sweep: Sweep, load: Callable[[DataConfig], ImageData]) -> list[R
         if repr(group) not in groups:
             trial = condition.trial(next(iter(condition.corners())))
             labels = selecting_labels(trial, load(trial.data))
-            groups[repr(group)] = _resolution(group, labels, sweep.config.replicates)
+            groups[repr(group)] = _resolution(group, labels, sweep.config.first_replicates)
     return list(groups.values())
 
 

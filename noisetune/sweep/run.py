@@ -28,7 +28,7 @@ from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
 from noisetune.sweep.resources.capacity import check_fits, local_resources
 from noisetune.sweep.spec.sweep import GivenConfig, GivenSpace, Sweep, naming
 from noisetune.sweep.study.lease import sweep_lease
-from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.ledger import MACHINE, Ledger
 from noisetune.sweep.study.recorded import read_ledger
 from noisetune.sweep.study.resume_rules import replicating, surplus
 from noisetune.sweep.study.scheduler import Scheduler, Watcher
@@ -245,10 +245,14 @@ def _settle(sweep: Sweep, reporter: Reporter) -> Sweep:
 def _ledger(
     sweep: Sweep, site: Site, lease: Lease, retry_failed: bool, reporter: Reporter
 ) -> Ledger:
-    """The ledger to drive; what is asked of failed trials is done, and what is surplus said."""
+    """The ledger to drive; what failed is run again where that is asked for or was the machine's
+    fault, and what is surplus said."""
     ledger = drive_ledger(site.home, sweep, lease)
+    conditions = [each.name for each in sweep.conditions]
+    names = ledger.run_failed_again(conditions, ("replicate",), MACHINE)
     if retry_failed:
-        names = ledger.run_failed_again([each.name for each in sweep.conditions])
+        names += ledger.run_failed_again(conditions)
+    if names or retry_failed:
         count = f"{len(names)} failed: {', '.join(names)}" if names else "nothing failed"
         reporter.say(f"run again: {count}")
     for line in surplus(sweep.config, ledger.records(sweep.cells)):

@@ -8,6 +8,7 @@ cut into batches.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from typing import Annotated, Self
 
 import torch
@@ -49,7 +50,8 @@ class AugmentConfig(Section):
     flip: Probability = 0.0
     """Chance of mirroring left and right."""
     jitter: tuple[Strength, Strength, Strength, HueStrength] | None = None
-    """Strengths of brightness, contrast, saturation and hue; null for off."""
+    """Strengths of brightness, contrast, saturation and hue, adjusted always in this order
+    (torchvision draws an order for each image); null for off."""
     jitter_probability: Probability = 0.8
     """Chance of the jitter."""
     grayscale: Probability = 0.0
@@ -110,6 +112,10 @@ class Draws:
 
     def __getitem__(self, rows: slice | Tensor) -> "Draws":
         return self._map(lambda tensor: tensor[rows])
+
+    def split(self, sizes: Sequence[int]) -> "list[Draws]":
+        """Batches of so many rows, in turn."""
+        return [self[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
 
     def to(self, device: torch.device | str) -> "Draws":
         """Move to a device; from CPU to CUDA through pinned memory, without waiting."""

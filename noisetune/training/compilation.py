@@ -22,7 +22,7 @@ class Compiled:
         from torch._dynamo.exc import TorchDynamoException
 
         self._module, self._failure = module, TorchDynamoException
-        # An epoch has batches of two sizes at most: each its own graph, none with unknown sizes.
+        # An epoch has batches of three sizes at most: each its own graph, none with unknown sizes.
         self._call: Callable[[Any], Any] = torch.compile(module, backend=backend, dynamic=False)
 
     def __call__(self, inputs: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,35 +14,43 @@ TICK_SECONDS = 1.0
 
 
 class DivergedError(Exception):
-    """The loss became infinite or not a number: the trial's learning rate is too high for it."""
+    """The loss became infinite or not a number: the trial's learning rate is too high for it.
+
+    `chance` is the accuracy (0..1) of guessing, which a trial that diverged before its first epoch
+    of fine-tuning has; None where who raised it does not know the classes.
+    """
+
+    chance: float | None = None
 
 
 def run_epoch(
     stage: str,
     plan: Optimisation,
     epoch: int,
-    batches: int,
+    sizes: Sequence[int],
     optimizer: torch.optim.Optimizer,
     losses: Iterable[Tensor],
 ) -> Generator[Tick, None, float]:
-    """Optimise over the `losses` of so many `batches`; a tick about once a second says how far the
-    stage is.
+    """Optimise over the `losses` of batches of so many images (`sizes`); a tick about once a second
+    says how far the stage is.
 
-    Each is a scalar; the next one is asked for when its step is done. Returns their mean; raises
-    DivergedError where it is not finite. It is read from the device once, at the end.
+    Each is a scalar; the next one is asked for when its step is done. Returns their mean over the
+    images, which is read from the device once, at the end; DivergedError where it is not finite.
     """
+    batches = len(sizes)
     total: Tensor | None = None
     last_tick = time.monotonic()
-    for index, loss in enumerate(losses):
+    for index, (size, loss) in enumerate(zip(sizes, losses, strict=True)):
         _set_rate(optimizer, plan.rate(epoch + (index + 0.5) / batches))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        total = loss.detach() if total is None else total + loss.detach()
+        summed = loss.detach() * size
+        total = summed if total is None else total + summed
         if time.monotonic() - last_tick > TICK_SECONDS:
             yield Tick(stage, (epoch + (index + 1) / batches) / plan.epochs)
             last_tick = time.monotonic()
-    mean = float(total) / batches if total is not None else math.nan
+    mean = float(total) / sum(sizes) if total is not None else math.nan
     if not math.isfinite(mean):
         raise DivergedError(f"the loss of epoch {epoch + 1} is {mean}")
     return mean

@@ -18,8 +18,9 @@ class Optimisation(Section):
 
     epochs: int = Field(default=10, ge=1)
     """Passes over the training images."""
-    batch_size: int = Field(default=256, ge=2)
-    """Images in a step."""
+    batch_size: int = Field(default=256, ge=3)
+    """Images in a step; the last of an epoch has what is left. Where that is one image, which could
+    not be normalised, the last two share theirs."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """`sgd` is with Nesterov momentum."""
     lr: float = Field(default=1e-3, gt=0.0)
@@ -38,6 +39,14 @@ class Optimisation(Section):
     def horizon_free(self) -> bool:
         """Whether the first epochs are the same however many follow."""
         return self.schedule == "constant"
+
+    def batches(self, images: int) -> list[int]:
+        """How many of so many images each step of an epoch has: each of them in one."""
+        full, left = divmod(images, self.batch_size)
+        if left == 1 and full:
+            shared = self.batch_size + 1
+            return [self.batch_size] * (full - 1) + [shared - shared // 2, shared // 2]
+        return [self.batch_size] * full + [left] * (left > 0)
 
     def build_optimizer(self, module: nn.Module, device: torch.device) -> torch.optim.Optimizer:
         """The optimiser over all trainable weights of `module`, in one kernel or a few."""

@@ -13,7 +13,6 @@ from noisetune.analysis.statistics import (
     kendall,
     mean_interval,
     paired_difference,
-    tied,
     welch_difference,
 )
 
@@ -60,8 +59,8 @@ def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
         mean_interval([0.5, value])
 
 
-@given(st.lists(st.floats(-10, 10), min_size=2, max_size=20), st.floats(0.5, 0.99))
-def test_mean_interval_agrees_with_scipy(values: list[float], level: float) -> None:
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=5), st.floats(0.5, 0.99))
+def test_up_to_five_values_have_students_interval(values: list[float], level: float) -> None:
     assume(np.ptp(values) > 1e-6)
     expected = stats.ttest_1samp(values, 0).confidence_interval(level)
     interval = mean_interval(values, level)
@@ -170,24 +169,6 @@ def test_a_group_that_is_not_to_be_tested_has_intervals_and_no_p() -> None:
     assert both.p_adjusted == both.p == paired_difference(groups["a"], groups["b"])[1]
     assert (one.p, one.p_adjusted) == (None, None)
     assert one.difference == paired_difference(groups["a"], groups["c"])[0]
-
-
-def test_tied_are_those_within_the_resolution_of_the_best() -> None:
-    scores = {"a": 0.80, "b": 0.79, "c": 0.70, "d": math.nan}
-    assert tied(scores, 0.01, "maximize") == {"a", "b"}
-    assert tied(scores, 0.1, "minimize") == {"a", "b", "c"}
-    assert tied(scores, 0.0, "minimize") == {"c"}
-    assert tied(scores, math.inf, "maximize") == {"a", "b", "c"}
-    assert tied({"x": math.inf, "y": math.inf}, 0.1, "minimize") == {"x", "y"}
-    assert tied({}, 0.1, "maximize") == set()
-
-
-@given(st.dictionaries(st.text(max_size=3), shares, min_size=1), shares)
-def test_the_best_is_always_among_the_tied(scores: dict[str, float], resolution: float) -> None:
-    negated = {name: -score for name, score in scores.items()}
-    names = tied(scores, resolution, "maximize")
-    assert max(scores, key=scores.__getitem__) in names
-    assert names == tied(negated, resolution, "minimize")
 
 
 def test_kendall_by_hand() -> None:

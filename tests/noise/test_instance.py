@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import truncnorm
 
 from noisetune.noise.base import CleanPart
 from noisetune.noise.instance import Config
 from noisetune.testing.noise import part_of
+
+rates = st.floats(0.01, 1)
 
 
 def by_hand(clean: CleanPart, rate: float, seed: int, scale: float) -> np.ndarray:
@@ -70,6 +74,32 @@ def test_both_parts_of_a_data_set_share_the_weights() -> None:
     expected = config.transition_matrix(train)
     assert np.array_equal(config.transition_matrix(test), expected)
     assert not np.allclose(config.transition_matrix(other), expected)
+
+
+@given(seed=st.integers(0, 2**32 - 1), rates=st.tuples(rates, rates).map(sorted))
+def test_a_higher_rate_keeps_the_wrong_labels_of_a_lower_one(seed: int, rates: list[float]) -> None:
+    clean = part_of(np.arange(200) % 5, 5, size=4, seed=seed)
+    less, more = (Config(rate=r).corrupt(clean, np.random.default_rng(seed)) for r in rates)
+    wrong = less != clean.labels
+    assert np.array_equal(more[wrong], less[wrong])
+
+
+def test_an_exact_draw_keeps_nearly_all_of_them() -> None:
+    clean = part_of(np.arange(2000) % 10, 10)
+    for low, high in ((0.05, 0.1), (0.1, 0.11), (0.2, 0.4)):
+        less, more = (
+            Config(rate=rate, draw="exact").corrupt(clean, np.random.default_rng(0))
+            for rate in (low, high)
+        )
+        wrong = less != clean.labels
+        assert (more[wrong] == less[wrong]).mean() >= 0.99
+
+
+def test_the_mean_rates_that_the_documents_name() -> None:
+    means = {rate: float(Config(rate=rate)._chance().mean()) for rate in (0.05, 0.1, 0.2, 0.4)}
+    assert {rate: round(mean, 3) for rate, mean in means.items()} == {
+        0.05: 0.101, 0.1: 0.129, 0.2: 0.206, 0.4: 0.4,
+    }  # fmt: skip
 
 
 def test_rate_0_is_refused_as_it_would_mislabel_a_twelfth() -> None:

@@ -177,6 +177,7 @@ def test_resumed_it_equals_an_uninterrupted_one(
         {"noise": {"rate": 0.5}},
         {"data": {"validation_fraction": 0.3}},
         {"data": {"test_samples": 29}},
+        {"finetune": {"method": "elr"}},
         {"model": {"width": 5}},
         {"finetune": {"lr": 0.01}},
         {"finetune": {"epochs": 3}},

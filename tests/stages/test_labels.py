@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.errors import UserError
-from noisetune.stages.labels import NoisyLabels, describe_noise, draw_labels
+from noisetune.noise.base import Part
+from noisetune.stages.labels import NoisyLabels, clean_part, describe_noise, draw_labels
 from noisetune.training.augment import AugmentConfig
 
 TinyTrial = Callable[..., TrialConfig]
@@ -60,9 +61,10 @@ def test_a_fifth_is_held_out_unless_said_otherwise() -> None:
         {"finetune": {"lr": 0.1, "epochs": 7}},
         {"detect": {"filter_by": "both"}},
         {"runtime": {"precision": "bf16", "threads": 2}},
+        {"data": {"name": "cifar10"}},
     ],
 )
-def test_nothing_but_data_noise_and_replicate_decides(
+def test_nothing_but_images_noise_and_replicate_decides(
     tiny_trial: TinyTrial, changes: dict[str, Any]
 ) -> None:
     data = labelled(cycle(200), cycle(50))
@@ -70,14 +72,66 @@ def test_nothing_but_data_noise_and_replicate_decides(
     assert fields(draw_labels(tiny_trial(**changes), data)) == fields(expected)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"replicate": 1}, {"noise": {"rate": 0.5}}, {"data": {"name": "cifar10"}}]
-)
-def test_each_of_them_decides_all(tiny_trial: TinyTrial, changes: dict[str, Any]) -> None:
+def test_another_replicate_is_another_split_and_other_wrong_labels(tiny_trial: TinyTrial) -> None:
     data = labelled(cycle(200), cycle(50))
-    before, after = (fields(draw_labels(tiny_trial(**part), data)) for part in ({}, changes))
+    before, after = (fields(draw_labels(tiny_trial(replicate=each), data)) for each in (0, 1))
     assert before.pop("detection") == after.pop("detection") == []
     assert all(before[name] != after[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {"rate": 0.1},
+        {"draw": "exact"},
+        *({"model": model} for model in ("paper", "none", "instance")),
+    ],
+    ids=str,
+)
+def test_every_noise_of_a_replicate_has_the_same_split(
+    tiny_trial: TinyTrial, noise: dict[str, Any]
+) -> None:
+    data = labelled(cycle(200), cycle(50))
+    usual, other = (draw_labels(tiny_trial(noise=each), data) for each in ({}, noise))
+    assert other.train.tolist() != usual.train.tolist()
+    assert other.fit.tolist() == usual.fit.tolist()
+    assert other.validation.tolist() == usual.validation.tolist()
+
+
+@pytest.mark.parametrize("model", ["symmetric", "symmetric_inclusive", "paper", "pairflip"])
+@pytest.mark.parametrize("draw", ["iid", "exact"])
+def test_wrong_labels_are_nested_over_the_rates(
+    tiny_trial: TinyTrial, model: str, draw: str
+) -> None:
+    data = labelled(cycle(200), cycle(50))
+    low, high = (
+        draw_labels(tiny_trial(noise={"model": model, "draw": draw, "rate": rate}), data)
+        for rate in (0.2, 0.4)
+    )
+    for less, more, clean in (
+        (low.train, high.train, data.y_train.numpy()), (low.test, high.test, data.y_test.numpy()),
+    ):  # fmt: skip
+        wrong = less != clean
+        assert 0 < wrong.sum() < (more != clean).sum()
+        assert np.array_equal(more[wrong], less[wrong])
+
+
+def test_fewer_images_change_no_label_of_the_others(tiny_trial: TinyTrial) -> None:
+    many, few = (
+        draw_labels(tiny_trial(), labelled(cycle(count), cycle(count))) for count in (200, 120)
+    )
+    assert few.train.tolist() == many.train[:120].tolist()
+    assert few.test.tolist() == many.test[:120].tolist()
+
+
+def test_the_projection_of_instance_noise_is_the_replicates(tiny_trial: TinyTrial) -> None:
+    data = labelled(cycle(20), cycle(20))
+
+    def seed(part: Part, replicate: int = 0, **noise: Any) -> int:
+        return clean_part(tiny_trial(noise=noise, replicate=replicate), data, part).seed
+
+    assert seed("train") == seed("test") == seed("train", rate=0.6) == seed("train", model="paper")
+    assert seed("train") != seed("train", replicate=1)
 
 
 def test_how_much_is_held_out_changes_no_label(tiny_trial: TinyTrial) -> None:

@@ -116,6 +116,7 @@ def test_what_it_does_not_read_is_not_in_the_key(
         {"pretrain": {"temperature": 0.3}},
         {"pretrain": {"lr": 0.01}},
         {"pretrain": {"batch_size": 30}},
+        {"pretrain": {"drop_last": True}},
         {"pretrain": {"projection": 9}},
         {"pretrain": {"augment": {"flip": 0.5}}},
         {"runtime": {"precision": "bf16"}},
@@ -176,18 +177,32 @@ def test_every_epoch_draws_anew(stage_of: StageOf, drive: Drive) -> None:
     assert points[0].values != points[1].values
 
 
-@pytest.mark.parametrize(("batch_size", "batches"), [(32, 1), (25, 2), (20, 3), (1000, 1)])
-def test_a_last_smaller_batch_is_left_out(
-    stage_of: StageOf, drive: Drive, batch_size: int, batches: int
+@pytest.mark.parametrize(
+    ("batch_size", "batches", "without_last"),
+    [(32, 2, 1), (25, 3, 2), (20, 3, 3), (59, 2, 1), (1000, 1, 1)],
+)
+def test_a_last_smaller_batch_is_trained_on_or_left_out(
+    stage_of: StageOf, drive: Drive, batch_size: int, batches: int, without_last: int
 ) -> None:
     """Of 60 images; Adam counts its steps."""
-    _, made = drive(run_stage(stage_of(pretrain={"batch_size": batch_size}), NullStore()))
-    assert made.tensors["optimizer.0.step"].item() == 2 * batches
+    for drop_last, expected in ((False, batches), (True, without_last)):
+        stage = stage_of(pretrain={"batch_size": batch_size, "drop_last": drop_last})
+        _, made = drive(run_stage(stage, NullStore()))
+        assert made.tensors["optimizer.0.step"].item() == 2 * expected
+
+
+@pytest.mark.parametrize("method", ["simclr", "barlow_twins", "vicreg", "byol"])
+def test_a_last_batch_of_two_images_is_trained_on(
+    stage_of: StageOf, drive: Drive, method: str
+) -> None:
+    stage = stage_of(pretrain={"method": method, "batch_size": 29})
+    points, _ = drive(run_stage(stage, NullStore()))
+    assert all(np.isfinite(point.values["pretrain/loss"]) for point in points)
 
 
 def test_it_diverges_by_name(stage_of: StageOf, drive: Drive, store: Store) -> None:
     stage = stage_of(pretrain={"lr": 1e30})
-    with pytest.raises(DivergedError, match=r"the loss of epoch 2 is"):
+    with pytest.raises(DivergedError, match=r"the loss of epoch 1 is"):
         drive(run_stage(stage, store))
     assert store.steps(stage.key) == []
 

@@ -120,6 +120,22 @@ def test_replicates_pretrain_on_seeds_of_their_own() -> None:
     assert plan.stages["pretrain"].runs == 1 + 3
 
 
+def test_replicates_that_grow_are_counted_from_the_fewest_to_the_most() -> None:
+    space = {"conditions": {"noise.rate": [0.2], "pretrain.method": ["none", "simclr"]}}
+    growing = {"until": {"difference": 2}, "at_most": 9}
+    plan = planned(search(space=space, replicates=growing))
+    assert (plan.fewest_replicates, plan.replicates, plan.exact) == (10, 18, False)
+    alone = {"conditions": {"noise.rate": [0.2, 0.6]}}
+    plan = planned(search(space=alone, replicates=growing))
+    assert (plan.fewest_replicates, plan.replicates) == (10, 10)
+
+
+def test_replicates_that_may_grow_without_end_are_refused() -> None:
+    growing = {"until": {"difference": 2}, "at_most": 10**6}
+    with pytest.raises(UserError, match=r"at most 10,000 are counted for a plan"):
+        planned(search(replicates=growing))
+
+
 def test_a_shared_encoder_is_one_for_all_replicates() -> None:
     space = {"conditions": {"noise.rate": [0.2, 0.4]}}
     plan = planned(search(space=space, replicates=3, trial=TRIAL | {"pretrain_seed": "shared"}))

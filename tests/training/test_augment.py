@@ -281,3 +281,10 @@ def test_what_does_not_fit_the_images_is_refused() -> None:
         augment(noise_images(2, (8, 8)), augment.sample(3, seeded()))
     with pytest.raises(ValueError, match="1 means for images of 3 channels"):
         normalise(noise_images(2, (8, 8)), (0.5,), (0.5,))
+
+
+def test_draws_are_cut_into_batches_in_turn() -> None:
+    draws = Augment(AugmentConfig(**SIMCLR), (8, 8)).sample(7, seeded())
+    parts = draws.split([3, 2, 2])
+    assert [part.row.tolist() for part in parts] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert torch.equal(torch.cat([part.box for part in parts]), draws.box)

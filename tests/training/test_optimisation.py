@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -17,6 +19,24 @@ plans = st.builds(
     warmup_epochs=st.floats(0, 300),
 )
 shares = st.floats(0, 1)
+
+
+@given(images=st.integers(2, 500), size=st.integers(3, 300))
+def test_no_batch_is_larger_than_asked_for_or_of_a_single_image(images: int, size: int) -> None:
+    sizes = Optimisation(batch_size=size).batches(images)
+    assert sum(sizes) == images
+    assert 2 <= min(sizes) <= max(sizes) <= size
+    assert len(sizes) == math.ceil(images / size)
+    shared = 2 if images > size and images % size == 1 else 1
+    assert sizes[:-shared] == [size] * (len(sizes) - shared)
+
+
+@pytest.mark.parametrize(
+    ("images", "sizes"),
+    [(8, [4, 4]), (10, [4, 4, 2]), (9, [4, 3, 2]), (5, [3, 2]), (3, [3]), (0, [])],
+)
+def test_batches_by_hand(images: int, sizes: list[int]) -> None:
+    assert Optimisation(batch_size=4).batches(images) == sizes
 
 
 def test_constant_stays() -> None:
@@ -105,7 +125,7 @@ def test_frozen_weights_are_left_out() -> None:
         {"lr": 0},
         {"lr": float("inf")},
         {"epochs": 0},
-        {"batch_size": 1},
+        {"batch_size": 2},
         {"momentum": 1},
         {"weight_decay": -1},
         {"warmup_epochs": -1},

@@ -102,6 +102,8 @@ class TuneSearcher(Searcher):
             return self.scheduler.out_of_memory(job, reason)
         if message.machine:
             return self.scheduler.machine_failed(job, reason)
+        if message.diverged:
+            return self.scheduler.diverged(job, reason, message.chance)
         if message.trace is not None:
             log.error("%s failed\n%s", job.name, message.trace)
         self.scheduler.fail(job, reason)

@@ -17,9 +17,10 @@ class Message:
 
     `waiting`: another process computes the stage that it needs next. It has ended where it is
     `finished`, or there is an `error`: the reason in one line, with the `trace` of what was not
-    foreseen; `out_of_memory` says that it is worth another try with more of a GPU, `machine` that
-    the machine is the cause, and that it would not end so on another one. `predictions` come as a
-    file's content, in a message of their own before the end.
+    foreseen; `diverged` says that its training did, and `chance` the accuracy (0..1) of guessing on
+    its data, where that is known; `out_of_memory` that it is worth another try with more of a GPU,
+    `machine` that the machine is the cause, and that it would not end so on another one.
+    `predictions` come as a file's content, in a message of their own before the end.
     """
 
     points: tuple[MetricPoint, ...] = ()
@@ -29,6 +30,8 @@ class Message:
     trace: str | None = None
     out_of_memory: bool = False
     machine: bool = False
+    diverged: bool = False
+    chance: float | None = None
     predictions: bytes | None = None
 
     @property

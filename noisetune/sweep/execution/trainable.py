@@ -73,7 +73,9 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             except Exception as error:
                 if (fault := fault_of_machine(error)) is not None:
                     return Message(error=fault, machine=True)
-                if isinstance(error, (DivergedError, UserError)):
+                if isinstance(error, DivergedError):
+                    return Message(error=str(error), diverged=True, chance=error.chance)
+                if isinstance(error, UserError):
                     return Message(error=str(error))
                 reason = f"{type(error).__name__}: {error}"
                 return Message(error=reason, trace=traceback.format_exc())

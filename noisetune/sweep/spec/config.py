@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from noisetune.errors import UserError
 from noisetune.section import Section
 from noisetune.sizes import parse_size
+from noisetune.sweep.spec.comparisons import POINT, Comparisons, Growing, Replicates
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.pruners import check_pruner, name_of
 from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of
@@ -103,8 +104,10 @@ class SweepConfig(Section):
     Optuna then chooses among them (`pretrain.design`), and each is computed once."""
     pretrain_gate: PretrainGate = Field(default_factory=PretrainGate)
     """Stops a trial between pre-training and fine-tuning."""
-    replicates: int = Field(default=3, ge=0)
-    """Runs of each condition's winner on fresh seeds."""
+    replicates: Replicates = 3
+    """Runs of each condition's winner on fresh seeds: a number, or where they are needed."""
+    comparisons: Comparisons = Field(default_factory=Comparisons)
+    """Which differences between conditions are judged."""
     resources: Resources = Field(default_factory=Resources)
     """What each trial holds."""
     max_concurrent: int | None = Field(default=None, ge=1)
@@ -146,6 +149,11 @@ class SweepConfig(Section):
                     "replicate: with one goal each winner is run again by itself; take it out"
                 )
             return self
+        if self.growing is not None:
+            raise ValueError(
+                "replicates: with several goals nothing wins, so nothing is compared and no "
+                "comparison can ask for more; give a number"
+            )
         if self.prunes:
             raise ValueError(
                 f"pruner: {self.pruner_name!r}: Optuna prunes by one goal, and "
@@ -153,6 +161,29 @@ class SweepConfig(Section):
             )
         check_several(self.sampler)
         return self
+
+    @property
+    def growing(self) -> Growing | None:
+        """How replicates grow; None where their number is given."""
+        return self.replicates if isinstance(self.replicates, Growing) else None
+
+    @property
+    def first_replicates(self) -> int:
+        """Replicates that every winner gets."""
+        return self.replicates.first if isinstance(self.replicates, Growing) else self.replicates
+
+    @property
+    def most_replicates(self) -> int:
+        """Replicates that a winner gets at most."""
+        return self.replicates.at_most if isinstance(self.replicates, Growing) else self.replicates
+
+    @property
+    def margin(self) -> float | None:
+        """The difference (0..1) within which conditions are called equal; None: they never are."""
+        points = self.comparisons.equal_within
+        if points is None and self.growing is not None:
+            points = self.growing.until.difference
+        return None if points is None else points * POINT
 
     @property
     def seed(self) -> int:
@@ -224,8 +255,25 @@ def read_sweep(path: Path, name: str | None = None, settings: Sequence[str] = ()
 def override_all(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """`raw` with every setting, written as field=value, put over it."""
     for setting in settings:
-        raw = override(raw, *_field_and_value(setting))
+        field, value = _field_and_value(setting)
+        _check_sections(raw, field, f"--set {setting}")
+        raw = override(raw, field, value)
     return dict(raw)
+
+
+def _check_sections(raw: Any, path: str, source: str) -> None:
+    """UserError where a part of a path has a value, so that nothing is inside of it."""
+    parts = path.split(".")
+    for depth, part in enumerate(parts[:-1], start=1):
+        raw = raw.get(part)
+        if raw is None:
+            return
+        if not isinstance(raw, dict):
+            above = ".".join(parts[:depth])
+            raise UserError(
+                f"{source}: {above} is {raw!r} and has no fields; set it as a whole, "
+                f"--set '{above}={{{parts[depth]}: ...}}'"
+            )
 
 
 def override(raw: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:

@@ -95,7 +95,9 @@ def smoke(
             "objective": sweep["objective"]
             | {"allow_uninformative": not sweep["objective"]["oracle"]},
             "trials_per_condition": min(sweep["trials_per_condition"], MOST_TRIALS),
-            "replicates": min(sweep["replicates"], MOST_TRIALS),
+            "replicates": _replicates(sweep["replicates"]),
+            "comparisons": sweep["comparisons"]
+            | {"against": _each(sweep["comparisons"]["against"] or {}, shrink) or None},
             "pretraining_designs": sweep["pretraining_designs"] and MOST_TRIALS,
             "enqueue": [_each(settings, shrink) for settings in sweep["enqueue"]],
             "resources": {"cpu": 1, "gpu": 0},
@@ -116,6 +118,11 @@ def smoke(
             },
         },
     }
+
+
+def _replicates(written: Any) -> int:
+    """So few that nothing is judged: replicates that would grow are a number here."""
+    return min(written, MOST_TRIALS) if isinstance(written, int) else MOST_TRIALS
 
 
 def _smallest(trials: list[TrialConfig]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from noisetune.errors import UserError
+from noisetune.sweep.spec.comparisons import check_against
 from noisetune.sweep.spec.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.spec.config import (
     SweepConfig,
@@ -75,6 +76,7 @@ class Sweep:
             for condition in conditions:
                 check_settings(condition)
         _check_enqueued(config, conditions)
+        check_against(config.comparisons, space.conditions)
         return cls(config, space, conditions)
 
     def definition(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What is known of one condition of a sweep: its studies, its winner, how many trials it gets."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,14 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from noisetune.records import Kind
+from noisetune.analysis.summaries import accuracies
+from noisetune.records import Kind, TrialRecord
 from noisetune.selection import best_trial
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.factors import Scalar
-from noisetune.sweep.study.ledger import AGAIN, Ledger, own_trials, standing, trial_name
+from noisetune.sweep.study.comparing import Arm, digest
+from noisetune.sweep.study.ledger import AGAIN, Ledger, own_trials, record, standing, trial_name
 from noisetune.sweep.study.suggest import bring_in
 from noisetune.sweep.study.untried import Untried
 
@@ -46,7 +49,8 @@ class Asked:
 class ConditionState:
     """One condition while its sweep runs; all that it knows comes from the ledger.
 
-    `search` and `replicates` are what was asked of its two studies.
+    `search` and `replicates` are what was asked of its two studies, `wanted` is how many replicates
+    each setting that is chosen is to have.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class ConditionState:
         bring_in(condition, search, ledger, config)
         self.search, self.replicates = Asked.of(search), Asked.of(replicates)
         self.search_ended = False
+        self.wanted = config.first_replicates
 
     def asked(self, kind: Kind) -> Asked:
         """What was asked of its search, or of its replicates."""
@@ -73,7 +78,7 @@ class ConditionState:
     def size(self) -> int:
         """How many trials the condition is to have, replicates included."""
         winners = len(self.chosen()) if self.config.objective.several else 1
-        return self.search_size + winners * self.config.replicates
+        return self.search_size + winners * self.wanted
 
     @property
     def ended(self) -> int:
@@ -84,7 +89,7 @@ class ConditionState:
     def search_size(self) -> int:
         """How many search trials it gets: a fixed recipe with replicates needs none."""
         if not self.condition.parameters:
-            return 0 if self.config.replicates else 1
+            return 0 if self.config.first_replicates else 1
         size: float = self.config.trials_per_condition
         if self.config.sampler_kind.exhaustive:
             size = min(size, len(self.untried.settings)) + self.untried.repeats
@@ -130,9 +135,8 @@ class ConditionState:
 
     def replicates_left(self) -> int:
         """Replicates to ask for of what was chosen so far."""
-        wanted = self.config.replicates
         counts = [len(self._replicated(settings)) for settings in self.chosen()]
-        return sum(max(0, wanted - count) for count in counts)
+        return sum(max(0, self.wanted - count) for count in counts)
 
     def next_replicate(self, before: float = math.inf) -> tuple[dict[str, Scalar], int] | None:
         """Settings and seed (1-based) of the next replicate, as it stood when the replicates
@@ -142,7 +146,7 @@ class ConditionState:
             return None
         for settings in self.chosen():
             earlier = [trial for trial in self._replicated(settings) if trial.number < before]
-            if len(earlier) < self.config.replicates:
+            if len(earlier) < self.wanted:
                 return settings, len(earlier) + 1
         return None
 
@@ -156,6 +160,33 @@ class ConditionState:
             for trial in self.replicates.trials()
             if trial.user_attrs.get("parameters", settings) == settings
             and AGAIN not in trial.user_attrs
+        ]
+
+    def arm(self) -> Arm:
+        """The condition in a comparison: what it runs, and what its replicates came to."""
+        if not self.searched:
+            return Arm()
+        chosen = self.chosen()
+        if not chosen:
+            return Arm(hopeless=True)
+        runs = self._runs(chosen[0])
+        ended = {run.seed for run in runs if run.state != "running"}
+        leading = next(seed for seed in itertools.count() if seed + 1 not in ended)
+        values = accuracies(runs, self.config.comparisons.epoch)
+        return Arm(
+            setting=digest(chosen[0]),
+            values={seed: value for seed, value in values.items() if seed <= leading},
+            ended=leading,
+            one_encoder=any(run.one_encoder for run in runs),
+        )
+
+    def _runs(self, settings: dict[str, Scalar]) -> list[TrialRecord]:
+        """The replicates of a setting that have begun; of one that was run again, the last run."""
+        name, factors = self.condition.name, self.condition.factors
+        return [
+            record(trial, name, factors, "replicate")
+            for trial in standing(self.replicates.trials())
+            if trial.user_attrs.get("parameters") == settings and "config" in trial.user_attrs
         ]
 
     def _stalled_at(self) -> float:

@@ -18,9 +18,9 @@ class Job:
     `trial` and `study` are Optuna's. `parameters` are the sampled values, a design's among them.
     `pretraining` is the digest of what it computes before fine-tuning, until it has. `seen` are
     the points (stage, step) that were taken; `reported` the epochs that Optuna had of it before
-    the sweep was interrupted; `best` the best epoch so far. `open` says that it has not ended,
-    `begun` that it was handed out. `restarts` counts lost processes. `gpu` is its share of a GPU,
-    which grows when its memory runs out.
+    the sweep was interrupted; `epochs` those of fine-tuning so far, `best` the best of them. `open`
+    says that it has not ended, `begun` that it was handed out. `restarts` counts lost processes.
+    `gpu` is its share of a GPU, which grows when its memory runs out.
     """
 
     condition: Condition
@@ -32,6 +32,7 @@ class Job:
     pretraining: str | None = None
     seen: set[tuple[str, int]] = field(default_factory=set)
     reported: frozenset[int] = frozenset()
+    epochs: list[MetricPoint] = field(default_factory=list)
     best: MetricPoint | None = None
     open: bool = True
     begun: bool = False

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from noisetune.records import FINETUNE, MetricPoint, TrialResult
+from noisetune.analysis.summaries import CHOICES
+from noisetune.records import FINETUNE, MetricPoint, Metrics, TrialResult
 from noisetune.sweep.spec.objective import COSTS, Objective
 from noisetune.sweep.study.job import Job
+
+CLEAN, NOISY = "test/accuracy", "val/accuracy"
 
 
 def report_epoch(job: Job, objective: Objective, point: MetricPoint) -> str | None:
@@ -19,6 +22,20 @@ def report_epoch(job: Job, objective: Objective, point: MetricPoint) -> str | No
         job.trial.report(point.values[objective.metric] or 0.0, point.step)
     job.best = point if job.best is None else objective.better(job.best, point)
     return None
+
+
+def accuracy_before(epochs: Sequence[MetricPoint], chance: float | None) -> Metrics:
+    """What a trial that diverged had come to: its clean accuracy at each choice of epoch, among
+    those that it had; that of guessing where it had none."""
+    finite = [point for point in epochs if math.isfinite(point.values.get(CLEAN) or 0.0)]
+    if not finite:
+        return {f"{CLEAN}_at_{choice}": chance for choice in CHOICES}
+    chosen = {
+        "last": finite[-1],
+        "noisy_best": max(finite, key=lambda point: point.values.get(NOISY) or 0.0),
+        "oracle": max(finite, key=lambda point: point.values.get(CLEAN) or 0.0),
+    }
+    return {f"{CLEAN}_at_{choice}": chosen[choice].values.get(CLEAN) for choice in CHOICES}
 
 
 def to_be_pruned(job: Job, objective: Objective, points: Sequence[MetricPoint]) -> bool:

@@ -11,8 +11,9 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from noisetune.analysis.families import Family
 from noisetune.errors import UserError
-from noisetune.records import Kind, State, TrialRecord
+from noisetune.records import Claim, Kind, State, TrialRecord
 from noisetune.sweep.spec.objective import Direction
 from noisetune.sweep.study.ledger_file import LedgerFile, replayed
 
@@ -20,11 +21,16 @@ KINDS: tuple[Kind, ...] = ("search", "replicate")
 DEFINITION, SPENT = "noisetune:definition", "noisetune:spent"
 SIZE = "noisetune:size"
 IDENTITY = "noisetune:identity"
+FAMILIES, CLAIMS = "noisetune:families", "noisetune:claims"
 WARM = "noisetune:warm_start"
 GPU_SHARE = "gpu_share"
 """The attribute of a trial that holds its share of a GPU, where that has grown."""
 LOST = "noisetune:lost"
 """The attribute of a trial whose process was lost so often that the sweep paused."""
+MACHINE = "noisetune:machine"
+"""The attribute of a trial that the machine failed: it is no fault of the trial's."""
+DIVERGED = "noisetune:diverged"
+"""The attribute of a trial whose training diverged."""
 AGAIN = "noisetune:again"
 """The attribute of a trial that is run in the place of a failed one: that one's number."""
 STATES: dict[TrialState, State] = {
@@ -115,6 +121,24 @@ class Ledger:
     def size(self, size: int) -> None:
         self._index().set_user_attr(SIZE, size)
 
+    @property
+    def families(self) -> list[Family]:
+        """What is compared, in the order in which it was asked; none before the first replicate."""
+        return [Family.from_json(each) for each in self._index().user_attrs.get(FAMILIES, [])]
+
+    @families.setter
+    def families(self, families: Sequence[Family]) -> None:
+        self._index().set_user_attr(FAMILIES, [each.to_json() for each in families])
+
+    @property
+    def claims(self) -> list[Claim]:
+        """What was established, in the order in which it was."""
+        return [Claim.from_json(each) for each in self._index().user_attrs.get(CLAIMS, [])]
+
+    @claims.setter
+    def claims(self, claims: Sequence[Claim]) -> None:
+        self._index().set_user_attr(CLAIMS, [each.to_json() for each in claims])
+
     def study(
         self,
         condition: str,
@@ -142,19 +166,23 @@ class Ledger:
         study = optuna.load_study(study_name=name, storage=other.storage)
         return [(each, dict(each.params)) for each in own_trials(study, (TrialState.COMPLETE,))]
 
-    def run_failed_again(self, conditions: Iterable[str]) -> list[str]:
+    def run_failed_again(
+        self, conditions: Iterable[str], kinds: Sequence[Kind] = KINDS, mark: str | None = None
+    ) -> list[str]:
         """Begin every trial that failed anew, as one that runs; the names of those that failed.
 
+        Those of these `kinds`, and with a `mark` those alone that have this attribute.
         The new one has the values, the configuration and so the seed of the failed one, which
         stays as it is and leaves its place to it. Written whole, and so once, however often a
         driver dies here: it is taken up like a trial that was interrupted.
         """
         studies, names = set(optuna.get_all_study_names(self.storage)), []
-        for condition, kind in itertools.product(conditions, KINDS):
+        for condition, kind in itertools.product(conditions, kinds):
             if (name := self._study_name(condition, kind)) in studies:
                 study = optuna.load_study(study_name=name, storage=self.storage)
                 for trial in standing(own_trials(study)):
-                    if trial.state == TrialState.FAIL:
+                    marked = mark is None or mark in trial.user_attrs
+                    if trial.state == TrialState.FAIL and marked:
                         self.storage.create_new_trial(study._study_id, _again(trial))
                         names.append(trial_name(condition, kind, trial.number))
         return names
@@ -235,6 +263,7 @@ def record(
     """What the ledger says of one trial; `replaced` where a failed one was run again."""
     attributes = trial.user_attrs
     values = trial.values if trial.state == TrialState.COMPLETE else ()
+    failed = trial.state == TrialState.FAIL
     return TrialRecord(
         name=trial_name(condition, kind, trial.number),
         condition=condition,
@@ -250,6 +279,8 @@ def record(
         # A driver may have been killed between a reason and the end that it was for.
         reason=None if trial.state == TrialState.COMPLETE else attributes.get("reason"),
         replaced=replaced,
+        diverged=failed and DIVERGED in attributes,
+        machine=failed and MACHINE in attributes,
     )
 
 

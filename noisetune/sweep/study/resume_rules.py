@@ -6,7 +6,7 @@ from typing import Any
 
 from noisetune.errors import UserError
 from noisetune.records import TrialRecord
-from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.spec.config import SweepConfig, parse_sweep
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 
@@ -55,7 +55,7 @@ def surplus(config: SweepConfig, records: Sequence[TrialRecord]) -> Iterator[str
     )
     for field, wanted, counts in (
         ("trials_per_condition", config.trials_per_condition, search),
-        ("replicates", config.replicates, replicates),
+        ("replicates", config.most_replicates, replicates),
     ):
         more = [count for count in counts.values() if count > wanted]
         if more:
@@ -76,7 +76,9 @@ def _changed(before: Any, after: Any) -> list[tuple[Any, Any]]:
 
 
 def _fixed(sweep: Mapping[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in sweep.items() if field not in GROWS}
+    # What an older ledger does not have yet is as it is by default.
+    whole = parse_sweep(sweep, "the ledger").model_dump(mode="json")
+    return {field: value for field, value in whole.items() if field not in GROWS}
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:
@@ -103,7 +105,7 @@ def replicating(sweep: Sweep, ledger: Ledger, names: Sequence[str]) -> Sweep:
                 f"--replicate {name!r}: no complete trial of sweep {sweep.config.name!r} has this "
                 f"name; see those of its front with `noisetune best {sweep.config.name}`"
             )
-    if not sweep.config.replicates:
+    if not sweep.config.most_replicates:
         raise UserError(
             f"--replicate: sweep {sweep.config.name!r} has replicates: 0; say how many runs with "
             "--set replicates=5"

@@ -15,8 +15,8 @@ from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.study.budget import SECONDS_BETWEEN_NOTES, Spending
 from noisetune.sweep.study.job import Job
-from noisetune.sweep.study.judgement import report_epoch, to_be_pruned, worth
-from noisetune.sweep.study.ledger import GPU_SHARE, LOST, STATES, Ledger
+from noisetune.sweep.study.judgement import accuracy_before, report_epoch, to_be_pruned, worth
+from noisetune.sweep.study.ledger import DIVERGED, GPU_SHARE, LOST, MACHINE, STATES, Ledger
 from noisetune.sweep.study.order import Order
 from noisetune.sweep.study.pretrain_gate import KNN, Gate
 from noisetune.sweep.study.searcher import Searcher
@@ -73,6 +73,8 @@ class Scheduler:
         self.fault: str | None = None
         self._cut: str | None = None
         self.superseded = False
+        with self._fenced():
+            self.searcher.comparing.look()
 
     @property
     def conditions(self) -> list[Condition]:
@@ -130,17 +132,25 @@ class Scheduler:
             if job.open:
                 self._tell(job, TrialState.COMPLETE, None, result)
 
-    def fail(self, job: Job, reason: str) -> None:
-        """The trial ended without a result."""
+    def fail(self, job: Job, reason: str, mark: str | None = None) -> None:
+        """The trial ended without a result, with a `mark` where that is not its own fault."""
         with self._fenced():
             if job.open:
-                self._tell(job, TrialState.FAIL, reason)
+                self._tell(job, TrialState.FAIL, reason, mark=mark)
+
+    def diverged(self, job: Job, reason: str, chance: float | None) -> None:
+        """The trial's training diverged: it failed, and counts as what it had come to, or as
+        `chance`, the accuracy (0..1) of guessing."""
+        with self._fenced():
+            if job.open:
+                metrics = accuracy_before(job.epochs, chance)
+                self._tell(job, TrialState.FAIL, reason, metrics=metrics, mark=DIVERGED)
 
     def out_of_memory(self, job: Job, reason: str) -> None:
         """The trial comes back with twice its share of a GPU; on a whole one it fails."""
         if not 0 < job.gpu < 1:
             more = "; a whole GPU is not enough" if job.gpu else ""
-            return self.fail(job, reason + more)
+            return self.fail(job, reason + more, MACHINE)
         with self._fenced():
             job.gpu = min(1.0, 2 * job.gpu)
             job.trial.set_user_attr(GPU_SHARE, job.gpu)
@@ -150,13 +160,13 @@ class Scheduler:
         """The trial's process or node died: it begins again, from its stages in the store.
 
         After some times that is the machine's fault, and left to a resume; where that fares no
-        better, it is the trial's.
+        better, the others go on without it, until the next resume.
         """
         if job.restarts < RESTARTS:
             job.restarts += 1
             return self._again(job)
         if LOST in job.trial.user_attrs:
-            return self.fail(job, reason)
+            return self.fail(job, reason, MACHINE)
         with self._fenced():
             job.trial.set_user_attr(LOST, True)
         self.machine_failed(job, reason)
@@ -244,7 +254,9 @@ class Scheduler:
         trials = self.config.budget.trials
         room = trials is None or self.searcher.asked_in_all < trials
         job = self.searcher.replicate() if room else None
-        if job is None and self._cut is not None and not self.running and not self.held:
+        if job is None and not self.running and not self.held:
+            if not room and self._cut is None and not self.searcher.everything_asked:
+                self._cut = f"budget.trials: {trials} of {trials} are used"
             self.stopped = self._cut
         return job
 
@@ -262,6 +274,7 @@ class Scheduler:
         if point.stage in (GATE, FINETUNE):
             job.pretraining = None
         if point.stage == FINETUNE:
+            job.epochs.append(point)
             objection = report_epoch(job, self.config.objective, point)
             if objection is not None:
                 self.fail(job, objection)
@@ -275,13 +288,19 @@ class Scheduler:
                 self._tell(job, TrialState.PRUNED, objection)
 
     def _tell(
-        self, job: Job, state: TrialState, reason: str | None, result: TrialResult | None = None
+        self,
+        job: Job,
+        state: TrialState,
+        reason: str | None,
+        result: TrialResult | None = None,
+        metrics: Metrics | None = None,
+        mark: str | None = None,
     ) -> None:
-        metrics: Metrics = {} if result is None else result.metrics()
-        if result is not None:
-            job.trial.set_user_attr("metrics", metrics)
-        if reason is not None:
-            job.trial.set_user_attr("reason", reason)
+        metrics = metrics or ({} if result is None else result.metrics())
+        known = {"metrics": metrics or None, "reason": reason} | ({mark: True} if mark else {})
+        for name, value in known.items():
+            if value is not None:
+                job.trial.set_user_attr(name, value)
         goals = self.config.objective
         values = worth(job, goals, result) if state == TrialState.COMPLETE else None
         self.searcher.tell(job, values, state)
@@ -296,6 +315,8 @@ class Scheduler:
             objectives=tuple(values or ()),
             metrics=metrics,
             reason=reason,
+            diverged=mark == DIVERGED,
+            machine=mark == MACHINE,
         )
         for watcher in self.watchers:
             watcher.ended(ended, result)

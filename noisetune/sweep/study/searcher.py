@@ -15,6 +15,7 @@ from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.spec.pruners import build_pruner
 from noisetune.sweep.spec.samplers import build_sampler
+from noisetune.sweep.study.comparing import Comparing
 from noisetune.sweep.study.condition_state import ConditionState
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import AGAIN, GPU_SHARE, KINDS, Ledger
@@ -30,8 +31,12 @@ class Searcher:
     def __init__(
         self, config: SweepConfig, conditions: Sequence[Condition], ledger: Ledger
     ) -> None:
-        self.config, pruner = config, build_pruner(config.pruner)
+        self.config, self.ledger, pruner = config, ledger, build_pruner(config.pruner)
         self.states = [ConditionState(each, config, ledger, pruner) for each in conditions]
+        by_name = {state.condition.name: state for state in self.states}
+        cells = [(name, state.condition.factors) for name, state in by_name.items()]
+        self.comparing = Comparing(config, cells, ledger, lambda name: by_name[name].arm())
+        self._grow()
 
     @property
     def size(self) -> int:
@@ -52,6 +57,7 @@ class Searcher:
         """The next replicate of a condition whose search is over; None where there is none."""
         for state in self.states:
             if state.next_replicate():
+                self.comparing.join()
                 return self._replicate_job(state, state.replicates.ask())
         return None
 
@@ -60,11 +66,26 @@ class Searcher:
         job.study.tell(job.trial, values, state)
         job.open = False
         self.states[job.condition.index].asked(job.kind).ended += 1
+        self.comparing.changed(job.condition.name, job.kind)
+        if self._grow():
+            self.ledger.size = self.size
+        if job.kind == "replicate":
+            self.comparing.look()
+
+    def _grow(self) -> bool:
+        """Ask for as many replicates as the comparisons need by now; whether these are others."""
+        wanted = self.comparing.wanted()
+        grown = [state for state in self.states if state.wanted != wanted[state.condition.name]]
+        for state in grown:
+            state.wanted = wanted[state.condition.name]
+        return bool(grown)
 
     def end_search(self) -> None:
         """Ask for no more search trials: what is left of the budget is for replicates."""
         for state in self.states:
-            state.search_ended = True
+            if not state.search_ended:
+                state.search_ended = True
+                self.comparing.forget()
 
     @property
     def searched(self) -> bool:
@@ -92,7 +113,7 @@ class Searcher:
         return sum(
             state.replicates_left()
             if state.searched or self.config.objective.several
-            else self.config.replicates
+            else self.config.first_replicates
             for state in self.states
         )
 

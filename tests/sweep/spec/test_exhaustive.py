@@ -38,7 +38,7 @@ def test_equal_choices_are_refused(choices: list[Any], shown: str) -> None:
         (
             {
                 "finetune.epochs": {"low": 1, "high": 1000},
-                "finetune.batch_size": {"low": 2, "high": 999},
+                "finetune.batch_size": {"low": 3, "high": 1000},
             },
             "there are 998,000 settings in condition all",
         ),

@@ -10,8 +10,10 @@ from made_up import Play
 from optuna.storages import InMemoryStorage
 from pydantic import ValidationError
 
-from noisetune.analysis.summaries import comparable_pairs, group_of, summarise
+from noisetune.analysis.families import asked_pairs
+from noisetune.analysis.summaries import summarise
 from noisetune.errors import UserError
+from noisetune.selection import group_of
 from noisetune.sweep.spec.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.spec.space import SearchSpace, read_space
 from noisetune.sweep.study.resume_rules import check_extension
@@ -131,7 +133,10 @@ def test_bundles_are_the_same_after_the_ledger() -> None:
 
 def definition(conditions: dict[str, Any]) -> dict[str, Any]:
     space = SearchSpace.model_validate({"conditions": conditions})
-    return {"sweep": {"name": "mine"}, "space": space.model_dump(mode="json")}
+    return {
+        "sweep": {"name": "mine", "search_space": "mine"},
+        "space": space.model_dump(mode="json"),
+    }
 
 
 def test_a_resume_may_bring_more_bundles_and_no_others() -> None:
@@ -177,7 +182,7 @@ def test_arms_are_compared_with_scratch_and_never_across_labels(
         {"noise": "even"},
         {"noise": "even"},
     ]
-    assert comparable_pairs(summaries) == [
+    assert asked_pairs([(each.name, each.factors) for each in summaries]) == [
         ("noise=flips arm=simclr", "noise=flips arm=scratch"),
         ("noise=even arm=simclr", "noise=even arm=scratch"),
     ]

@@ -55,6 +55,21 @@ def test_every_condition_stays_and_every_trial_is_small() -> None:
     assert (short.finetune.lr, short.noise.rate) == (0.1, 0.2)
 
 
+def test_its_replicates_do_not_grow_and_its_baseline_is_made_small_too() -> None:
+    sweep = prepared(
+        {"pretrain.epochs": [5, 100]},
+        {},
+        replicates={"until": {"difference": 2}},
+        comparisons={"against": {"pretrain.epochs": 100}, "equal_within": 1},
+    )
+    shrunk = small(sweep).config
+    assert shrunk.replicates == 2
+    assert (shrunk.comparisons.against, shrunk.comparisons.equal_within) == (
+        {"pretrain.epochs": 2},
+        1,
+    )
+
+
 def test_values_of_a_field_stay_apart_and_in_order() -> None:
     sweep = prepared({"pretrain.epochs": [100, 5, 25], "data.train_samples": [None, 1000, 99]}, {})
     shrunk = small(sweep)

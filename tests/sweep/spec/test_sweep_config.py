@@ -138,6 +138,14 @@ def test_a_setting_of_the_command_line_goes_over_the_files(sweep_file: Path) -> 
         read_sweep(sweep_file, None, ["resources.gpu"])
 
 
+def test_a_setting_inside_of_a_value_is_refused(sweep_file: Path) -> None:
+    sweep_file.write_text("name: mine\nsearch_space: mine\nreplicates: 8")
+    with pytest.raises(UserError, match=r"at_most=9: replicates is 8 and has no fields; set it as"):
+        read_sweep(sweep_file, None, ["replicates.at_most=9"])
+    grown = read_sweep(sweep_file, None, ["replicates={until: {difference: 2}}"])
+    assert (grown.first_replicates, grown.most_replicates) == (5, 20)
+
+
 def test_a_search_space_is_found_by_name_or_path(sweep_file: Path) -> None:
     project = sweep_file.parent.parent
     assert find_search_space("near", sweep_file) == project / "search_spaces" / "near.yaml"

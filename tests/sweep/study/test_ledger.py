@@ -6,8 +6,9 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from noisetune.analysis.families import Family
 from noisetune.errors import UserError
-from noisetune.records import TrialRecord
+from noisetune.records import Claim, TrialRecord
 from noisetune.sweep.study.ledger import Ledger, journal
 
 CONDITIONS = [("noise.rate=0.2", {"noise.rate": 0.2}), ("noise.rate=0.6", {"noise.rate": 0.6})]
@@ -39,6 +40,16 @@ def test_the_definition_is_kept_in_the_file(tmp_path: Path) -> None:
     definition = {"sweep": {"name": "mine"}}
     Ledger.create(journal(tmp_path / "ledger"), "mine", definition)
     assert Ledger(journal(tmp_path / "ledger"), "mine").definition == definition
+
+
+def test_what_is_compared_and_claimed_is_kept_in_the_file(tmp_path: Path) -> None:
+    families = [Family((("a", "b"), ("c", "b")), 0.05, {"a": "1f", "b": "", "c": "2e"})]
+    claims = [Claim("a", "b", "above", 6, 0, 0.05), Claim("c", "b", "equal", 9, 0, 0.05)]
+    ledger = Ledger.create(journal(tmp_path / "ledger"), "mine", {})
+    assert (ledger.families, ledger.claims) == ([], [])
+    ledger.families, ledger.claims = families, claims
+    read = Ledger(journal(tmp_path / "ledger"), "mine")
+    assert (read.families, read.claims) == (families, claims)
 
 
 def test_a_name_is_taken_once() -> None:

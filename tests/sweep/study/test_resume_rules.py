@@ -42,6 +42,7 @@ def extended(open_scheduler: OpenScheduler, storage: Any, space: Any, **sweep: A
     [
         {"trials_per_condition": 9},
         {"replicates": 5},
+        {"replicates": {"from": 6, "until": {"difference": 1.0}, "at_most": 9}},
         {"budget": {"trials": 50}},
         {"resources": {"cpu": 2}},
         {"patience": 4},
@@ -73,6 +74,11 @@ def test_a_sweep_may_get_more_values_of_a_condition(tmp_path: Path) -> None:
     [
         (GRID, {"trial": {"finetune": {"epochs": 9}}}, "trial.finetune.epochs: was 2, is 9"),
         (GRID, {"sampler": {"name": "random"}}, "sampler.name: was 'grid', is 'random'"),
+        (
+            GRID,
+            {"comparisons": {"epoch": "last"}},
+            "comparisons.epoch: was 'noisy_best', is 'last'",
+        ),
         (GRID, {"pruner": {"name": "median"}}, "pruner.name: was 'none', is 'median'"),
         (
             GRID,
@@ -95,7 +101,16 @@ def test_a_sweep_may_get_more_values_of_a_condition(tmp_path: Path) -> None:
             "conditions.pretrain.method: is new",
         ),
     ],
-    ids=["fixed part", "sampler", "pruner", "objective", "parameters", "value gone", "new factor"],
+    ids=[
+        "fixed part",
+        "sampler",
+        "comparisons",
+        "pruner",
+        "objective",
+        "parameters",
+        "value gone",
+        "new factor",
+    ],
 )
 def test_a_change_of_what_trials_are_is_refused_with_the_difference(
     tmp_path: Path, space: dict[str, Any], sweep: dict[str, Any], difference: str
@@ -107,6 +122,16 @@ def test_a_change_of_what_trials_are_is_refused_with_the_difference(
         begin(home, prepare(space, "fixed", **{**fixed, **sweep}))
     assert f"\n  {difference}\n" in str(refusal.value)
     assert home.ledger_file("fixed").read_bytes() == before
+
+
+def test_a_ledger_from_before_a_field_has_its_default(tmp_path: Path) -> None:
+    home, sweep = Home(tmp_path), prepare(GRID, "old")
+    definition = sweep.definition()
+    del definition["sweep"]["comparisons"]
+    with claim_sweep(home, "old") as lease:
+        drive_ledger(home, sweep, lease).redefine(definition)
+    begin(home, prepare(GRID, "old", replicates=4))
+    assert open_sweep(home, "old")[0].config.first_replicates == 4
 
 
 def test_every_difference_is_shown(tmp_path: Path) -> None:
