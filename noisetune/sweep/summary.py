@@ -51,7 +51,8 @@ def _tables(sweep: AnySweep, ledger: Ledger, records: Sequence[TrialRecord]) -> 
     summaries = summarise(records, goals.maximize)
     question = question_of(ledger, sweep.config, sweep.cells)
     compared = comparisons_table(summaries, question, question.epoch)
-    shown = conditions_table(summaries, goals.metric, goals.oracle)
+    adaptive = sweep.config.growing is not None
+    shown = conditions_table(summaries, goals.metric, goals.oracle, adaptive)
     return [shown, *([compared] if compared.row_count else [])]
 
 
