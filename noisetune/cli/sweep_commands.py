@@ -4,7 +4,7 @@ import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,11 +16,13 @@ from noisetune.cli.common import (
     LedgerOption,
     MlrunsOption,
     NameArgument,
+    RegisterOption,
     SetOption,
     ShareOption,
     SmokeOption,
     StoreOption,
     SweepFile,
+    SystemOption,
     TrackingOption,
     console,
     examples,
@@ -76,12 +78,15 @@ def sweep(
     tracking_uri: TrackingOption = None,
     allow_write: AllowWriteOption = None,
     ledger: LedgerOption = None,
+    register: RegisterOption = False,
+    system_metrics: SystemOption = False,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
     from noisetune.sweep.home import Site
 
     options = store, share, address, tracking_uri, allow_write or (), ledger
-    site, terminal = Site.of(mlruns, *options), Terminal()
+    site = replace(Site.of(mlruns, *options), register=register, system_metrics=system_metrics)
+    terminal = Terminal()
     read_first(file, name, settings or (), terminal.say)
     from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
@@ -109,6 +114,8 @@ def resume(
     tracking_uri: TrackingOption = None,
     allow_write: AllowWriteOption = None,
     ledger: LedgerOption = None,
+    register: RegisterOption = False,
+    system_metrics: SystemOption = False,
 ) -> None:
     """Go on with a sweep that was stopped or is to grow: nothing that ended runs again.
 
@@ -119,7 +126,8 @@ def resume(
     from noisetune.sweep.study.recorded import begun_ledger
 
     options = store, share, address, tracking_uri, allow_write or (), ledger
-    site, terminal = Site.of(mlruns, *options), Terminal()
+    site = replace(Site.of(mlruns, *options), register=register, system_metrics=system_metrics)
+    terminal = Terminal()
     begun_ledger(site.home, name)
     terminal.say(f"reading the ledger of sweep {name} ...")
     from noisetune.sweep.run import begun_sweep, drive
@@ -146,7 +154,13 @@ class _Same:
             *(("--allow-write", str(each)) for each in needs_leave(prepared.written(), home.root)),
         ]
         words = [f" {name} {shlex.quote(value)}" for name, value in given if value]
-        return cls(same_place(home), "".join(words) + ("" if stages else " --no-share"))
+        flags = {
+            "--no-share": not stages,
+            "--register": site.register,
+            "--system-metrics": site.system_metrics,
+        }
+        words += [f" {name}" for name, given in flags.items() if given]
+        return cls(same_place(home), "".join(words))
 
 
 class Terminal:

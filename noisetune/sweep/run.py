@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from noisetune.allowed import check_written
 from noisetune.datasets import Datasets
 from noisetune.errors import MachineError, UserError, fault_of_machine, machine_errors
@@ -36,7 +34,7 @@ from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
 from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.summary import summary
-from noisetune.sweep.winners import chosen_trials
+from noisetune.tracking.machine import watched_machine
 from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
 
 if TYPE_CHECKING:
@@ -60,6 +58,8 @@ def run_sweep(
     tracking_uri: str | None = None,
     allow_write: Sequence[str | Path] = (),
     ledger: str | None = None,
+    register: bool = False,
+    system_metrics: bool = False,
     say: Say | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> "SweepResults":
@@ -83,6 +83,8 @@ def run_sweep(
         allow_write: folders that a YAML file may have written to, beside its own, the mlruns folder
             and the cache. What a mapping or a `SweepConfig` says is your program's word.
         ledger: a database for the ledger, by its URL; by default a file in the sweep's folder.
+        register: at the end, register the winners' networks as models in MLflow.
+        system_metrics: tell MLflow what this machine's processors, memory, disk and GPUs do.
         say: takes each line that there is to say, `print` for example.
         watchers: are told when trials start, of their metric points, and how they end.
 
@@ -95,6 +97,7 @@ def run_sweep(
 
     where = None if store is None else str(store)
     site = Site.of(mlruns, where, share, address, tracking_uri, allow_write, ledger)
+    site = replace(site, register=register, system_metrics=system_metrics)
     reporter = Listeners(say, watchers)
     folder = smoke_folder(site.home) if smoke else None
     sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say, site)
@@ -189,13 +192,15 @@ def drive(
                 ledger = _ledger(sweep, site, lease, retry_failed, reporter)
             tracker = _caught_up(sweep, site, ledger, lease, datasets)
             if scheduler is None:
-                with reporter.watching(sweep, ledger) as watchers, stop.gently():
+                machine = watched_machine(tracker.system) if site.system_metrics else nullcontext()
+                watching = reporter.watching(sweep, ledger)
+                with watching as watchers, machine, stop.gently():
                     everyone = [tracker, *watchers]
                     scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
         if scheduler.superseded:
             tracker.abandon()
             raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
-        delivered = _close(sweep, ledger, scheduler, tracker, reporter)
+        delivered = _close(sweep, ledger, scheduler, tracker, reporter, site, datasets)
     return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
 
 
@@ -296,7 +301,13 @@ def _run(
 
 
 def _close(
-    sweep: Sweep, ledger: Ledger, scheduler: Scheduler, tracker: Tracker, reporter: Reporter
+    sweep: Sweep,
+    ledger: Ledger,
+    scheduler: Scheduler,
+    tracker: Tracker,
+    reporter: Reporter,
+    site: Site,
+    datasets: Datasets,
 ) -> bool:
     """Say the last words to MLflow, and wait until it has them; whether it took them all."""
     try:
@@ -304,7 +315,10 @@ def _close(
         for job in scheduler.left:
             tracker.interrupted(job.record())
         if scheduler.finished:
-            _publish_best(sweep, ledger, tracker)
+            from noisetune.sweep.closing import Closing
+
+            records = ledger.records(sweep.cells)
+            Closing(sweep, site, records, tracker, datasets, reporter.say).publish()
         state = "complete" if scheduler.finished else "interrupted"
         tracker.sweep(state, {}, summary(sweep, ledger, state))
     except OSError as error:
@@ -317,10 +331,3 @@ def _close(
             f"{tracker.outbox.path}; `noisetune resume {sweep.config.name}` delivers them"
         )
     return delivered
-
-
-def _publish_best(sweep: Sweep, ledger: Ledger, tracker: Tracker) -> None:
-    """The winners in MLflow: a tag on their runs, their configurations on the sweep's run."""
-    for file, trial in chosen_trials(sweep, ledger.records(sweep.cells)).items():
-        tracker.tags(trial.name, {"noisetune.best": trial.condition})
-        tracker.artifact(f"best/{file}.yaml", yaml.safe_dump(trial.config, sort_keys=False))

@@ -14,6 +14,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 # A sweep tells nobody but its own tracking store.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Nor does it draw over the terminal.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 from mlflow.entities import LifecycleStage, Metric, Run, ViewType
 from mlflow.tracking import MlflowClient
