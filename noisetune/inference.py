@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -13,7 +14,7 @@ from safetensors import safe_open
 from noisetune.config import PLUGINS, TrialConfig
 from noisetune.data.base import ImageData, Statistics, as_images
 from noisetune.errors import UserError
-from noisetune.models.base import Classifier
+from noisetune.models.base import Classifier, ModelConfig
 from noisetune.stages.finetune import SELECTED, augmentation
 from noisetune.store import Artifact
 from noisetune.training.augment import normalise
@@ -79,9 +80,10 @@ def load_network(path: Path) -> Network:
         raise UserError(f"{path}: is no network of noisetune's ({error})") from None
 
 
-def _built(facts: dict, tensors: dict[str, torch.Tensor]) -> Network:
+def _built(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Network:
     settings, (channels, *size) = facts["model"], facts["shape"]
     model = PLUGINS["model"][settings["name"]].model_validate(settings)
+    assert isinstance(model, ModelConfig)
     classifier = Classifier(model.build(channels, tuple(size)), len(facts["class_names"]))
     classifier.load_state_dict(tensors)
     return Network(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noisetune.errors import UserError
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.tracking.about import About, DataSet
 from noisetune.tracking.run_names import condition_words
@@ -47,7 +48,11 @@ class TrialData:
 
         settings = json.dumps(config["data"], sort_keys=True)
         if settings not in self._seen:
-            parsed = TrialConfig.parse(dict(config), "ledger").data
+            try:
+                parsed = TrialConfig.parse(dict(config), "ledger").data
+            except UserError:
+                # A trial of an earlier version, of which only the end is told.
+                return []
             self._seen[settings] = self._described(parsed)
         return [self._seen[settings]]
 

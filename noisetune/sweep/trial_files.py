@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from noisetune.analysis.summaries import Choice
 from noisetune.analysis.trial_figures import Curves, confusion_figure, curves_figure
 from noisetune.analysis.trial_tables import Row, confusion_rows, confusions, issue_rows
 from noisetune.files import replace_file
@@ -20,7 +21,7 @@ from noisetune.tracking.messages import Message
 from noisetune.tracking.tracker import Tracker
 
 FOLDER = "trials"
-CHOICE = "noisy_best"
+CHOICE: Choice = "noisy_best"
 """The epoch that confusion and label errors are of: the one that no clean label chose."""
 
 
