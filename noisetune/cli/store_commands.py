@@ -10,7 +10,7 @@ import typer
 
 from noisetune.cli.common import MlrunsOption, console, examples, open_home
 from noisetune.files import check_folder
-from noisetune.records import DETECT, DETECT_CV, FINETUNE, FOLD, PRETRAIN, TELEMETRY
+from noisetune.records import DETECT, DETECT_CV, FINETUNE, FOLD, TELEMETRY
 from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import counted
 
@@ -116,7 +116,8 @@ def _origin(entry: "EntryInfo") -> str:
     if entry.stage == TELEMETRY:
         return f"on {inputs['pretrain'][:8]}"
     settings = inputs[entry.stage]
-    words = [settings["method"]] if entry.stage == PRETRAIN else [inputs["name"]]
+    # Entries of older versions leave out the method that was the only one.
+    words = [settings.get("method", "cross_entropy")]
     words += [f"lr {settings['lr']:.3g}", f"batch {settings['batch_size']}"]
     if entry.stage == FINETUNE:
         noise = " ".join(str(value) for value in inputs["noise"].values())

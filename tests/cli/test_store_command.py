@@ -59,7 +59,7 @@ def test_ls_says_what_is_there_and_from_what_it_was_made(
     assert (said.code, said.err) == (0, "")
     assert "3 entries" in said.out
     shown = " ".join(said.out.split())
-    for words in ("simclr,", "digits,", "filter", "replicate 0", time.strftime("%Y-%m-%d")):
+    for words in ("simclr,", "cross_entropy,", "filter", "replicate 0", time.strftime("%Y-%m-%d")):
         assert words in shown
     for entry in entries(mlruns).values():
         assert entry.digest[:8] in said.out
