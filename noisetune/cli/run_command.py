@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from noisetune.cli import completion
 from noisetune.cli.common import (
@@ -17,6 +17,7 @@ from noisetune.cli.common import (
     StoreOption,
     console,
     examples,
+    print_table,
 )
 from noisetune.errors import UserError, machine_errors
 from noisetune.files import check_output, write_output
@@ -26,6 +27,9 @@ from noisetune.sweep.home import DEFAULT_MLRUNS
 if TYPE_CHECKING:
     from noisetune.config import TrialConfig
     from noisetune.records import Event
+
+BAR = 20
+"""Characters of a stage's bar."""
 
 
 def register(app: typer.Typer) -> None:
@@ -70,11 +74,11 @@ def run(
             result = run_trial(trial, store=store, share=share, mlruns=mlruns, on_event=bars.show)
     except DivergedError as error:
         raise UserError(f"{config}: the trial diverged: {error}; lower the learning rate") from None
-    console.print(_table(result))
+    print_table(_table(result))
     if bars.replayed:
         console.print("every stage was in the store: nothing was computed")
     write_output(target, json.dumps(result.to_json(), indent=1) + "\n", "--out")
-    console.print(f"result written to {target}")
+    console.print(f"result written to {target}", soft_wrap=True, markup=False)
 
 
 class Bars:
@@ -90,10 +94,11 @@ class Bars:
         }
         self._progress = Progress(
             TextColumn("{task.description:<9}"),
-            BarColumn(),
+            BarColumn(BAR),
             TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[metrics]}"),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            # What is wide wraps, so that the clock stays whole.
+            TextColumn("{task.fields[metrics]}", table_column=Column()),
             console=console,
         )
         self._bars = {
@@ -145,7 +150,9 @@ def _line(values: dict[str, float | None]) -> str:
 
 def _table(result: Any) -> Table:
     """The three choices of epoch, side by side, and the detection."""
-    table = Table(title="accuracy by choice of epoch; the oracle looks at the clean test set")
+    from noisetune.analysis.tables import plain_table
+
+    table = plain_table("accuracy by choice of epoch; the oracle looks at the clean test set")
     for heading in ("epoch chosen by", "epoch", "noisy validation", "clean test", "memorised"):
         table.add_column(heading, justify="right" if heading != "epoch chosen by" else "left")
     names = {"last": "last", "noisy_best": "noisy validation", "oracle": "clean test (oracle)"}

@@ -107,7 +107,7 @@ def _table(found: "list[Overview]") -> "Table":
     table = plain_table("sweeps")
     table.caption = "trials: ended, of all that are to be; best: of all conditions, not compared"
     for heading in ("sweep", "state", "trials", "best so far"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for each in found:
         trials = str(each.ended) + ("" if each.size is None else f" of {each.size}")
         best = "\n".join(f"{goal} {value:.4g} ({where})" for goal, value, where in each.best)
