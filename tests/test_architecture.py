@@ -30,7 +30,9 @@ ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
 RUNNING = {
     "sweep.outcome",
+    "sweep.doctor",
     "sweep.foresight",
+    "sweep.log",
     "sweep.overview",
     "sweep.reporter",
     "sweep.results",

@@ -7,6 +7,7 @@ from rich.live import Live
 from rich.table import Table
 
 from noisetune.records import GATE, MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep.log import end_line
 from noisetune.texts import counted
 
 
@@ -21,12 +22,13 @@ class LiveTable:
         metric: str,
         maximize: bool = True,
         gated: bool = False,
+        verbose: bool = False,
     ) -> None:
         self.console, self.metric, self.totals = console, metric, totals
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in conditions}
         self.best: dict[str, float] = {}
         self.running: dict[str, tuple[TrialRecord, str]] = {}
-        self.maximize, self.gated = maximize, gated
+        self.maximize, self.gated, self.verbose = maximize, gated, verbose
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
     def __enter__(self) -> "LiveTable":
@@ -58,10 +60,8 @@ class LiveTable:
     def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
         self.running.pop(trial.name, None)
         self._count(trial)
-        if not self.console.is_terminal:
-            value = "" if trial.objective is None else f" {self.metric} {trial.objective:.4f}"
-            why = f" ({trial.reason})" if trial.reason else ""
-            self.console.print(f"{trial.name}: {trial.state}{value}{why}", soft_wrap=True)
+        if self.verbose or not self.console.is_terminal:
+            self.console.print(end_line(trial, self.metric), soft_wrap=True, markup=False)
 
     def _count(self, trial: TrialRecord) -> None:
         column = "replicates" if trial.kind == "replicate" else trial.state

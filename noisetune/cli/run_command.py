@@ -19,6 +19,7 @@ from noisetune.cli.common import (
     examples,
     print_table,
 )
+from noisetune.cli.volume import QuietOption, VerboseOption, set_volume
 from noisetune.errors import UserError, machine_errors
 from noisetune.files import check_output, write_output
 from noisetune.records import DETECT, FINETUNE, FOLD, GATE, PRETRAIN
@@ -55,11 +56,14 @@ def run(
     store: StoreOption = None,
     share: ShareOption = True,
     allow_write: AllowWriteOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Run one configuration through the whole pipeline and write its result as JSON."""
     from noisetune.sweep.home import Site
     from noisetune.yaml_files import read_trial_yaml
 
+    volume = set_volume(quiet, verbose)
     # What is wrong with these is seen before what takes seconds to import.
     read_trial_yaml(config)
     target = out or config.with_suffix(".result.json")
@@ -70,21 +74,23 @@ def run(
 
     trial = read_trial(config, mlruns, allow_write or ())
     try:
-        with machine_errors(), Bars(trial) as bars:
+        with machine_errors(), Bars(trial, volume == "quiet") as bars:
             result = run_trial(trial, store=store, share=share, mlruns=mlruns, on_event=bars.show)
     except DivergedError as error:
-        raise UserError(f"{config}: the trial diverged: {error}; lower the learning rate") from None
+        raise UserError(
+            f"{config}: the trial diverged: {error}; lower the learning rate"
+        ) from error
     print_table(_table(result))
-    if bars.replayed:
+    if bars.replayed and volume != "quiet":
         console.print("every stage was in the store: nothing was computed")
     write_output(target, json.dumps(result.to_json(), indent=1) + "\n", "--out")
     console.print(f"result written to {target}", soft_wrap=True, markup=False)
 
 
 class Bars:
-    """A bar for each stage of a trial, while it is entered."""
+    """A bar for each stage of a trial, while it is entered; a quiet one draws none."""
 
-    def __init__(self, trial: "TrialConfig") -> None:
+    def __init__(self, trial: "TrialConfig", quiet: bool = False) -> None:
         self._began, self._heard, self._computed = time.time(), False, False
         self._epochs = {
             PRETRAIN: getattr(trial.pretrain, "epochs", 0),
@@ -100,6 +106,7 @@ class Bars:
             # What is wide wraps, so that the clock stays whole.
             TextColumn("{task.fields[metrics]}", table_column=Column()),
             console=console,
+            disable=quiet,
         )
         self._bars = {
             stage: self._progress.add_task(stage, total=1.0, metrics="", start=False)

@@ -62,6 +62,10 @@ class Home:
 
         return PredictionsFolder(self.sweep(name) / "predictions")
 
+    def log(self, name: str) -> Path:
+        """What drivers of a sweep said and met, and when."""
+        return self.sweep(name) / "log.txt"
+
     def names(self) -> list[str]:
         """The sweeps that have a ledger here."""
         kinds = ("*/ledger.journal", "*/ledger.json")

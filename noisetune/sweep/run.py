@@ -22,6 +22,7 @@ from noisetune.store import Lease
 from noisetune.sweep import show_token
 from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
+from noisetune.sweep.log import Logged, sweep_log
 from noisetune.sweep.outcome import Outcome
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
@@ -169,11 +170,12 @@ def drive(
     """
     if retry_failed and not resume:
         raise UserError("retry_failed: a sweep that begins has no failed trial; give resume, too")
-    name, datasets, stop = sweep.config.name, Datasets(), Stop(reporter.say)
+    name, datasets, reporter = sweep.config.name, Datasets(), Logged(reporter)
+    stop, log = Stop(reporter.say), sweep_log(site.home.log(name))
     _look(sweep, site, resume, datasets)
     # A cluster first: whoever mistypes its address finds nothing left behind.
     cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
-    with machine_errors(), stop.heard(), cluster, sweep_lease(site.home, name) as lease:
+    with machine_errors(), stop.heard(), cluster, sweep_lease(site.home, name) as lease, log:
         check_tracking(site.tracking_uri, name, site.artifacts)
         ledger = scheduler = None
         if resume and not sweep.config.resources.auto and read_ledger(site.home, name) is not None:
