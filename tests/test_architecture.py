@@ -38,6 +38,7 @@ RUNNING = {
     "sweep.results",
     "sweep.run",
     "sweep.sync",
+    "sweep.watch",
     "sweep.winners",
 }
 ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING, *RUNNING}

@@ -27,6 +27,7 @@ from noisetune.cli.common import (
     read_first,
     same_place,
 )
+from noisetune.cli.notice import Notice, NotifyOption
 from noisetune.cli.results import show_results
 from noisetune.cli.volume import QuietOption, VerboseOption, Volume, set_volume
 from noisetune.sweep.home import DEFAULT_MLRUNS
@@ -50,6 +51,7 @@ def register(app: typer.Typer) -> None:
             "noisetune sweep sweeps/quickstart.yaml",
             "noisetune sweep sweeps/quickstart.yaml --name second-try",
             "noisetune sweep sweeps/budget_matched.yaml --smoke",
+            "noisetune sweep sweeps/quickstart.yaml --quiet --notify https://chat.lab/hook",
         )
     )(sweep)
     app.command(
@@ -77,6 +79,7 @@ def sweep(
     tracking_uri: TrackingOption = None,
     allow_write: AllowWriteOption = None,
     ledger: LedgerOption = None,
+    notify: NotifyOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -85,12 +88,14 @@ def sweep(
 
     options = store, share, address, tracking_uri, allow_write or (), ledger
     terminal, site = Terminal(set_volume(quiet, verbose)), Site.of(mlruns, *options)
+    notice = Notice(notify)
     read_first(file, name, settings or (), terminal.say)
     from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
     folder = smoke_folder(site.home) if smoke else None
     prepared = new_sweep(file, None, name, settings or (), folder, terminal.say, site)
-    outcome = drive(prepared, site, terminal, again)
+    with notice.of(prepared.config.name):
+        outcome = notice.outcome = drive(prepared, site, terminal, again)
     _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared), terminal.volume)
 
 
@@ -112,6 +117,7 @@ def resume(
     tracking_uri: TrackingOption = None,
     allow_write: AllowWriteOption = None,
     ledger: LedgerOption = None,
+    notify: NotifyOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -125,12 +131,15 @@ def resume(
 
     options = store, share, address, tracking_uri, allow_write or (), ledger
     terminal, site = Terminal(set_volume(quiet, verbose)), Site.of(mlruns, *options)
+    notice = Notice(notify)
     begun_ledger(site.home, name)
     terminal.say(f"reading the ledger of sweep {name} ...")
     from noisetune.sweep.run import begun_sweep, drive
 
     prepared = begun_sweep(site.home, name, settings or (), replicate or (), site.allow_write)
-    outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed)
+    with notice.of(name):
+        outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed)
+        notice.outcome = outcome
     _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared), terminal.volume)
 
 
@@ -168,23 +177,13 @@ class Terminal:
     @contextmanager
     def watching(self, prepared: "Sweep", ledger: "Ledger") -> "Iterator[Sequence[Watcher]]":
         from noisetune.cli.live import LiveTable
-        from noisetune.sweep.spec.config import PretrainGate
-        from noisetune.sweep.study.searcher import Searcher
+        from noisetune.sweep.watch.progress import Progress
 
-        config = prepared.config
-        searcher = Searcher(config, prepared.conditions, ledger)
-        ledger.size = searcher.size
-        totals = {state.condition.name: state.size for state in searcher.states}
-        objective = config.objective
-        gated = config.pretrain_gate != PretrainGate()
-        metric, maximize = objective.metric, objective.maximize
         if self.volume == "quiet":
             yield []
             return
         verbose = self.volume == "verbose"
-        table = LiveTable(console, list(totals), totals, metric, maximize, gated, verbose)
-        table.count(ledger.records(prepared.cells))
-        with table:
+        with LiveTable(console, Progress.of(prepared, ledger), verbose) as table:
             yield [table]
 
 
