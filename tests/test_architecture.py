@@ -30,12 +30,15 @@ ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
 RUNNING = {
     "sweep.outcome",
+    "sweep.doctor",
     "sweep.foresight",
+    "sweep.log",
     "sweep.overview",
     "sweep.reporter",
     "sweep.results",
     "sweep.run",
     "sweep.sync",
+    "sweep.watch",
     "sweep.winners",
 }
 ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING, *RUNNING}

@@ -24,7 +24,7 @@ def as_markdown(table: Table) -> str:
     rules = ["---:" if right else "---" for right in _right(table)]
     headings, *rows = _rows(table, lambda text: _markdown(text).replace("\n", "<br>"))
     lines = [f"| {' | '.join(cells)} |" for cells in (headings, rules, *rows)]
-    notes = [_markdown(note) for note in _notes(table)]
+    notes = [_markdown(note) for note in notes_of(table)]
     return "\n\n".join([f"**{_markdown(_title(table))}**", "\n".join(lines), *notes]) + "\n"
 
 
@@ -35,7 +35,7 @@ def as_latex(table: Table) -> str:
     """
     headings, *rows = _rows(table, _latex)
     columns = "".join("r" if right else "l" for right in _right(table))
-    notes = [rf"\par\footnotesize {_latex(note)}" for note in _notes(table)]
+    notes = [rf"\par\footnotesize {_latex(note)}" for note in notes_of(table)]
     return "\n".join(
         [
             r"\begin{table}",
@@ -71,12 +71,13 @@ FORMATS: dict[str, Callable[[Table], str]] = {
 
 def _rows(table: Table, write: Callable[[str], str]) -> Iterator[list[str]]:
     """The headings, then the cells of each row."""
-    yield [write(_heading(str(column.header))) for column in table.columns]
+    yield [write(heading_line(str(column.header))) for column in table.columns]
     cells = (map(str, column.cells) for column in table.columns)
     yield from ([write(cell) for cell in row] for row in zip(*cells, strict=True))
 
 
-def _heading(text: str) -> str:
+def heading_line(text: str) -> str:
+    """A heading in one line: its line ends only save width."""
     return text.replace("/\n", "/").replace("\n", " ")
 
 
@@ -88,7 +89,8 @@ def _title(table: Table) -> str:
     return str(table.title)
 
 
-def _notes(table: Table) -> Iterable[str]:
+def notes_of(table: Table) -> Iterable[str]:
+    """The notes that stand below a table, one a line of its caption."""
     return (note for note in str(table.caption or "").splitlines() if note)
 
 

@@ -1,10 +1,9 @@
-"""Summaries as rich tables, in one style."""
+"""Summaries as tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from noisetune.analysis.cells import CONDITIONAL, accuracy_text
@@ -44,15 +43,8 @@ def short_names(fields: Iterable[str]) -> dict[str, str]:
 
 
 def plain_table(title: str) -> Table:
-    """An empty table in the style of all of ours: it fits a terminal of 80 columns."""
-    return Table(
-        title=title,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    """An empty table; what it looks like is said by `Fitted` and by the forms of `rendering`."""
+    return Table(title=title)
 
 
 def conditions_table(
@@ -79,13 +71,11 @@ def conditions_table(
         notes.append(NOT_REPLICATED)
     table.caption = captioned(notes, summaries)
     for heading in short_names(summaries[0].factors).values() or ("condition",):
-        table.add_column(heading, overflow="fold")
-    table.add_column("trials", overflow="fold")
-    # Numbers in one piece: half of a rate reads as another rate.
-    for heading in ("chosen", f"best {objective}\n(again)".replace("/", "/\n")):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading)
+    for heading in ("trials", "chosen", f"best {objective}\n(again)".replace("/", "/\n")):
+        table.add_column(heading)
     for heading in ("n", "last", "noisy\nbest", "oracle"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     for summary in summaries:
         factors = [shown(value) for value in summary.factors.values()] or ["all"]
         table.add_row(*factors, *_result_cells(summary, oracle))

@@ -18,6 +18,7 @@ from noisetune.cli.common import (
     SweepFile,
     console,
     examples,
+    print_table,
     read_first,
 )
 from noisetune.sweep.home import DEFAULT_MLRUNS
@@ -106,7 +107,7 @@ def _show(plan: "Plan") -> None:
         stored = "unknown" if count.stored is None else count.stored
         numbers = (count.runs_unshared, count.runs, stored)
         table.add_row(stage, *map(str, numbers), str(count.epochs_unshared), str(count.epochs))
-    console.print(table)
+    print_table(table)
     if plan.unseen:
         console.print(
             f"not here: {', '.join(plan.unseen)}. A plan fetches nothing: what the store has of "
@@ -119,7 +120,8 @@ def _show(plan: "Plan") -> None:
         console.print(f"GPU time: {_span(plan.gpu_hours)}")
     console.print(f"disk: {plan.disk_bytes / 1e6:,.0f} MB in the store")
     if plan.resolution:
-        console.print(_resolution_table(plan))
+        console.print()
+        print_table(_resolution_table(plan))
 
 
 def _foreseen(seen: "Foresight") -> "Iterator[str]":
@@ -153,7 +155,7 @@ def _resolution_table(plan: "Plan") -> "Table":
         "one standard error of the noisy accuracy over its slope, at the noisy accuracy "
         f"that a clean one of {100 * ASSUMED:g} % shows; winners within it are called a tie"
     )
-    table.add_column("data and noise", overflow="fold")
+    table.add_column("data and noise")
     for heading in ("noisy labels", "slope", "one trial", "mean of replicates"):
         table.add_column(heading, justify="right")
     for each in plan.resolution:

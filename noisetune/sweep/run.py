@@ -5,8 +5,8 @@
 say goes to a `Reporter`.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from noisetune.store import Lease
 from noisetune.sweep import show_token
 from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
+from noisetune.sweep.log import Logged, sweep_log
 from noisetune.sweep.outcome import Outcome
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
@@ -32,8 +33,11 @@ from noisetune.sweep.study.ledger import MACHINE, Ledger
 from noisetune.sweep.study.recorded import read_ledger
 from noisetune.sweep.study.resume_rules import replicating, surplus
 from noisetune.sweep.study.scheduler import Scheduler
+from noisetune.sweep.study.searcher import Searcher
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
 from noisetune.sweep.study.watcher import Watcher
+from noisetune.sweep.watch.progress import Progress
+from noisetune.sweep.watch.status_file import StatusFile
 from noisetune.sweep.winners import chosen_trials
 from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
 
@@ -169,11 +173,12 @@ def drive(
     """
     if retry_failed and not resume:
         raise UserError("retry_failed: a sweep that begins has no failed trial; give resume, too")
-    name, datasets, stop = sweep.config.name, Datasets(), Stop(reporter.say)
+    name, datasets, reporter = sweep.config.name, Datasets(), Logged(reporter)
+    stop, log = Stop(reporter.say), sweep_log(site.home.log(name))
     _look(sweep, site, resume, datasets)
     # A cluster first: whoever mistypes its address finds nothing left behind.
     cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
-    with machine_errors(), stop.heard(), cluster, sweep_lease(site.home, name) as lease:
+    with machine_errors(), stop.heard(), cluster, sweep_lease(site.home, name) as lease, log:
         check_tracking(site.tracking_uri, name, site.artifacts)
         ledger = scheduler = None
         if resume and not sweep.config.resources.auto and read_ledger(site.home, name) is not None:
@@ -187,7 +192,7 @@ def drive(
                 ledger = _ledger(sweep, site, lease, retry_failed, reporter)
             tracker = _caught_up(sweep, site, ledger, lease)
             if scheduler is None:
-                with reporter.watching(sweep, ledger) as watchers, stop.gently():
+                with _watching(sweep, ledger, site, reporter) as watchers, stop.gently():
                     everyone = [tracker, *watchers]
                     scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
         if scheduler.superseded:
@@ -275,6 +280,17 @@ def _caught_up(sweep: Sweep, site: Site, ledger: Ledger, lease: Lease) -> Tracke
     tracker.sweep("running", flatten(sweep.definition()))
     tracker.catch_up(ledger.records(sweep.cells))
     return tracker
+
+
+@contextmanager
+def _watching(
+    sweep: Sweep, ledger: Ledger, site: Site, reporter: Reporter
+) -> Iterator[Sequence[Watcher]]:
+    """Those whom the reporter gives, and the file that other terminals look into."""
+    ledger.size = Searcher(sweep.config, sweep.conditions, ledger).size
+    status = StatusFile(site.home.status_file(sweep.config.name), Progress.of(sweep, ledger))
+    with reporter.watching(sweep, ledger) as watchers, status.kept():
+        yield [*watchers, status]
 
 
 def _run(
