@@ -86,7 +86,7 @@ def test_a_replicate_killed_before_its_settings_were_written_gets_the_same_ones(
     play = open_scheduler(SPACE, storage, **sweep, replicate=named)
     for _ in range(asked):
         play.next()
-    study = play.scheduler.searcher.states[0].replicates.study
+    study = play.scheduler.searcher.states[0].again.study
     study.ask()  # and nothing more is written
     taken_up = open_scheduler(SPACE, storage, **sweep, replicate=named)
     again = play_out(taken_up, lambda _: (0.5, 1.0))
