@@ -201,12 +201,12 @@ class Ledger:
     def records(self, conditions: Iterable[tuple[str, dict[str, Any]]]) -> list[TrialRecord]:
         """Every trial of these conditions (name, factors) that has its configuration."""
         factors, records = dict(conditions), []
-        for condition, kind, _, study in self._studies(factors):
+        for condition, kind, seed, study in self._studies(factors):
             trials, winner = own_trials(study), study.user_attrs.get(WINNER)
             places = {trial.number for trial in standing(trials)}
             records += [
                 replace(
-                    record(trial, condition, factors[condition], kind),
+                    record(trial, condition, factors[condition], kind, seed),
                     replaced=trial.number not in places,
                     won=None if winner is None else trial.number == winner,
                 )
@@ -293,13 +293,14 @@ def record(
     condition: str,
     factors: dict[str, Any],
     kind: Kind,
+    seed: int = 0,
 ) -> TrialRecord:
-    """What the ledger says of one trial."""
+    """What the ledger says of one trial; of a search that is a replicate, with its `seed`."""
     attributes = trial.user_attrs
     values = trial.values if trial.state == TrialState.COMPLETE else ()
     failed = trial.state == TrialState.FAIL
     return TrialRecord(
-        name=trial_name(condition, kind, trial.number, attributes["config"].get("replicate", 0)),
+        name=trial_name(condition, kind, trial.number, seed),
         condition=condition,
         factors=factors,
         kind=kind,

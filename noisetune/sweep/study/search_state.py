@@ -145,7 +145,7 @@ class SearchState(Asked):
         """The winner, of a search that is closed; None where no trial came to a value."""
         named = (trial for trial in self.trials() if trial.number == self.winner_number)
         name, factors = self.condition.name, self.condition.factors
-        return next((record(trial, name, factors, "search") for trial in named), None)
+        return next((record(trial, name, factors, "search", self.seed) for trial in named), None)
 
     def _stalled_at(self) -> float:
         """After how many trials the search ends because `patience` of them improved nothing."""
