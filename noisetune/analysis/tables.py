@@ -18,8 +18,13 @@ CONDITIONAL_NOTE = (
 NOT_REPLICATED = (
     "(in brackets: of the trial that was chosen, which was not run again: a choice, no estimate)"
 )
-CHOSEN_NOTE = "best {0}: the highest of all trials and epochs, no estimate; (again): replicates'"
 ADAPTIVE_NOTE = "this sweep chose n as it went: intervals of a mean are NOT valid at their level"
+CHOSEN_NOTE = "best {0}: the highest of all trials and epochs, no estimate"
+AGAIN_NOTE = f"{CHOSEN_NOTE}; (again): replicates'"
+SEARCHED_NOTE = (
+    "each of the n is a search of {0} trials on a fresh seed, with the accuracy of its winner:\n"
+    "claims are about the method; (again): mean over the winners, each the highest of its search"
+)
 FEW_NOTE = (
     f"up to n = {FEW} the mean and each value, else the mean and its 95 % interval (bootstrap-t)"
 )
@@ -55,12 +60,15 @@ def conditions_table(
     `adaptive`: the sweep chose its number of replicates as it went.
     """
     mark = " (ORACLE objective)" if oracle else ""
+    trials_each = max(summary.trials_each or 0 for summary in summaries)
+    chosen = CHOSEN_NOTE if trials_each else AGAIN_NOTE
     table = plain_table(f"chosen by {objective}{mark}; clean test accuracy in % over n replicates")
     notes = [
         "accuracy at the last epoch, the best by noisy validation, the best by clean test (oracle)",
         *([FEW_NOTE] if any(each.replicates["last"] for each in summaries) else []),
         *([ADAPTIVE_NOTE] if adaptive else []),
-        *([CHOSEN_NOTE.format(objective)] if any(map(_searched, summaries)) else []),
+        *([chosen.format(objective)] if any(map(_searched, summaries)) else []),
+        *([SEARCHED_NOTE.format(trials_each)] if trials_each else []),
         *_collapsed_notes(summaries),
     ]
     if not oracle and any(summary.tau is not None for summary in summaries):

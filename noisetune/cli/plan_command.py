@@ -90,11 +90,9 @@ def plan(
 def _show(plan: "Plan") -> None:
     from noisetune.analysis.tables import plain_table
 
-    searched = counted(plan.search_trials, "search trial")
-    fewest = f"{plan.fewest_replicates} to " if plan.fewest_replicates < plan.replicates else ""
-    trials = f"{searched} and {fewest}{counted(plan.replicates, 'replicate')}"
     console.print(
-        f"{plan.sweep}: {counted(plan.conditions, 'condition')}, {trials}, {plan.slots} at once",
+        f"{plan.sweep}: {counted(plan.conditions, 'condition')}, {_trials(plan)}, "
+        f"{plan.slots} at once",
         soft_wrap=True,
     )
     assumed = "" if plan.exact else " (where nothing is pruned and first trials win)"
@@ -122,6 +120,15 @@ def _show(plan: "Plan") -> None:
     if plan.resolution:
         console.print()
         print_table(_resolution_table(plan))
+
+
+def _trials(plan: "Plan") -> str:
+    fewest = f"{plan.fewest_replicates} to " if plan.fewest_replicates < plan.replicates else ""
+    searched = counted(plan.search_trials, "search trial")
+    if plan.trials_each is None:
+        return f"{searched} and {fewest}{counted(plan.replicates, 'replicate')}"
+    searches = counted(plan.replicates, "search", "searches")
+    return f"{fewest}{searches} of at most {counted(plan.trials_each, 'trial')} ({searched})"
 
 
 def _foreseen(seen: "Foresight") -> "Iterator[str]":

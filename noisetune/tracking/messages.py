@@ -56,7 +56,8 @@ def started_message(trial: TrialRecord, made: float | None = None) -> Message:
 
 
 def _parameters(trial: TrialRecord) -> dict[str, Any]:
-    """What the trial is, by flat names; as `replicate` the number that its name has.
+    """What the trial is, by flat names; as `replicate` the number of it, or of the search that is
+    one, that its name has.
 
     The setting of that name, from which all its random numbers come, is its `seed`.
     """
@@ -64,7 +65,9 @@ def _parameters(trial: TrialRecord) -> dict[str, Any]:
         ("seed" if name == "replicate" else name): value
         for name, value in flatten(trial.config).items()
     }
-    return shown | ({"replicate": trial.number} if trial.kind == "replicate" else {})
+    if trial.kind == "replicate":
+        return shown | {"replicate": trial.number}
+    return shown | ({"replicate": trial.seed} if trial.config.get("replicate") else {})
 
 
 def point_message(trial: TrialRecord, point: MetricPoint) -> Message:

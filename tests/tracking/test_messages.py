@@ -22,6 +22,8 @@ def test_the_number_of_a_replicate_is_the_one_in_its_name() -> None:
     )
     assert started_message(replicate)["parameters"] == {"replicate": 7, "seed": 8}
     assert started_message(replace(TRIAL, config={"replicate": 0}))["parameters"] == {"seed": 0}
+    searched = started_message(replace(TRIAL, name="all search 3 trial 7", config={"replicate": 3}))
+    assert searched["parameters"] == {"replicate": 3, "seed": 3}
 
 
 def test_a_sweep_has_the_parameters_that_have_a_value() -> None:
