@@ -5,6 +5,7 @@ is to stop pulling.
 """
 
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from noisetune.records import (
     Event,
     Metrics,
     TrialResult,
+    Waiting,
 )
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import SUSPICION, Inputs, points_of
@@ -37,7 +39,7 @@ from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage, unheard
 from noisetune.stages.scores import OF_DETECTOR
 from noisetune.stages.telemetry import telemetry_stage
-from noisetune.store import Artifact, StageKey, StoreLike
+from noisetune.store import Artifact, ReadOnly, StageKey, StoreLike
 from noisetune.training.loop import DivergedError
 
 
@@ -69,34 +71,68 @@ def run_trial(
         raise
 
 
-def _run(
-    config: TrialConfig, data: ImageData, store: StoreLike, options: Options
-) -> Generator[Event, None, TrialResult]:
-    config.runtime.apply()
+def trained_network(config: TrialConfig, data: ImageData, store: StoreLike) -> Artifact | None:
+    """What the fine-tuning of a resolved configuration left in a store; nothing is computed.
+
+    None where that is not there any more, or what it began with.
+    """
     inputs = Inputs(config, data, draw_labels(config, data))
+    with closing(_train(inputs, ReadOnly(store), Options())) as events:
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                return end.value.network
+            if isinstance(event, Waiting):
+                return None
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """An encoder (None from scratch), its epochs, its telemetry, and the network made of it."""
+
+    encoder: Artifact | None
+    epochs: int
+    looks: list[Artifact]
+    key: StageKey
+    network: Artifact
+
+
+def _train(inputs: Inputs, store: StoreLike, options: Options) -> Generator[Event, None, _Trained]:
+    config, data = inputs.config, inputs.data
     origin, encoder, epochs, looks = pretrain_key(config, data), None, 0, list[Artifact]()
     if origin is not None:
         encoder, epochs, looks = yield from _pretrain(inputs, origin, store, options)
         yield gate_point(inputs, encoder, epochs, options.knn)
     elif (given := given_encoder(config, data, store)) is not None:
         origin, encoder = given
-    tuning = finetune_key(config, data, origin, epochs)
-    network = yield from run_stage(finetune_stage(inputs, encoder, tuning), store)
-    found = yield from _detect(inputs, encoder, network, tuning, store)
+    key = finetune_key(config, data, origin, epochs)
+    network = yield from run_stage(finetune_stage(inputs, encoder, key), store)
+    return _Trained(encoder, epochs, looks, key, network)
+
+
+def _run(
+    config: TrialConfig, data: ImageData, store: StoreLike, options: Options
+) -> Generator[Event, None, TrialResult]:
+    config.runtime.apply()
+    inputs = Inputs(config, data, draw_labels(config, data))
+    made = yield from _train(inputs, store, options)
+    network = made.network
+    found = yield from _detect(inputs, made.encoder, network, made.key, store)
     seconds = {FINETUNE: network.record["seconds"], **found.seconds}
-    if encoder is not None:
-        seconds[PRETRAIN] = encoder.record["seconds"]
-    if looks:
-        seconds[TELEMETRY] = sum(look.record["seconds"] for look in looks)
+    if made.encoder is not None:
+        seconds[PRETRAIN] = made.encoder.record["seconds"]
+    if made.looks:
+        seconds[TELEMETRY] = sum(look.record["seconds"] for look in made.looks)
     return TrialResult(
         config=config.to_json(),
         epochs=chosen_epochs(network),
         detection=found.scores,
         noise=describe_noise(inputs.labels, data) | found.matrices,
         seconds=seconds,
-        cost={"passes": _passes(config, epochs)},
+        cost={"passes": _passes(config, made.epochs)},
         overfitting=overfitting(network),
-        telemetry=last_look(looks),
+        telemetry=last_look(made.looks),
         predictions=predictions_of(inputs, network, found.suspicions),
     )
 

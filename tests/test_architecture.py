@@ -29,6 +29,8 @@ ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
 ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
 RUNNING = {
+    "sweep.about",
+    "sweep.closing",
     "sweep.outcome",
     "sweep.doctor",
     "sweep.foresight",
@@ -37,11 +39,13 @@ RUNNING = {
     "sweep.reporter",
     "sweep.results",
     "sweep.run",
+    "sweep.summary",
     "sweep.sync",
     "sweep.watch",
+    "sweep.trial_files",
     "sweep.winners",
 }
-ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING, *RUNNING}
+ALL = {*BELOW_SWEEP, "inference", *ROOMS, *ABOVE, *REPORTING, *RUNNING}
 
 MAY_IMPORT = {
     **dict.fromkeys(GROUND, GROUND),
@@ -53,6 +57,9 @@ MAY_IMPORT = {
     "config": BELOW_STAGES,
     "stages": BELOW_STAGES,
     "pipeline": {*BELOW_STAGES, "stages"},
+    "inference": {*BELOW_STAGES, "stages"},
+    # Found as a file by who registers a model, and imported where that is served.
+    "serving": {"inference"},
     # A trial is run by the trainable alone: the others know configurations, stages and keys.
     "sweep": set(),
     "sweep.home": {*GROUND, "store"},
@@ -85,7 +92,7 @@ EXCEPTIONS = {
 
 HOMES = {
     "ray": {"sweep"},
-    "mlflow": {"tracking"},
+    "mlflow": {"tracking", "serving"},
     "optuna": {"sweep", "analysis", "report"},
 }
 """Where alone in the package these may be imported."""

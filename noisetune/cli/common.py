@@ -56,6 +56,19 @@ LedgerOption = Annotated[
         "a file in the sweep's folder, which notes it for later."
     ),
 ]
+RegisterOption = Annotated[
+    bool,
+    typer.Option(
+        "--register", help="At the end, register the winners' networks as models in MLflow."
+    ),
+]
+SystemOption = Annotated[
+    bool,
+    typer.Option(
+        "--system-metrics",
+        help="Tell MLflow what this machine's processors, memory, disk and GPUs do.",
+    ),
+]
 AddressOption = Annotated[
     str | None,
     typer.Option(help="A running Ray cluster, HOST:PORT or `auto`; by default this machine."),

@@ -4,7 +4,7 @@ import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,11 +16,13 @@ from noisetune.cli.common import (
     LedgerOption,
     MlrunsOption,
     NameArgument,
+    RegisterOption,
     SetOption,
     ShareOption,
     SmokeOption,
     StoreOption,
     SweepFile,
+    SystemOption,
     TrackingOption,
     console,
     examples,
@@ -82,13 +84,15 @@ def sweep(
     notify: NotifyOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    register: RegisterOption = False,
+    system_metrics: SystemOption = False,
 ) -> None:
     """Run a sweep: Optuna samples and prunes, Ray runs the trials, MLflow keeps them."""
     from noisetune.sweep.home import Site
 
     options = store, share, address, tracking_uri, allow_write or (), ledger
-    terminal, site = Terminal(set_volume(quiet, verbose)), Site.of(mlruns, *options)
-    notice = Notice(notify)
+    terminal, notice = Terminal(set_volume(quiet, verbose)), Notice(notify)
+    site = replace(Site.of(mlruns, *options), register=register, system_metrics=system_metrics)
     read_first(file, name, settings or (), terminal.say)
     from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
@@ -120,6 +124,8 @@ def resume(
     notify: NotifyOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
+    register: RegisterOption = False,
+    system_metrics: SystemOption = False,
 ) -> None:
     """Go on with a sweep that was stopped or is to grow: nothing that ended runs again.
 
@@ -130,8 +136,8 @@ def resume(
     from noisetune.sweep.study.recorded import begun_ledger
 
     options = store, share, address, tracking_uri, allow_write or (), ledger
-    terminal, site = Terminal(set_volume(quiet, verbose)), Site.of(mlruns, *options)
-    notice = Notice(notify)
+    terminal, notice = Terminal(set_volume(quiet, verbose)), Notice(notify)
+    site = replace(Site.of(mlruns, *options), register=register, system_metrics=system_metrics)
     begun_ledger(site.home, name)
     terminal.say(f"reading the ledger of sweep {name} ...")
     from noisetune.sweep.run import begun_sweep, drive
@@ -160,7 +166,13 @@ class _Same:
             *(("--allow-write", str(each)) for each in needs_leave(prepared.written(), home.root)),
         ]
         words = [f" {name} {shlex.quote(value)}" for name, value in given if value]
-        return cls(same_place(home), "".join(words) + ("" if stages else " --no-share"))
+        flags = {
+            "--no-share": not stages,
+            "--register": site.register,
+            "--system-metrics": site.system_metrics,
+        }
+        words += [f" {name}" for name, given in flags.items() if given]
+        return cls(same_place(home), "".join(words))
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def finetune_key(
         "pretrain": None if origin is None else origin.digest,
         "pretrain_epochs": epochs,
         "finetune": config.finetune.identity(),
-        "augment": _augmentation(config, data).model_dump(mode="json"),
+        "augment": augmentation(config, data).model_dump(mode="json"),
         "runtime": config.runtime.key(),
         "replicate": config.replicate,
     }
@@ -91,7 +91,8 @@ def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> S
     return Stage(key, inputs.config.finetune.epochs, compute)
 
 
-def _augmentation(config: TrialConfig, data: ImageData) -> AugmentConfig:
+def augmentation(config: TrialConfig, data: ImageData) -> AugmentConfig:
+    """How the images are augmented that a trial is fine-tuned on."""
     chosen = config.finetune.augment
     return data.ssl_augment if chosen == "ssl" else chosen or data.finetune_augment
 
@@ -114,7 +115,7 @@ class _Finetuning:
         self.ordering = inputs.stream(FINETUNE, "order")
         self.augmenting = inputs.stream(FINETUNE, "augmentation")
         self.drawing = inputs.stream(FINETUNE, "method")
-        self.augment = Augment(_augmentation(config, data), data.size, data.mean, data.std)
+        self.augment = Augment(augmentation(config, data), data.size, data.mean, data.std)
         self.networks = [self._network(inputs, encoder, n) for n in range(self.plan.networks)]
         self.network = self.networks[0]
         self.forwards = [self._forward(each) for each in self.networks]

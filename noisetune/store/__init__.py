@@ -7,7 +7,7 @@ from .artifact import Artifact
 from .folder_leases import FolderLeases
 from .keys import StageKey
 from .lease import Lease, LeaseInfo, LeaseLost
-from .store import NullStore, Store, StoreFull, StoreLike
+from .store import NullStore, ReadOnly, Store, StoreFull, StoreLike
 from .upkeep import EntryInfo, GcReport, VerifyReport
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "LeaseInfo",
     "LeaseLost",
     "NullStore",
+    "ReadOnly",
     "StageKey",
     "Store",
     "StoreFull",

@@ -215,6 +215,25 @@ class NullStore:
         return GcReport([], 0, 0, 0)
 
 
+class ReadOnly(NullStore):
+    """What is in a store, for who computes nothing: a lease is granted to nobody."""
+
+    def __init__(self, store: StoreLike) -> None:
+        self._store = store
+
+    def steps(self, key: StageKey) -> Sequence[int]:
+        return self._store.steps(key)
+
+    def load(self, key: StageKey, step: int) -> Artifact | None:
+        return self._store.load(key, step)
+
+    def latest(self, key: StageKey, at_most: int) -> tuple[int, Artifact] | None:
+        return self._store.latest(key, at_most)
+
+    def lease(self, key: StageKey) -> Lease | None:
+        return None
+
+
 def _backend(url: str | Path, option: str) -> Backend:
     """A path or file:// URL is a folder, any other URL goes to fsspec."""
     text = str(url).removeprefix("file://")

@@ -93,7 +93,8 @@ class Site:
     `stages` is the folder or URL that finished stages are shared in (None: each trial computes its
     own), `address` a Ray cluster's (None: this machine), `tracking_uri` MLflow's (None: it is
     told nothing). `allow_write` are folders that its YAML file may have written to, beside its own,
-    the home folder and the cache.
+    the home folder and the cache. `register`: MLflow gets the winners as models, `system_metrics`:
+    what the driver's machine does.
     """
 
     home: Home
@@ -101,6 +102,8 @@ class Site:
     address: str | None = None
     tracking_uri: str | None = None
     allow_write: tuple[Path, ...] = ()
+    register: bool = False
+    system_metrics: bool = False
 
     @classmethod
     def of(

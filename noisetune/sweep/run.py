@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from noisetune.allowed import check_written
 from noisetune.datasets import Datasets
 from noisetune.errors import MachineError, UserError, fault_of_machine, machine_errors
@@ -20,6 +18,7 @@ from noisetune.pipeline import run_trial
 from noisetune.records import flatten
 from noisetune.store import Lease
 from noisetune.sweep import show_token
+from noisetune.sweep.about import about
 from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.log import Logged, sweep_log
@@ -36,9 +35,10 @@ from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.searcher import Searcher
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
 from noisetune.sweep.study.watcher import Watcher
+from noisetune.sweep.summary import summary
 from noisetune.sweep.watch.progress import Progress
 from noisetune.sweep.watch.status_file import StatusFile
-from noisetune.sweep.winners import chosen_trials
+from noisetune.tracking.machine import watched_machine
 from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def run_sweep(
     tracking_uri: str | None = None,
     allow_write: Sequence[str | Path] = (),
     ledger: str | None = None,
+    register: bool = False,
+    system_metrics: bool = False,
     say: Say | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> "SweepResults":
@@ -85,6 +87,8 @@ def run_sweep(
         allow_write: folders that a YAML file may have written to, beside its own, the mlruns folder
             and the cache. What a mapping or a `SweepConfig` says is your program's word.
         ledger: a database for the ledger, by its URL; by default a file in the sweep's folder.
+        register: at the end, register the winners' networks as models in MLflow.
+        system_metrics: tell MLflow what this machine's processors, memory, disk and GPUs do.
         say: takes each line that there is to say, `print` for example.
         watchers: are told when trials start, of their metric points, and how they end.
 
@@ -97,6 +101,7 @@ def run_sweep(
 
     where = None if store is None else str(store)
     site = Site.of(mlruns, where, share, address, tracking_uri, allow_write, ledger)
+    site = replace(site, register=register, system_metrics=system_metrics)
     reporter = Listeners(say, watchers)
     folder = smoke_folder(site.home) if smoke else None
     sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say, site)
@@ -190,15 +195,17 @@ def drive(
             if ledger is None:
                 sweep = _settle(sweep, reporter)
                 ledger = _ledger(sweep, site, lease, retry_failed, reporter)
-            tracker = _caught_up(sweep, site, ledger, lease)
+            tracker = _caught_up(sweep, site, ledger, lease, datasets)
             if scheduler is None:
-                with _watching(sweep, ledger, site, reporter) as watchers, stop.gently():
+                machine = watched_machine(tracker.system) if site.system_metrics else nullcontext()
+                watching = _watching(sweep, ledger, site, reporter)
+                with watching as watchers, machine, stop.gently():
                     everyone = [tracker, *watchers]
                     scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
         if scheduler.superseded:
             tracker.abandon()
             raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
-        delivered = _close(sweep, ledger, scheduler, tracker, reporter)
+        delivered = _close(sweep, ledger, scheduler, tracker, reporter, site, datasets)
     return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
 
 
@@ -266,7 +273,9 @@ def _ledger(
     return ledger
 
 
-def _caught_up(sweep: Sweep, site: Site, ledger: Ledger, lease: Lease) -> Tracker:
+def _caught_up(
+    sweep: Sweep, site: Site, ledger: Ledger, lease: Lease, datasets: Datasets
+) -> Tracker:
     """A tracker that knows all that the ledger does."""
     name = sweep.config.name
     tracker = open_tracker(
@@ -276,8 +285,9 @@ def _caught_up(sweep: Sweep, site: Site, ledger: Ledger, lease: Lease) -> Tracke
         site.artifacts,
         mine=lambda: lease.alive,
         identity=ledger.identity,
+        about=about(sweep.config, sweep.cells, sweep.sources, datasets),
     )
-    tracker.sweep("running", flatten(sweep.definition()))
+    tracker.sweep("running", flatten(sweep.definition()), summary(sweep, ledger, "running"))
     tracker.catch_up(ledger.records(sweep.cells))
     return tracker
 
@@ -307,7 +317,13 @@ def _run(
 
 
 def _close(
-    sweep: Sweep, ledger: Ledger, scheduler: Scheduler, tracker: Tracker, reporter: Reporter
+    sweep: Sweep,
+    ledger: Ledger,
+    scheduler: Scheduler,
+    tracker: Tracker,
+    reporter: Reporter,
+    site: Site,
+    datasets: Datasets,
 ) -> bool:
     """Say the last words to MLflow, and wait until it has them; whether it took them all."""
     try:
@@ -315,8 +331,12 @@ def _close(
         for job in scheduler.left:
             tracker.interrupted(job.record())
         if scheduler.finished:
-            _publish_best(sweep, ledger, tracker)
-        tracker.sweep("complete" if scheduler.finished else "interrupted", {})
+            from noisetune.sweep.closing import Closing
+
+            records = ledger.records(sweep.cells)
+            Closing(sweep, site, records, tracker, datasets, reporter.say).publish()
+        state = "complete" if scheduler.finished else "interrupted"
+        tracker.sweep(state, {}, summary(sweep, ledger, state))
     except OSError as error:
         # The resume that follows says it, and what else was not written.
         scheduler.pause(fault_of_machine(error) or str(error))
@@ -327,10 +347,3 @@ def _close(
             f"{tracker.outbox.path}; `noisetune resume {sweep.config.name}` delivers them"
         )
     return delivered
-
-
-def _publish_best(sweep: Sweep, ledger: Ledger, tracker: Tracker) -> None:
-    """The winners in MLflow: a tag on their runs, their configurations on the sweep's run."""
-    for file, trial in chosen_trials(sweep, ledger.records(sweep.cells)).items():
-        tracker.tags(trial.name, {"noisetune.best": trial.condition})
-        tracker.artifact(f"best/{file}.yaml", yaml.safe_dump(trial.config, sort_keys=False))

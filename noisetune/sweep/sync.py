@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from noisetune.records import TrialRecord, flatten
+from noisetune.sweep.about import names_alone
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.overview import RunState, stand
 from noisetune.sweep.study.ledger import Ledger
-from noisetune.sweep.study.recorded import recorded_sweep, standing_records
+from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep, standing_records
+from noisetune.sweep.summary import summary
 from noisetune.tracking.messages import Message, sweep_message, unsaid
 from noisetune.tracking.outbox import read_messages
 from noisetune.tracking.tracker import check_tracking, tell_whole
@@ -32,13 +34,14 @@ def sync_sweep(site: Site, name: str) -> Synced:
     check_tracking(uri, name, site.artifacts)
     state = stand(home, sweep, ledger).state
     records = standing_records(home, ledger, sweep.cells)
-    story = _story(home, ledger, records, state)
-    refused = tell_whole(story, uri, name, site.artifacts, ledger.identity, state == "running")
+    story = _story(home, sweep, ledger, records, state)
+    driven, folder = state == "running", home.sweep(name)
+    refused = tell_whole(story, uri, name, site.artifacts, ledger.identity, driven, folder)
     return Synced(1 + len(records), refused)
 
 
 def _story(
-    home: Home, ledger: Ledger, records: list[TrialRecord], state: RunState
+    home: Home, sweep: RecordedSweep, ledger: Ledger, records: list[TrialRecord], state: RunState
 ) -> Iterator[Message]:
     """What the outbox says, and what a killed driver had no time to say."""
     said, made = "", None
@@ -48,9 +51,11 @@ def _story(
     if not said:
         yield sweep_message("running", flatten(ledger.definition), made)
     yield from _messages(home, ledger.sweep)
-    yield from unsaid(_messages(home, ledger.sweep), records)
+    names = names_alone(sweep.config, sweep.cells)
+    yield from unsaid(_messages(home, ledger.sweep), records, names)
     if said in ("", "running") and state != "running":
-        yield sweep_message("complete" if state == "finished" else "interrupted", {}, made)
+        ended = "complete" if state == "finished" else "interrupted"
+        yield sweep_message(ended, {}, made, note=summary(sweep, ledger, ended))
 
 
 def _messages(home: Home, name: str) -> Iterator[Message]:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from noisetune.records import MetricPoint, TrialRecord, TrialResult, flatten
+from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.texts import shortened
+from noisetune.tracking.about import NOTHING, About
 
 Message = dict[str, Any]
 
@@ -16,8 +17,11 @@ FIELDS = {
     "ended": {"trial", "state", "values", "made"},
     "tags": {"trial", "tags"},
     "artifact": {"trial", "path", "text"},
+    "file": {"trial", "path", "file"},
+    "model": {"trial", "path", "folder", "name"},
+    "system": {"step", "values", "made"},
 }
-"""What a message of each kind needs."""
+"""What a message of each kind needs. What it may have besides, an earlier version did not say."""
 
 
 def missing_fields(message: Message) -> list[str]:
@@ -37,37 +41,35 @@ def shown(message: Message) -> str:
     return f"{message.get('kind')}{path}" + (f" of {shortened(trial, 100)!r}" if trial else "")
 
 
-def sweep_message(state: str, parameters: Mapping[str, Any], made: float | None = None) -> Message:
-    """The sweep itself: running, or how it ended. Settings that have no value are left out."""
+def sweep_message(
+    state: str, parameters: Mapping[str, Any], made: float | None = None, **more: Any
+) -> Message:
+    """The sweep itself: running, or how it ended. Settings that have no value are left out.
+
+    `more` may be its description (`note`), `tags` and `datasets`.
+    """
     given = {name: value for name, value in parameters.items() if value not in (None, "", [])}
-    return new_message("sweep", made, state=state, parameters=given)
+    return new_message("sweep", made, state=state, parameters=given, **more)
 
 
-def started_message(trial: TrialRecord, made: float | None = None) -> Message:
-    """A trial begins, or is taken up again."""
+def started_message(
+    trial: TrialRecord, made: float | None = None, about: About = NOTHING
+) -> Message:
+    """A trial begins, or is taken up again.
+
+    Its parameters are what varies, factors and searched values, so that MLflow compares these;
+    the configuration has all, and is a file.
+    """
     return new_message(
         "started",
         made,
         trial=trial.name,
         condition=trial.condition,
         trial_kind=trial.kind,
-        parameters=_parameters(trial),
+        parameters=trial.factors | trial.parameters,
+        config=trial.config,
+        **about.of_trial(trial),
     )
-
-
-def _parameters(trial: TrialRecord) -> dict[str, Any]:
-    """What the trial is, by flat names; as `replicate` the number of it, or of the search that is
-    one, that its name has.
-
-    The setting of that name, from which all its random numbers come, is its `seed`.
-    """
-    shown = {
-        ("seed" if name == "replicate" else name): value
-        for name, value in flatten(trial.config).items()
-    }
-    if trial.kind == "replicate":
-        return shown | {"replicate": trial.number}
-    return shown | ({"replicate": trial.seed} if trial.config.get("replicate") else {})
 
 
 def point_message(trial: TrialRecord, point: MetricPoint) -> Message:
@@ -109,7 +111,16 @@ def interrupted_message(trial: TrialRecord, made: float | None = None) -> Messag
     )
 
 
-def unsaid(messages: Iterable[Message], records: Iterable[TrialRecord]) -> Iterator[Message]:
+def system_message(values: Metrics) -> Message:
+    """What the driver's machine is doing at this moment."""
+    made = time.time()
+    # Whole seconds: they rise over a resume, and need no count that somebody keeps.
+    return new_message("system", made, step=int(made), values=values)
+
+
+def unsaid(
+    messages: Iterable[Message], records: Iterable[TrialRecord], about: About = NOTHING
+) -> Iterator[Message]:
     """What the ledger knows and `messages` do not say: how trials ended, as a killed driver had no
     time to say it. They are made when the last was of the trial: that was its last sign of life."""
     states: dict[str, str] = {}
@@ -122,7 +133,7 @@ def unsaid(messages: Iterable[Message], records: Iterable[TrialRecord]) -> Itera
                 states[trial] = "running"
     for record in records:
         if record.state != "running" and states.get(record.name) != record.state:
-            yield started_message(record, made.get(record.name))
+            yield started_message(record, made.get(record.name), about)
             if record.state == "interrupted":
                 yield interrupted_message(record, made.get(record.name))
             else:

@@ -2,12 +2,11 @@
 
 import json
 import os
-import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+import yaml
 
 # A request that MLflow's client sends again by itself could make a second run where the first
 # one did arrive. The outbox is told again instead, after a look at what is there.
@@ -15,27 +14,39 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 # A sweep tells nobody but its own tracking store.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Nor does it draw over the terminal.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.entities import LifecycleStage, Metric, Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from noisetune.errors import UserError
 from noisetune.texts import shortened
-from noisetune.tracking import SQLITE
 from noisetune.tracking.database import artifact_address, correct_addresses, database_file
+from noisetune.tracking.entities import (
+    dataset_inputs,
+    metric_rows,
+    milliseconds,
+    params,
+    safe_parameters,
+    safe_tags,
+    tags,
+)
+from noisetune.tracking.files import RunFiles
 from noisetune.tracking.messages import Message, missing_fields
-from noisetune.tracking.names import NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH, safe_name
+from noisetune.tracking.mlflow_database import make_database
+from noisetune.tracking.names import NAME_LENGTH, TAG_LENGTH
 from noisetune.tracking.refusals import is_refusal
 from noisetune.tracking.telling import Receiver, RefusedError
 
-PARENT, RUN_NAME = "mlflow.parentRunId", "mlflow.runName"
+PARENT, RUN_NAME, NOTE = "mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"
 SWEEP, TRIAL, IDENTITY = "noisetune.sweep", "noisetune.trial", "noisetune.identity"
 STATE, REASON = "noisetune.state", "noisetune.reason"
+KIND, CONDITION = "noisetune.kind", "noisetune.condition"
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "interrupted": "KILLED"}
 KEPT = "noisetune.told"
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""Several times as fast where PyYAML was built with its library."""
 
 
 class MlflowRuns(Receiver):
@@ -45,13 +56,22 @@ class MlflowRuns(Receiver):
     of the name), and so is a metric's row, known by name and step: a message may come twice, as
     it does after a crash, and a trial that is taken up again may tell an epoch again. One that was
     deleted in MLflow is restored when there is something to tell of it. Raises RefusedError, or
-    whatever MLflow raises; then make a new one of these.
+    whatever MLflow raises; then make a new one of these. `folder` is the sweep's own, with the
+    files that messages name.
     """
 
-    def __init__(self, uri: str, sweep: str, artifacts: Path | None, identity: str = "") -> None:
+    def __init__(
+        self,
+        uri: str,
+        sweep: str,
+        artifacts: Path | None,
+        identity: str = "",
+        folder: Path | None = None,
+    ) -> None:
         make_database(uri)
-        self.uri, self.client = uri, MlflowClient(uri)
+        self.client = MlflowClient(uri)
         self.sweep, self.identity = sweep, identity
+        self.files = RunFiles(self.client, uri, folder)
         self.experiment = self._open_experiment(uri, artifacts)
         self.kept = ""
         self._deleted: set[str] = set()
@@ -90,77 +110,84 @@ class MlflowRuns(Receiver):
         trial = message.get("trial", "")
         match message["kind"]:
             case "sweep" if message["state"] == "running":
-                self._begin("", message, {})
+                self._begin("", message, rows)
             case "sweep":
                 self._end("", message, rows)
             case "started":
-                kind = {"noisetune.kind": message["trial_kind"]}
-                self._begin(trial, message, kind | {"noisetune.condition": message["condition"]})
-                self._log(trial, rows)
+                self._begin(trial, message, rows)
             case "ended":
                 self._end(trial, message, rows + metric_rows(message))
             case "tags":
                 self._log(trial, rows, message["tags"])
-            case "artifact":
+            case "system":
+                self._log("", rows + metric_rows(message))
+            case "artifact" | "file" | "model":
                 self._log(trial, rows)
-                self._write(self._run(trial), message["path"], message["text"])
+                self._attach(self._run(trial), message)
 
-    def _begin(self, trial: str, message: Message, tags: dict[str, str]) -> None:
-        """Make the run, or take up the one that is there, and give it its parameters."""
-        tags = {STATE: "running"} | tags
-        given = {
-            safe_name(name): str(value)[:PARAM_LENGTH]
-            for name, value in message["parameters"].items()
-        }
+    def _attach(self, run: str, message: Message) -> None:
+        path = message["path"]
+        match message["kind"]:
+            case "artifact":
+                self.files.write(run, path, message["text"])
+            case "file":
+                self.files.copy(run, path, message["file"])
+            case "model":
+                self.files.register(run, path, message["folder"], message["name"])
+
+    def _begin(self, trial: str, message: Message, rows: list[Metric]) -> None:
+        """Make the run, or take up the one that is there, and give it all that it begins with."""
+        given = safe_parameters(message["parameters"])
         if not self._has(trial):
-            run = self._make(trial, tags, _milliseconds(message["made"]))
-            self.client.log_batch(run, params=_params(given.items()))
-            return
-        run = self._run(trial)
+            run = self._make(trial, message)
+            self.client.log_batch(run, params=params(given))
+        else:
+            self._take_up(trial, message, given)
+        if data := message.get("datasets"):
+            self.client.log_inputs(self._run(trial), dataset_inputs(data))
+        if rows:
+            self._log(trial, rows)
+        if "config" in message:
+            # Last: where no artifact can be written, the rest is told.
+            text = yaml.dump(message["config"], Dumper=DUMPER, sort_keys=False)
+            self.files.write(self._run(trial), "config.yaml", text)
+
+    def _take_up(self, trial: str, message: Message, given: Mapping[str, str]) -> None:
+        """Give a run that is there what it has not; MLflow keeps the first value of a parameter:
+        the one of an extended sweep is a tag."""
+        run, new = self._run(trial), _tags_of(message)
         # Another one than it had, where that was deleted for good.
-        tags |= {PARENT: self._run("")} if trial else {}
+        new |= {PARENT: self._run("")} if trial else {}
         there = self.client.get_run(run).data
-        self.client.update_run(run, "RUNNING")
+        self.client.update_run(run, "RUNNING", message.get("name"))
         if REASON in there.tags:
             self.client.delete_tag(run, REASON)
-        # MLflow keeps the first value of a parameter: the one of an extended sweep is a tag.
         for name, value in given.items():
             if there.params.get(name, value) != value:
-                tags[safe_name(f"noisetune.now.{name}")] = value
-        new = [item for item in given.items() if item[0] not in there.params]
-        self.client.log_batch(run, params=_params(new), tags=_tags(tags))
+                new[f"noisetune.now.{name}"] = value
+        lacking = {name: value for name, value in given.items() if name not in there.params}
+        self.client.log_batch(run, params=params(lacking), tags=tags(new))
 
     def _end(self, trial: str, message: Message, rows: list[Metric]) -> None:
         reason = {REASON: message["reason"]} if message.get("reason") else {}
-        self._log(trial, rows, {STATE: message["state"]} | reason)
+        self._log(trial, rows, _tags_of(message) | reason)
         run, status = self._run(trial), STATUS[message["state"]]
-        self.client.set_terminated(run, status, end_time=_milliseconds(message["made"]))
+        self.client.set_terminated(run, status, end_time=milliseconds(message["made"]))
         self._rows.pop(run, None)
         # Last: where no artifact can be written, the rest is told.
         if message.get("result") is not None:
-            self._write(run, "result.json", json.dumps(message["result"], indent=1))
-
-    def _write(self, run: str, path: str, text: str) -> None:
-        """An artifact, where the run has them now: MLflow's client remembers where it had them."""
-        if posixpath.normpath(path) != path or path.partition("/")[0] in ("", ".."):
-            raise RefusedError("its path leaves the folder of artifacts")
-        place = self.client.get_run(run).info.artifact_uri
-        folder, name = posixpath.split(path)
-        with TemporaryDirectory() as aside:
-            file = Path(aside) / name
-            file.write_text(text, encoding="utf-8")
-            repository = get_artifact_repository(place, tracking_uri=self.uri)
-            repository.log_artifact(str(file), folder or None)
+            self.files.write(run, "result.json", json.dumps(message["result"], indent=1))
+        self.files.places.pop(run, None)
 
     def _log(
-        self, trial: str, rows: Iterable[Metric], tags: Mapping[str, str] | None = None
+        self, trial: str, rows: Iterable[Metric], given: Mapping[str, str] | None = None
     ) -> None:
         run = self._run(trial)
         new: dict[tuple[str, int], Metric] = {}
         for row in rows:
             if (row.key, row.step) not in self._rows_of(run):
                 new.setdefault((row.key, row.step), row)
-        self.client.log_batch(run, metrics=list(new.values()), tags=_tags(tags or {}))
+        self.client.log_batch(run, metrics=list(new.values()), tags=tags(given or {}))
         if new:
             self._rows[run] |= new.keys()
 
@@ -181,14 +208,20 @@ class MlflowRuns(Receiver):
             self._deleted.discard(run)
         return run
 
-    def _make(
-        self, trial: str, tags: dict[str, str] | None = None, start: int | None = None
-    ) -> str:
-        known = {SWEEP: self.sweep, RUN_NAME: shortened(trial or self.sweep, NAME_LENGTH)}
+    def _make(self, trial: str, message: Message | None = None) -> str:
+        """A new run, as it begins; without a message nothing is known of it but its name."""
+        told = message or {}
+        name = told.get("name") or trial or self.sweep
+        known = {SWEEP: self.sweep, RUN_NAME: shortened(name, NAME_LENGTH)}
         known |= {IDENTITY: self.identity} if self.identity else {}
         if trial:
             known |= {TRIAL: shortened(trial, TAG_LENGTH), PARENT: self._run("")}
-        run = self.client.create_run(self.experiment, start, known | (tags or {})).info.run_id
+        if message is not None:
+            known |= safe_tags(_tags_of(message))
+        start = milliseconds(told["made"]) if told else None
+        info = self.client.create_run(self.experiment, start, known).info
+        run = info.run_id
+        self.files.places[run] = info.artifact_uri
         self._runs[shortened(trial, TAG_LENGTH)], self._rows[run] = run, set()
         return run
 
@@ -250,42 +283,10 @@ class MlflowRuns(Receiver):
                 return
 
 
-def make_database(uri: str) -> None:
-    """Make the SQLite file at `uri` where there is none: aside, and whole before it has its name.
-
-    Tables that a killed process had half made could never be opened again.
-    """
-    file = database_file(uri)
-    if file is None or file.exists():
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f"{file.name}.{os.getpid()}.new")
-    aside.unlink(missing_ok=True)
-    made = SqlAlchemyStore(f"{SQLITE}{aside}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
-    made.engine.dispose()
-    # Another sweep may have made it in the meantime: the first one stays.
-    with suppress(FileExistsError):
-        os.link(aside, file)
-    aside.unlink()
-
-
-def metric_rows(message: Message) -> list[Metric]:
-    """The rows of a point or of a trial's end; what is undefined has none."""
-    time = _milliseconds(message["made"])
-    return [
-        Metric(safe_name(name), float(value), time, message.get("step", 0))
-        for name, value in message["values"].items()
-        if value is not None
-    ]
-
-
-def _params(values: Iterable[tuple[str, str]]) -> list[Param]:
-    return [Param(name, value) for name, value in values]
-
-
-def _tags(values: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(safe_name(name), value[:TAG_LENGTH]) for name, value in values.items()]
-
-
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
+def _tags_of(message: Message) -> dict[str, str]:
+    """The tags of a sweep or trial that begins or ends."""
+    state = "running" if message["kind"] == "started" else message["state"]
+    new = {STATE: state} | message.get("tags", {})
+    if message["kind"] == "started":
+        new |= {KIND: message["trial_kind"], CONDITION: message["condition"]}
+    return new | ({NOTE: message["note"]} if message.get("note") else {})

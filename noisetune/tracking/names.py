@@ -6,6 +6,7 @@ import re
 from noisetune.texts import marked, shortened
 
 NAME_LENGTH, TAG_LENGTH, PARAM_LENGTH = 250, 5000, 6000
+DATASET_LENGTH, DIGEST_LENGTH = 500, 36
 REFUSED_IN_NAMES = re.compile(r"[^\w.\-: /]")
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from noisetune.answers import answering, check_database, is_database
 from noisetune.errors import UserError
 from noisetune.files import check_output, make_folder
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
+from noisetune.tracking.about import NOTHING, About
 from noisetune.tracking.database import database_file
 from noisetune.tracking.messages import (
     Message,
@@ -21,6 +22,7 @@ from noisetune.tracking.messages import (
     shown,
     started_message,
     sweep_message,
+    system_message,
     unsaid,
 )
 from noisetune.tracking.outbox import Outbox
@@ -45,7 +47,7 @@ class Tracker:
     when it answers again. `close` gives up when nothing was delivered for `patience` seconds.
     Nothing is delivered once `mine` says that the sweep has another driver. Where the server was
     emptied, or put back to what it was, it is told again what it does not have; what it refuses
-    for ever is set aside, and named.
+    for ever is set aside, and named. `about` is what MLflow shows of runs beside what they do.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class Tracker:
         connect: Callable[[], Receiver],
         patience: float = 60.0,
         mine: Callable[[], bool] = lambda: True,
+        about: About = NOTHING,
     ) -> None:
-        self.outbox, self.patience, self.mine = outbox, patience, mine
+        self.outbox, self.patience, self.mine, self.about = outbox, patience, mine, about
         self._connect = connect
         self._teller = Teller(self._connected, self._set_aside)
         self._away, self._batches = False, 0
@@ -64,12 +67,12 @@ class Tracker:
         self._thread = threading.Thread(target=self._deliver, name="tracker", daemon=True)
         self._thread.start()
 
-    def sweep(self, state: str, parameters: Mapping[str, Any]) -> None:
-        """The sweep itself: running, or how it ended."""
-        self._say(sweep_message(state, parameters))
+    def sweep(self, state: str, parameters: Mapping[str, Any], note: str = "") -> None:
+        """The sweep itself: running, or how it ended; `note` is its description, in Markdown."""
+        self._say(sweep_message(state, parameters, note=note, **self.about.of_sweep()))
 
     def started(self, trial: TrialRecord) -> None:
-        self._say(started_message(trial))
+        self._say(started_message(trial, about=self.about))
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         self._say(point_message(trial, point))
@@ -85,12 +88,24 @@ class Tracker:
         """A text file of a trial, or of the sweep itself."""
         self._say(new_message("artifact", trial=trial, path=path, text=text))
 
+    def file(self, path: str, file: str, trial: str = "") -> None:
+        """A `file` of the sweep's folder, by its path in it, as the artifact `path`."""
+        self._say(new_message("file", trial=trial, path=path, file=file))
+
+    def model(self, name: str, folder: str, trial: str) -> None:
+        """A model of a trial, a `folder` of the sweep's, to be registered under `name`."""
+        self._say(new_message("model", trial=trial, path="model", folder=folder, name=name))
+
+    def system(self, values: Metrics) -> None:
+        """What the driver's machine is doing at this moment."""
+        self._say(system_message(values))
+
     def tags(self, trial: str, tags: Mapping[str, str]) -> None:
         self._say(new_message("tags", trial=trial, tags=dict(tags)))
 
     def catch_up(self, records: Iterable[TrialRecord]) -> None:
         """Say how trials ended that the ledger knows of, and a killed driver had no time to say."""
-        for each in list(unsaid(self.outbox.all(), records)):
+        for each in list(unsaid(self.outbox.all(), records, self.about)):
             self._say(each)
 
     def close(self) -> bool:
@@ -189,6 +204,7 @@ def open_tracker(
     artifacts: Path | None,
     mine: Callable[[], bool] = lambda: True,
     identity: str = "",
+    about: About = NOTHING,
 ) -> Tracker:
     """A tracker for MLflow at `uri`; `artifacts` is their folder where `uri` is a database file.
 
@@ -197,9 +213,11 @@ def open_tracker(
     """
 
     def connect() -> Receiver:
-        return Receiver() if uri is None else _open_runs(uri, sweep, artifacts, identity)
+        if uri is None:
+            return Receiver()
+        return _open_runs(uri, sweep, artifacts, identity, outbox.parent)
 
-    return Tracker(Outbox(outbox), connect, mine=mine)
+    return Tracker(Outbox(outbox), connect, mine=mine, about=about)
 
 
 def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
@@ -222,15 +240,17 @@ def tell_whole(
     artifacts: Path | None,
     identity: str,
     driven: bool,
+    folder: Path | None = None,
 ) -> list[str]:
     """Tell MLflow at `uri` all `messages` of a sweep; what it refuses for ever, each with why.
 
+    `folder` is the sweep's own, with the files that messages name.
     UserError where it does not answer, or where the sweep is `driven` and told to it by its driver.
     """
     refused: list[str] = []
 
     def connect() -> Receiver:
-        runs = _open_runs(uri, sweep, artifacts, identity)
+        runs = _open_runs(uri, sweep, artifacts, identity, folder)
         if driven and runs.kept:
             raise UserError(
                 f"sweep {sweep!r} is running, and MLflow at {uri} is told of it by its driver; "
@@ -255,10 +275,15 @@ def _check_database(file: Path) -> None:
 
 
 def _open_runs(
-    uri: str, sweep: str, artifacts: Path | None, identity: str = "", quiet: bool = False
+    uri: str,
+    sweep: str,
+    artifacts: Path | None,
+    identity: str = "",
+    folder: Path | None = None,
+    quiet: bool = False,
 ) -> "MlflowRuns":
     # Importing mlflow takes seconds, and sets the level of its loggers.
     from noisetune.tracking.mlflow_runs import MlflowRuns
 
     logging.getLogger("mlflow").setLevel(logging.CRITICAL if quiet else logging.WARNING)
-    return MlflowRuns(uri, sweep, artifacts, identity)
+    return MlflowRuns(uri, sweep, artifacts, identity, folder)

@@ -95,9 +95,11 @@ def ended(trial: str, state: str, made: float, reason: str | None = None, **more
     return message | {"values": {}, "result": None} | more
 
 
+DATA = {"name": "digits", "digest": "abc", "settings": {}, "profile": {}}
+
 STORY = [
     begun(a=1, b="two"),
-    started("t 0", 10.0, lr=0.5),
+    started("t 0", 10.0, lr=0.5) | {"config": {"lr": 0.5}, "datasets": [DATA]},
     point("t 0", 1, 11.0, train__loss=0.9, val__accuracy=0.25),
     started("t 1", 11.5, lr=0.25),
     point("t 0", 2, 12.0, train__loss=0.8, val__accuracy=0.5),

@@ -12,18 +12,15 @@ from noisetune.tracking.messages import (
     point_message,
     started_message,
     sweep_message,
+    system_message,
     unsaid,
 )
 
 
-def test_the_number_of_a_replicate_is_the_one_in_its_name() -> None:
-    replicate = replace(
-        TRIAL, name="all replicate 7", kind="replicate", number=7, config={"replicate": 8}
-    )
-    assert started_message(replicate)["parameters"] == {"replicate": 7, "seed": 8}
-    assert started_message(replace(TRIAL, config={"replicate": 0}))["parameters"] == {"seed": 0}
-    searched = started_message(replace(TRIAL, name="all search 3 trial 7", config={"replicate": 3}))
-    assert searched["parameters"] == {"replicate": 3, "seed": 3}
+def test_what_varies_are_the_parameters_and_the_rest_is_the_configuration() -> None:
+    told = started_message(TRIAL)
+    assert told["parameters"] == {"noise.rate": 0.4, "finetune.lr": 0.01}
+    assert told["config"] == TRIAL.config
 
 
 def test_a_sweep_has_the_parameters_that_have_a_value() -> None:
@@ -38,6 +35,7 @@ def test_every_message_has_what_its_kind_needs() -> None:
         started_message(TRIAL),
         point_message(TRIAL, point),
         ended_message(TRIAL, None),
+        system_message({}),
         interrupted_message(TRIAL),
     ):
         assert missing_fields(each) == []

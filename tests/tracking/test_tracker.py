@@ -41,11 +41,8 @@ def test_everything_is_told_once_and_in_its_order(file: Path) -> None:
     assert tracker.close()
     kinds = [message["kind"] for message in server.told]
     assert kinds == ["sweep", "started", "point", "point", "ended", "tags", "artifact"]
-    assert server.told[1]["parameters"] == {
-        "finetune.lr": 0.01,
-        "finetune.epochs": 3,
-        "seed": 0,
-    }
+    assert server.told[1]["parameters"] == {"noise.rate": 0.4, "finetune.lr": 0.01}
+    assert server.told[1]["config"] == TRIAL.config
     assert server.told[2]["made"] == 1.0
     assert server.told[4]["result"] == result.to_json()
     assert (server.connections, tracker.left) == (1, 0)
