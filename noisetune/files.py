@@ -1,6 +1,7 @@
 """Files and folders that a user names: what is wrong with one is one message."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,24 @@ def write_output(path: Path, text: str, option: str) -> None:
     """Write a file that `option` names; UserError where that is not possible."""
     with written(path, option):
         path.write_text(text, encoding="utf-8")
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a whole file in the place of the one that is there: who reads finds either.
+
+    It is on the disk when this returns. OSError where that is refused; the old one then stays.
+    """
+    beside = path.with_name(f"{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def make_folder(path: Path, option: str) -> Path:

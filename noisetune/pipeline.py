@@ -8,6 +8,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from noisetune.config import TrialConfig
 from noisetune.curves import drop_from_peak, loss_escalation, overfits
 from noisetune.data.base import ImageData
@@ -23,13 +25,14 @@ from noisetune.records import (
     TrialResult,
 )
 from noisetune.ssl.base import SSLConfig
-from noisetune.stages.base import Inputs, points_of
+from noisetune.stages.base import SUSPICION, Inputs, points_of
 from noisetune.stages.crossval import PREFIX, cross_validate
 from noisetune.stages.detect import detect_key, detect_stage
-from noisetune.stages.finetune import best_epoch, finetune_key, finetune_stage
+from noisetune.stages.finetune import BEST_BY, LAST, best_epoch, finetune_key, finetune_stage
 from noisetune.stages.gate import gate_point, noisy_knn
 from noisetune.stages.given import given_encoder
 from noisetune.stages.labels import describe_noise, draw_labels
+from noisetune.stages.predictions import predictions_of
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage, unheard
 from noisetune.stages.scores import OF_DETECTOR
@@ -94,6 +97,7 @@ def _run(
         cost={"passes": _passes(config, epochs)},
         overfitting=overfitting(network),
         telemetry=last_look(looks),
+        predictions=predictions_of(inputs, network, found.suspicions),
     )
 
 
@@ -105,9 +109,11 @@ def _passes(config: TrialConfig, epochs: int) -> float:
 
 @dataclass(frozen=True)
 class _Found:
-    """What detection says: scores, estimated transition matrices, and the seconds it took."""
+    """What detection says: scores, estimated transition matrices, and the seconds it took; each
+    detector's suspicion of the labels of the detection part."""
 
     scores: Metrics
+    suspicions: dict[str, Tensor]
     matrices: dict[str, Any]
     seconds: dict[str, float]
 
@@ -126,22 +132,24 @@ def _detect(
     """
     config = inputs.config
     first, scores, seconds = None, dict[str, float | None](), {DETECT: 0.0}
+    suspicions = dict[str, Tensor]()
     for detector in config.detect.detectors:
         key = detect_key(config, tuning, detector)
         events = run_stage(detect_stage(inputs, network, key, detector), store)
-        made = (yield from (unheard(events) if first else events)).record
+        judged = yield from (unheard(events) if first else events)
+        made, suspicions[detector.label] = judged.record, judged.tensors[SUSPICION]
         scores |= made["scores"] if first is None else labelled(detector, made["scores"])
         first = first or made
         seconds[DETECT] += made["seconds"]
     assert first is not None
     matrices = {"detection_matrix_estimate": first["matrix"]}
     if config.detect.folds is not None:
-        judged, seconds[FOLD] = yield from cross_validate(inputs, encoder, tuning, store)
-        matrices["train_matrix_estimate"] = judged[0].record["matrix"]
-        scores |= judged[0].record["scores"]
-        for detector, crossed in zip(config.detect.also, judged[1:], strict=True):
+        folded, seconds[FOLD] = yield from cross_validate(inputs, encoder, tuning, store)
+        matrices["train_matrix_estimate"] = folded[0].record["matrix"]
+        scores |= folded[0].record["scores"]
+        for detector, crossed in zip(config.detect.also, folded[1:], strict=True):
             scores |= labelled(detector, crossed.record["scores"])
-    return _Found(scores, matrices, seconds)
+    return _Found(scores, suspicions, matrices, seconds)
 
 
 def labelled(detector: Detector, scores: Metrics) -> Metrics:
@@ -206,11 +214,8 @@ def chosen_epochs(network: Artifact) -> dict[str, Metrics]:
     """
     points = {point.step: point for point in points_of(network)}
     ordered = list(points.values())
-    epochs = {
-        "last": ordered[-1].step,
-        "noisy_best": best_epoch(ordered, "val/accuracy"),
-        "oracle": best_epoch(ordered, "test/accuracy"),
-    }
+    best = {name: best_epoch(ordered, metric) for name, metric in BEST_BY.items()}
+    epochs = {LAST: ordered[-1].step, **best}
     return {name: {"epoch": epoch, **points[epoch].values} for name, epoch in epochs.items()}
 
 

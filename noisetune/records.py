@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from noisetune.predictions import Predictions
 
 Metrics = dict[str, float | None]
 
@@ -70,7 +73,8 @@ class TrialResult:
     training image, two for an epoch of pre-training and one for an epoch of fine-tuning.
     `overfitting`, by flat metric names, says what became of the peaks (the clean one is `oracle`,
     the noisy one `noisy_best`): `test/loss_escalation`, `test/overfits` (1 or 0),
-    `test/accuracy_drop` and `val/accuracy_drop`.
+    `test/accuracy_drop` and `val/accuracy_drop`. `predictions` are what it makes of each test
+    image: arrays, which are no part of its JSON.
     """
 
     config: dict[str, Any]
@@ -81,9 +85,12 @@ class TrialResult:
     cost: Metrics = field(default_factory=dict)
     overfitting: Metrics = field(default_factory=dict)
     telemetry: Metrics = field(default_factory=dict)
+    predictions: "Predictions | None" = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        record = asdict(replace(self, predictions=None))
+        del record["predictions"]
+        return record
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "TrialResult":

@@ -32,10 +32,20 @@ def marked(plain: str, name: str, length: int) -> str:
     return f"{plain[: length - DIGITS - 1]}-{digest}"
 
 
+def file_stem(name: str) -> str:
+    """A name for the file of one thing among others that are not known here: as those of
+    `file_stems`, but always with a digest."""
+    return marked(_plain(name), name, STEM_LENGTH)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9=._-]+", "_", name).strip("._-")
+
+
 def file_stems(conditions: Sequence[str]) -> dict[str, str]:
     """A name for the files of each condition: it cannot leave its folder, is no other one's, also
     where capitals do not count, and leaves room for an ending within a file system's limit."""
-    plain = {name: re.sub(r"[^A-Za-z0-9=._-]+", "_", name).strip("._-") for name in conditions}
+    plain = {name: _plain(name) for name in conditions}
     often = Counter(stem.casefold() for stem in plain.values())
     return {
         name: stem

@@ -43,7 +43,7 @@ def test_the_page_runs(
     """Its blocks one after the other, as a reader runs them."""
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
@@ -52,6 +52,7 @@ def test_the_page_runs(
     assert "pretrain.method=simclr replicate 1" in said
     assert set(names["trials"]["state"]) == {"complete"}
     assert names["winners"]["replicates"].to_list() == [2, 2]
+    assert [len(each.true) for each in names["kept"]] == [100] * 4
 
 
 def test_the_page_names_every_column(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ FILES = {
 
 GROUND = {
     "allowed", "answers", "arrays", "caches", "curves", "errors", "files", "lines", "memory",
-    "plugins", "records", "section", "seeds", "selection", "sizes", "texts", "yaml_files",
+    "plugins", "predictions", "records", "section", "seeds", "selection", "sizes", "texts",
+    "yaml_files",
 }  # fmt: skip
 BELOW_PLUGINS = {*GROUND, "store", "training"}
 PLUGINS = {"data", "noise", "models", "ssl", "finetuning", "detectors"}

@@ -15,6 +15,9 @@ from noisetune.store import Artifact, StageKey
 LOGITS, FEATURES, PREDICTIONS = "logits", "features", "predictions"
 """What fine-tuning keeps of the detection part; the first two at two choices of epoch."""
 
+SUSPICION = "suspicion"
+"""What detection keeps of each label: the higher, the more likely it is wrong."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -15,6 +15,7 @@ from noisetune.stages.base import (
     FEATURES,
     LOGITS,
     PREDICTIONS,
+    SUSPICION,
     Checkpoint,
     Inputs,
     Stage,
@@ -26,7 +27,7 @@ from noisetune.stages.noise_estimate import estimate_noise, noise_scores
 from noisetune.stages.scores import calibration_error, detection_scores, flagged_share
 from noisetune.store import Artifact, StageKey
 
-VERSION = 3
+VERSION = 4
 
 
 def detect_key(config: TrialConfig, origin: StageKey, detector: Detector | None = None) -> StageKey:
@@ -84,9 +85,9 @@ def detect(
     """The one point and the result of a stage in which a detector judges labels (N,).
 
     `prefix` stands before the name of every score. The result holds the positions of the
-    `flagged` labels, the `scores`, and the estimated transition `matrix`. Without `true` labels
-    only what needs none is scored: the share flagged, and the estimated rate. UserError where the
-    detector reads what was not kept.
+    `flagged` labels, the `suspicion` of each, the `scores`, and the estimated transition `matrix`.
+    Without `true` labels only what needs none is scored: the share flagged, and the estimated rate.
+    UserError where the detector reads what was not kept.
     """
     began = time.monotonic()
     detector.check(evidence)
@@ -101,9 +102,12 @@ def detect(
     values["ece_noisy"] = calibration_error(given, probabilities)
     scores: Metrics = {prefix + name: value for name, value in values.items()}
     mask = np.zeros(len(given), dtype=np.bool_) if judgement.mask is None else judgement.mask
-    flagged = torch.from_numpy(np.flatnonzero(mask))
+    kept = {
+        "flagged": torch.from_numpy(np.flatnonzero(mask)),
+        SUSPICION: torch.from_numpy(np.asarray(judgement.suspicion, dtype=np.float32)),
+    }
     point = MetricPoint(stage, 0, {f"detect/{name}": value for name, value in scores.items()})
     yield point
     seconds = time.monotonic() - began
     record = record_of([point], seconds, scores=scores, matrix=estimate.matrix)
-    yield Checkpoint(0, Artifact({"flagged": flagged}, record))
+    yield Checkpoint(0, Artifact(kept, record))

@@ -37,6 +37,7 @@ from noisetune.stages.base import (
     record_of,
 )
 from noisetune.stages.labels import HeldOut
+from noisetune.stages.predictions import is_prediction, predicted
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
 from noisetune.training.feeding import Feed
@@ -52,6 +53,8 @@ from noisetune.training.loop import (
 
 VERSION = 2
 SELECTED, LAST = "selected", "last"
+BEST_BY = {"noisy_best": "val/accuracy", "oracle": "test/accuracy"}
+"""What chooses an epoch beside the last: by noisy validation, and by the clean test set."""
 
 
 def finetune_key(
@@ -128,6 +131,7 @@ class _Finetuning:
         self.sizes = self.plan.batches(len(self.fit))
         self.points: list[MetricPoint] = []
         self.selected: dict[str, Tensor] = {}
+        self.predicted: dict[str, Tensor] = {}
         self.predictions: list[Tensor] = []
         self.seconds = 0.0
 
@@ -159,12 +163,15 @@ class _Finetuning:
         for epoch in range(done, self.plan.epochs):
             began = time.monotonic()
             loss = yield from self._epoch(epoch)
-            values, judged = self._evaluate(loss)
+            values, test, judged = self._evaluate(loss)
             _require_finite(values, epoch + 1)
             point = MetricPoint(FINETUNE, epoch + 1, values)
             self.points.append(point)
             self.predictions.append(judged.logits.argmax(1).short().cpu())
-            if best_epoch(self.points, "val/accuracy") == epoch + 1:
+            choices = self._choices()
+            for choice in choices:
+                self.predicted |= predicted(test.logits, choice)
+            if "noisy_best" in choices:
                 self.selected = pack_module(SELECTED, self.network) | _kept(judged, SELECTED)
             self.seconds += time.monotonic() - began
             yield point
@@ -196,8 +203,14 @@ class _Finetuning:
                 batch = Batch(self.augment(images, drawn), labels, rows, random)
                 yield self.criterion.step(self.forwards, batch)
 
-    def _evaluate(self, train_loss: float) -> tuple[Metrics, _Outputs]:
-        """The metrics of an epoch, and what the network makes of the detection part."""
+    def _choices(self) -> list[str]:
+        """The choices of epoch that fall on the last one, as far as is known by now."""
+        now = self.points[-1].step
+        best = (name for name, by in BEST_BY.items() if best_epoch(self.points, by) == now)
+        return [LAST, *best]
+
+    def _evaluate(self, train_loss: float) -> tuple[Metrics, _Outputs, _Outputs]:
+        """The metrics of an epoch, and what the network makes of test set and detection part."""
         test = self._outputs(self.test_images)
         validation, detection = (
             self._outputs_of(part, test) for part in (self.selected_on, self.detected)
@@ -211,7 +224,7 @@ class _Finetuning:
             "test/accuracy": _agreement(test.logits, self.clean_test),
             "detect/memorisation": self._memorisation(),
         }
-        return values, detection
+        return values, test, detection
 
     def _memorisation(self) -> float | None:
         """Share of the corrupted training images predicted as their wrong label."""
@@ -250,12 +263,10 @@ class _Finetuning:
             unpack_module(prefix, artifact.tensors, module)
         unpack_optimizer(artifact.tensors, self.optimizer)
         self.points, self.seconds = points_of(artifact), artifact.record["seconds"]
-        self.predictions = list(artifact.tensors[PREDICTIONS])
-        self.selected = {
-            name: value
-            for name, value in artifact.tensors.items()
-            if SELECTED in name.split(".")[:2]
-        }
+        kept = artifact.tensors
+        self.predictions = list(kept[PREDICTIONS])
+        self.selected = {name: kept[name] for name in kept if SELECTED in name.split(".")[:2]}
+        self.predicted = {name: kept[name] for name in kept if is_prediction(name)}
         return step
 
     def _modules(self) -> Iterator[tuple[str, nn.Module]]:
@@ -272,7 +283,8 @@ class _Finetuning:
         return state
 
     def _artifact(self, tensors: dict[str, Tensor]) -> Artifact:
-        kept = self.selected | tensors | {PREDICTIONS: torch.stack(self.predictions)}
+        judged = {PREDICTIONS: torch.stack(self.predictions)}
+        kept = self.selected | self.predicted | tensors | judged
         return Artifact(kept, record_of(self.points, self.seconds))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from noisetune.files import check_folder, check_room
 
 if TYPE_CHECKING:
+    from noisetune.predictions import PredictionsFolder
     from noisetune.store import StoreLike
 
 DEFAULT_MLRUNS = Path("mlruns")
@@ -54,6 +55,12 @@ class Home:
     def outbox(self, name: str) -> Path:
         """What a sweep told its tracker, and with it the curves of its trials."""
         return self.sweep(name) / "outbox.jsonl"
+
+    def predictions(self, name: str) -> "PredictionsFolder":
+        """What the trials of a sweep predict of each test image."""
+        from noisetune.predictions import PredictionsFolder
+
+        return PredictionsFolder(self.sweep(name) / "predictions")
 
     def names(self) -> list[str]:
         """The sweeps that have a ledger here."""

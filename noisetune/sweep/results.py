@@ -10,6 +10,7 @@ import pandas as pd
 from noisetune.analysis.question import Answer, answers
 from noisetune.analysis.statistics import mean_interval
 from noisetune.analysis.summaries import summarise
+from noisetune.predictions import Predictions
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
 from noisetune.sweep.study.comparing import question_of
@@ -121,6 +122,14 @@ class SweepResults:
         question = question_of(ledger, sweep.config, sweep.cells)
         found = answers(summaries, question, epoch or question.epoch)
         return _frame(map(_comparison, found), COMPARISON)
+
+    def predictions(self, trial: str) -> Predictions | None:
+        """What a trial predicts of each test image, with labels and the scores of its detectors.
+
+        None for a trial that has not ended, or ended before they were kept. UserError for a damaged
+        file.
+        """
+        return self.home.predictions(self.name).read(trial)
 
     def _read(self) -> tuple[RecordedSweep, list[TrialRecord]]:
         sweep, ledger = recorded_sweep(self.home, self.name)

@@ -227,6 +227,7 @@ def test_detection_is_compared_in_percent_up_to_the_papers_rounding() -> None:
         ({"runtime.precision": "bf16"}, "runtime.precision bf16 (paper: fp32)"),
         ({"runtime.tf32": True}, "runtime.tf32 True (paper: False)"),
         ({"pretrain_seed": "shared"}, "pretrain_seed shared (paper: per_replicate)"),
+        ({"pretrain.drop_last": False}, "pretrain.drop_last False (paper: True)"),
         ({"pretrain.batch_norm": "joint"}, "pretrain.batch_norm joint (paper: per_view)"),
         (
             {"data.std": [0.247, 0.2435, 0.2616]},

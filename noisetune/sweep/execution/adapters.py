@@ -13,6 +13,8 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from noisetune.errors import fault_of_machine
+from noisetune.predictions import PredictionsFolder
 from noisetune.sweep.execution.message import Message
 from noisetune.sweep.spec.conditions import milestones
 from noisetune.sweep.study.job import Job
@@ -29,10 +31,15 @@ class TuneSearcher(Searcher):
     """Suggests the scheduler's next trial, and with `lookahead` one more than `slots` can run."""
 
     def __init__(
-        self, scheduler: Scheduler, store: str | None, slots: int, lookahead: bool
+        self,
+        scheduler: Scheduler,
+        store: str | None,
+        slots: int,
+        lookahead: bool,
+        predictions: PredictionsFolder | None = None,
     ) -> None:
         super().__init__(metric=None, mode=None)
-        self.scheduler = scheduler
+        self.scheduler, self.predictions = scheduler, predictions
         self.shared = {
             "store": store,
             "milestones": milestones(scheduler.conditions),
@@ -77,6 +84,18 @@ class TuneSearcher(Searcher):
             self._failed(job, message.error, message)
         elif error:
             self._lost(job, self.causes.pop(trial_id, ""))
+
+    def keep(self, job: Job, predictions: bytes) -> None:
+        """Write what a trial predicts before the ledger has its end: no resume would make it again.
+
+        A disk that refuses is the machine's fault, and the trial is left to a resume.
+        """
+        if self.predictions is None or not job.open:
+            return
+        try:
+            self.predictions.write(job.name, predictions)
+        except OSError as error:
+            self.scheduler.machine_failed(job, fault_of_machine(error) or str(error))
 
     def _failed(self, job: Job, reason: str, message: Message) -> None:
         if message.out_of_memory:
@@ -137,6 +156,8 @@ class TuneScheduler(FIFOScheduler):
         if job is None:
             return TrialScheduler.CONTINUE
         message = Message.from_result(result)
+        if message.predictions is not None:
+            self.searcher.keep(job, message.predictions)
         if not self.searcher.scheduler.report(job, message.points):
             return TrialScheduler.STOP
         if message.waiting:

@@ -86,7 +86,8 @@ def run_trials(
     scheduler = Scheduler(config, sweep.conditions, ledger, watchers, order, slots)
     if scheduler.finished:
         return scheduler
-    searcher = TuneSearcher(scheduler, store, slots, lookahead=config.max_concurrent is None)
+    lookahead = config.max_concurrent is None
+    searcher = TuneSearcher(scheduler, store, slots, lookahead, home.predictions(config.name))
     # With one pending trial, short trials never fill the slots: each hands its actor to the
     # pending one, whose own, still starting, is thrown away.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)

@@ -1,14 +1,14 @@
-"""What a trainable says to the driver with each step, through Ray, as JSON."""
+"""What a trainable says to the driver with each step, through Ray: JSON, and bytes beside it."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from noisetune.records import MetricPoint, TrialResult
 
-KEY = "noisetune"
-"""Under which a message stands in a result of Ray's."""
+KEY, PREDICTIONS = "noisetune", "noisetune_predictions"
+"""Under which a message stands in a result of Ray's: what is JSON, and what is not."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Message:
     foreseen; `diverged` says that its training did, and `chance` the accuracy (0..1) of guessing on
     its data, where that is known; `out_of_memory` that it is worth another try with more of a GPU,
     `machine` that the machine is the cause, and that it would not end so on another one.
+    `predictions` come as a file's content, in a message of their own before the end.
     """
 
     points: tuple[MetricPoint, ...] = ()
@@ -31,6 +32,7 @@ class Message:
     machine: bool = False
     diverged: bool = False
     chance: float | None = None
+    predictions: bytes | None = None
 
     @property
     def done(self) -> bool:
@@ -39,15 +41,22 @@ class Message:
 
     def to_result(self) -> dict[str, Any]:
         """The message as a step's result, in Ray's words."""
-        return {KEY: json.dumps(asdict(self)), "done": self.done}
+        plain = asdict(replace(self, finished=None, predictions=None))
+        if self.finished is not None:
+            plain["finished"] = self.finished.to_json()
+        del plain["predictions"]
+        kept = {} if self.predictions is None else {PREDICTIONS: self.predictions}
+        return {KEY: json.dumps(plain), "done": self.done, **kept}
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any] | None) -> Self:
         """The message in a result of Ray's; an empty one where there is none."""
-        raw = json.loads((result or {}).get(KEY, "{}"))
+        given = result or {}
+        raw = json.loads(given.get(KEY, "{}"))
         finished = raw.pop("finished", None)
         return cls(
             points=tuple(map(MetricPoint.from_json, raw.pop("points", ()))),
             finished=None if finished is None else TrialResult.from_json(finished),
+            predictions=given.get(PREDICTIONS),
             **raw,
         )

@@ -13,6 +13,7 @@ from ray import tune
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError, fault_of_machine
 from noisetune.pipeline import Options, run_trial
+from noisetune.predictions import pack
 from noisetune.records import FINETUNE, GATE, Event, MetricPoint, TrialResult, Waiting
 from noisetune.store import NullStore, Store
 from noisetune.sweep.execution.message import Message
@@ -44,12 +45,19 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             self.setup(new_config)
             return True
 
-        def _begin(self, job: dict[str, Any]) -> Generator[Event, None, TrialResult]:
-            """A generator from the start: what goes wrong here is the trial's, not the actor's."""
+        def _begin(self, job: dict[str, Any]) -> Generator[Event | bytes, None, TrialResult]:
+            """A generator from the start: what goes wrong here is the trial's, not the actor's.
+
+            After the pipeline's events come its predictions as bytes.
+            """
             trial = TrialConfig.parse(job["config"], job["name"])
             store = NullStore() if job["store"] is None else Store.open(job["store"])
             options = Options(tuple(job["milestones"]), job["knn"])
-            return (yield from pipeline(trial, store, options))
+            result = yield from pipeline(trial, store, options)
+            if result.predictions is not None:
+                # In a step of their own: Ray keeps the last one of every trial in memory.
+                yield pack(result.predictions)
+            return result
 
         def step(self) -> dict[str, Any]:
             points: list[MetricPoint] = []
@@ -82,6 +90,8 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
                     return Message(finished=stop.value)
                 if isinstance(event, Waiting):
                     return Message(waiting=True)
+                if isinstance(event, bytes):
+                    return Message(predictions=event)
                 if isinstance(event, MetricPoint):
                     points.append(event)
                     if event.stage in JUDGED or event.step in self._milestones:

@@ -23,6 +23,7 @@ messages = st.builds(
     error=texts,
     trace=texts,
     out_of_memory=st.booleans(),
+    predictions=st.none() | st.binary(max_size=9),
 )
 
 
@@ -30,6 +31,7 @@ messages = st.builds(
 def test_a_message_arrives_as_it_was_sent(message: Message) -> None:
     result = message.to_result()
     assert Message.from_result(result) == message
+    assert type(result["noisetune"]) is str
     assert result["done"] == (message.finished is not None or message.error is not None)
 
 
