@@ -32,10 +32,13 @@ RUNNING = {
     "sweep.outcome",
     "sweep.foresight",
     "sweep.overview",
+    "sweep.provenance",
+    "sweep.reports",
     "sweep.reporter",
     "sweep.results",
     "sweep.run",
     "sweep.sync",
+    "sweep.viewed",
     "sweep.winners",
 }
 ALL = {*BELOW_SWEEP, *ROOMS, *ABOVE, *REPORTING, *RUNNING}

@@ -62,6 +62,14 @@ class Home:
 
         return PredictionsFolder(self.sweep(name) / "predictions")
 
+    def drives(self, name: str) -> Path:
+        """Where a sweep was driven: a line for each time."""
+        return self.sweep(name) / "drives.jsonl"
+
+    def report(self, name: str) -> Path:
+        """The folder of a sweep's report."""
+        return self.sweep(name) / "report"
+
     def names(self) -> list[str]:
         """The sweeps that have a ledger here."""
         kinds = ("*/ledger.journal", "*/ledger.json")

@@ -205,6 +205,16 @@ class Ledger:
                     ]
         return records
 
+    def searched(self, conditions: Iterable[str]) -> dict[str, tuple[FrozenTrial, ...]]:
+        """Optuna's own trials of the search in each of these conditions that has any."""
+        studies, found = set(optuna.get_all_study_names(self.storage)), {}
+        for condition in conditions:
+            if (name := self._study_name(condition, "search")) in studies:
+                study = optuna.load_study(study_name=name, storage=self.storage)
+                if trials := own_trials(study):
+                    found[condition] = tuple(trials)
+        return found
+
     def _study_name(self, condition: str, kind: Kind) -> str:
         return f"{self.sweep} / {condition}" + (" / replicates" if kind == "replicate" else "")
 
