@@ -7,7 +7,6 @@ from rich.text import Text
 
 from noisetune.analysis.rendering import (
     cells_of,
-    headings_of,
     is_bold,
     notes_of,
     right_aligned,
@@ -19,8 +18,8 @@ def as_html(table: Table) -> str:
     """A table with its title as caption and its notes below, in a box that scrolls by itself."""
     right = right_aligned(table)
     head = "".join(
-        f'<th scope="col"{_place(each)}>{escape(text)}</th>'
-        for text, each in zip(headings_of(table), right, strict=True)
+        f'<th scope="col"{_place(each)}>{_heading(str(column.header))}</th>'
+        for column, each in zip(table.columns, right, strict=True)
     )
     body = "\n".join(_row(row, right) for row in cells_of(table))
     notes = "".join(f"<p>{escape(note)}</p>" for note in notes_of(table))
@@ -36,6 +35,10 @@ def _row(row: list[Text], right: list[bool]) -> str:
     first, *rest = (f"{_place(each)}>{_cell(cell)}" for cell, each in zip(row, right, strict=True))
     cells = "".join(f"<td{cell}</td>" for cell in rest)
     return f'<tr><th scope="row"{first}</th>{cells}</tr>'
+
+
+def _heading(text: str) -> str:
+    return "<br>".join(map(escape, text.splitlines()))
 
 
 def _place(right: bool) -> str:

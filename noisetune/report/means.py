@@ -14,7 +14,8 @@ from noisetune.report.style import Look, marked
 
 BESIDE = 0.012
 """How far arms stand beside each other, as a share of the axis: their intervals stay apart."""
-BARS = "Bars are the 95 % interval of the mean over replicates, small points the replicates."
+BARS = "Bars are the 95 % interval of the mean over replicates; small points are few replicates."
+BANDS = "Lines are means over replicates, bands reach from the lowest to the highest of them."
 
 
 def accuracies_of(summary: ConditionSummary, epoch: Choice) -> list[float]:

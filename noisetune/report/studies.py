@@ -58,7 +58,7 @@ def is_log(trials: Sequence["FrozenTrial"], name: str) -> bool:
 
 
 def places_of(values: Sequence[Any]) -> tuple[list[float], list[str] | None]:
-    """Where values stand on an axis: numbers at themselves, others side by side with their names."""
+    """Where values stand on an axis: numbers at themselves, others side by side, with names."""
     if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
         return [float(value) for value in values], None
     names = sorted({str(value) for value in values})

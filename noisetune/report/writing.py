@@ -69,9 +69,8 @@ def write_report(report: Report, folder: Path) -> Path:
     It is written beside, and moved there when it is whole. OSError where that is refused.
     """
     folder = folder.absolute()
-    beside, old = (
-        folder.with_name(f".{folder.name}.{end}-{os.getpid()}") for end in ("new", "old")
-    )
+    hidden = f".{folder.name}-{os.getpid()}"
+    beside, old = folder.with_name(f"{hidden}.new"), folder.with_name(f"{hidden}.old")
     try:
         for name, content in report.files():
             file = beside / name

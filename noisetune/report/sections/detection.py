@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from noisetune.analysis.metric_tables import metric_tables
@@ -11,7 +12,7 @@ from noisetune.predictions import Predictions
 from noisetune.records import TrialRecord
 from noisetune.report.arms import arms_of, panels
 from noisetune.report.contents import Drawing, Section
-from noisetune.report.means import draw_band
+from noisetune.report.means import BANDS, draw_band
 from noisetune.report.style import PALE, grid_of, legend, looks
 from noisetune.report.view import SweepView
 
@@ -19,9 +20,8 @@ RECALLS = np.linspace(0.02, 1.0, 50)
 BINS, FEWEST_IN_BIN = 10, 10
 Points = list[tuple[float, float]]
 FOUND = (
-    "Read how many of the labels that {detector} calls wrong are (precision), down to where so many "
-    "of all wrong ones are found (recall); the dotted line is that of a guess. Lines are means over "
-    "replicates, bands reach from the lowest to the highest of them."
+    "Read how many of the labels that {detector} calls wrong are (precision), where so many of all "
+    f"wrong ones are found (recall); the dotted line is that of a guess. {BANDS}"
 )
 BELIEVED = (
     "Read how often a network that is so sure is right: below the dotted line it is too sure of "
@@ -128,15 +128,14 @@ def _drawing(
     return Drawing(name, figure, reads, alt, runs)
 
 
-def _guess(ax: object, name: str, runs: Iterable[TrialRecord], view: SweepView) -> None:
+def _guess(ax: Axes, name: str, runs: Iterable[TrialRecord], view: SweepView) -> None:
     """What one would see of a guess: the share of wrong labels, or certainty that holds."""
     dotted = {"color": PALE, "linestyle": ":", "linewidth": 1.2}
     if name == "calibration":
-        ax.plot([0, 100], [0, 100], **dotted)  # type: ignore[attr-defined]
+        ax.plot([0, 100], [0, 100], **dotted)
         return
     kept = [view.predictions[run.name] for run in runs if run.name in view.predictions]
-    shares = [
-        (each.given != each.given_true).mean() for each in kept if each.given_true is not None
-    ]
+    known = [(each.given, each.given_true) for each in kept if each.given_true is not None]
+    shares = [(given != true).mean() for given, true in known]
     if shares:
-        ax.axhline(100 * float(np.mean(shares)), **dotted)  # type: ignore[attr-defined]
+        ax.axhline(100 * float(np.mean(shares)), **dotted)

@@ -102,13 +102,12 @@ def behind(trials: Sequence["FrozenTrial"], maximize: bool) -> list[float]:
 def _slices(
     view: SweepView, done: Trials, arms: Mapping[str, str], look: Mapping[str, Look]
 ) -> Drawing | None:
-    names = dict.fromkeys(
-        name for trials in done.values() for each in trials for name in each.params
-    )
+    each_trial = [each for trials in done.values() for each in trials]
+    names = dict.fromkeys(name for each in each_trial for name in each.params)
     figure, axes = grid_of(len(names), sharey=True)
     count = [0]
     for ax, name in zip(axes, names, strict=True):
-        every = [each for trials in done.values() for each in trials if name in each.params]
+        every = [each for each in each_trial if name in each.params]
         _, labels = places_of([each.params[name] for each in every])
         for condition, trials in done.items():
             below = behind(trials, view.maximize[0])

@@ -8,8 +8,8 @@ from noisetune.report.style import grid_of, legend, looks, marked
 from noisetune.report.view import SweepView
 
 CHOSEN = (
-    "Read where more pre-training stops to help. Each point is a search trial at the epoch that its "
-    "noisy validation labels chose: a look at one seed, no estimate."
+    "Read where more pre-training stops to help. Each point is a search trial, at the epoch that "
+    "its noisy validation labels chose: a look at one seed, no estimate."
 )
 COMPARED = f"Read where more pre-training stops to help. {BARS}"
 CLEAN = "test/accuracy_at_noisy_best"

@@ -76,13 +76,8 @@ def _of(trials: Iterable["FrozenTrial"], state: str) -> list["FrozenTrial"]:
 def _pruned_table(view: SweepView) -> Table:
     table = plain_table(f"what was stopped; {view.metric} at its last epoch, and of what went on")
     table.add_column("condition")
-    for heading in (
-        "stopped",
-        "at epoch",
-        "best of\nstopped",
-        "worst of\nthe rest",
-        "best of\nthe rest",
-    ):
+    of_rest = ("worst of\nthe rest", "best of\nthe rest")
+    for heading in ("stopped", "at epoch", "best of\nstopped", *of_rest):
         table.add_column(heading, justify="right")
     best = max if view.maximize[0] else min
     worst = min if view.maximize[0] else max
@@ -115,11 +110,10 @@ def _cost_table(view: SweepView) -> Table:
     table.add_column("condition")
     for heading in ("trials", *stages, "computed", "alone"):
         table.add_column(heading, justify="right")
+    ran = [run for run in view.records if run.name in view.seconds]
     counted_before: set[tuple[str, float]] = set()
     for each in view.summaries:
-        runs = [
-            run for run in view.records if run.condition == each.name and run.name in view.seconds
-        ]
+        runs = [run for run in ran if run.condition == each.name]
         alone = [(s, t) for run in runs for s, t in view.seconds[run.name].items()]
         new = set(alone) - counted_before
         counted_before |= new

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from noisetune.analysis.metric_tables import metric_tables
 from noisetune.report.arms import arm_of, arms_of
 from noisetune.report.contents import Drawing, Section
-from noisetune.report.means import draw_band
+from noisetune.report.means import BANDS, draw_band
 from noisetune.report.style import grid_of, legend, looks
 from noisetune.report.view import Curve, SweepView
 
+LOSS = "pretrain/loss"
 METRICS = {
-    "pretrain/loss": "loss of pre-training",
+    LOSS: "loss of pre-training",
     "pretrain/rankme": "RankMe",
     "pretrain/alignment": "alignment",
     "pretrain/uniformity": "uniformity",
@@ -23,8 +24,8 @@ METRICS = {
 }
 READS = (
     "Read whether an encoder still learns when pre-training ends, and whether it collapses (RankMe "
-    "or deviation near their lowest). Lines are means over the replicates of all noise rates, bands "
-    "reach from the lowest to the highest."
+    "or deviation near their lowest). Replicates of all noise rates stand together; losses of "
+    f"different methods do not compare. {BANDS}"
 )
 
 
@@ -51,6 +52,8 @@ def _by_epoch(view: SweepView) -> Drawing | None:
         for arm, mine in found.items():
             draw_band(ax, mine, arm, look[arm], count)
         ax.set(title=METRICS[metric], xlabel="epoch of pre-training")
+        if metric == LOSS and min(y for mine in found.values() for c in mine for _, y in c) > 0:
+            ax.set_yscale("log")
     legend(figure, {arm: look[arm] for arm in arms})
     runs = [run for each in view.summaries for run in view.again(each) if _any(view, run.name)]
     alt = f"By epoch of pre-training: {', '.join(METRICS[metric] for metric in known)}."
