@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+Scalar = None | bool | int | float | str
+"""A single value, as YAML has it."""
+
 NO_NUMBER = PydanticCustomError("no_number", "it should be a number, and true and false are none")
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
-from noisetune.sweep.spec.config import override_all, parse_sweep
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.overrides import override_all
 from noisetune.sweep.spec.space import parse_space
 
 SWEEP = {"name": "mine", "search_space": "mine"}

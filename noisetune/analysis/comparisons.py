@@ -14,6 +14,7 @@ from noisetune.analysis.question import Answer, Question, answers
 from noisetune.analysis.summaries import Choice, ConditionSummary
 from noisetune.analysis.tables import captioned, plain_table, shown
 from noisetune.analysis.verdicts import Verdict
+from noisetune.predictions import PredictionsFolder
 
 EPOCHS = {
     "last": "the last epoch",
@@ -22,32 +23,37 @@ EPOCHS = {
 }
 SECOND_LINE = (
     "(in parentheses: t interval, Holm's p; to quote where n was fixed beforehand; "
-    "r: correlation of the paired arms)"
+    "r: correlation of the paired arms; images: sampling error of the test images, which all "
+    "replicates share, 95 %)"
 )
-ADAPTIVE = (
-    "(in parentheses: t interval, Holm's p: NOT valid at their level, since this sweep chose n as "
-    "it went; r: correlation of the paired arms)"
+ADAPTIVE = SECOND_LINE.replace(
+    "to quote where n was fixed beforehand",
+    "NOT valid at their level, since this sweep chose n as it went",
 )
 
 
 def comparisons_table(
-    summaries: Sequence[ConditionSummary], question: Question, choice: Choice | None = None
+    summaries: Sequence[ConditionSummary],
+    question: Question,
+    choice: Choice | None = None,
+    predictions: PredictionsFolder | None = None,
 ) -> Table:
     """Differences in clean test accuracy at a `choice` of epoch, and the verdict in the caption.
 
-    At another choice than the one that the sweep asks about there is no verdict.
+    At another choice than the one that the sweep asks about there is no verdict. `predictions` tell
+    the sampling error of the test images.
     """
     choice = choice or question.epoch
     found = [
         each
-        for each in answers(summaries, question, choice)
+        for each in answers(summaries, question, choice, predictions)
         if each.fixed.difference.mean is not None
     ]
     table = plain_table(
         f"difference in clean test accuracy (points) at {EPOCHS[choice]}, paired by replicate"
     )
     table.add_column("difference of\nwhere")
-    for heading in ("mean", "95 %, every look\n(fixed n)", "n\n(r)", "p\n(Holm)"):
+    for heading in ("mean\n(images)", "95 %, every look\n(fixed n)", "n\n(r)", "p\n(Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
     if choice == question.epoch:
         table.add_column("verdict")
@@ -189,9 +195,16 @@ def _cells(each: Answer, of: Mapping[str, ConditionSummary], asked: bool) -> lis
     where, what = contrast(of[each.fixed.a].factors, of[each.fixed.b].factors)
     looked = "" if each.verdict is None or each.verdict.p is None else p_text(each.verdict.p)
     holm = "" if each.fixed.p_adjusted is None else f"\n({p_text(each.fixed.p_adjusted)})"
-    cells = [f"{what}\n{where}".strip(), f"{100 * gap.mean:+.1f}", sequence + fixed]
+    cells = [f"{what}\n{where}".strip(), f"{100 * gap.mean:+.1f}{_images(each)}", sequence + fixed]
     cells += [f"{gap.n}{correlation}", looked + holm]
     return [*cells, *([_verdict_text(each.verdict)] if asked else [])]
+
+
+def _images(each: Answer) -> str:
+    """Half the width of the interval over test images, below the mean."""
+    if each.images is None or each.images.high is None or each.images.low is None:
+        return ""
+    return f"\n(±{50 * (each.images.high - each.images.low):.1f})"
 
 
 def _verdict_text(verdict: Verdict | None) -> str:

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from noisetune.analysis.evidence import confidence_sequence
 from noisetune.analysis.families import Family, Pair
+from noisetune.analysis.image_sampling import interval_over_images
 from noisetune.analysis.intervals import collapsed
-from noisetune.analysis.statistics import Comparison, compare_all
+from noisetune.analysis.statistics import Comparison, Interval, compare_all
 from noisetune.analysis.summaries import Choice, ConditionSummary
 from noisetune.analysis.verdicts import Verdict, judge
+from noisetune.predictions import PredictionsFolder
 from noisetune.records import Claim
 
 
@@ -42,8 +45,10 @@ class Answer:
 
     `verdict` is None at a choice of epoch that the sweep does not ask about. `correlation` is that
     of the paired arms, `spread` the standard deviation of their differences; None where they are
-    too few or do not vary. `low` names the arms with collapsed seeds, and how many; `diverged` how
-    many counted as what they had come to; `without` is the verdict that leaves those out.
+    too few or do not vary. `images` is the interval over test images, which all replicates share;
+    None where no predictions were kept. `low` names the arms with collapsed seeds, and how many;
+    `diverged` how many counted as what they had come to; `without` is the verdict that leaves those
+    out.
     """
 
     fixed: Comparison
@@ -51,15 +56,22 @@ class Answer:
     verdict: Verdict | None
     correlation: float | None
     spread: float | None
+    images: Interval | None
     low: Mapping[str, int]
     diverged: Mapping[str, int]
     without: Verdict | None
 
 
 def answers(
-    summaries: Sequence[ConditionSummary], question: Question, choice: Choice
+    summaries: Sequence[ConditionSummary],
+    question: Question,
+    choice: Choice,
+    predictions: PredictionsFolder | None = None,
 ) -> list[Answer]:
-    """What the replicates answer to each pair, at a choice of epoch, in the order of the pairs."""
+    """What the replicates answer to each pair, at a choice of epoch, in the order of the pairs.
+
+    `predictions` are those that the trials left of each test image.
+    """
     arms = {summary.name: summary for summary in summaries}
     pairs = [pair for pair in question.pairs if set(pair) <= arms.keys()]
     groups = {name: summary.replicates[choice] for name, summary in arms.items()}
@@ -69,8 +81,16 @@ def answers(
     verdicts = _verdicts(arms, question, groups) if asked else {}
     kept = {name: _without_diverged(arms[name], values) for name, values in groups.items()}
     without = _verdicts(arms, question, kept) if asked and kept != groups else {}
+    right = {name: _right(arms[name], choice, predictions) for pair in pairs for name in pair}
     return [
-        _answer(each, arms, groups, verdicts.get(pair), without.get(pair))
+        _answer(
+            each,
+            arms,
+            groups,
+            verdicts.get(pair),
+            without.get(pair),
+            _over_images(*(right[name] for name in pair)),
+        )
         for pair, each in zip(pairs, fixed, strict=True)
     ]
 
@@ -81,6 +101,7 @@ def _answer(
     groups: Mapping[str, Mapping[int, float]],
     verdict: Verdict | None,
     without: Verdict | None,
+    images: Interval | None,
 ) -> Answer:
     first, second = groups[fixed.a], groups[fixed.b]
     seeds = sorted(first.keys() & second.keys())
@@ -94,10 +115,28 @@ def _answer(
         verdict=verdict,
         correlation=float(np.corrcoef(a, b)[0, 1]) if varies and len(seeds) > 2 else None,
         spread=float((a - b).std(ddof=1)) if len(seeds) > 1 else None,
+        images=images,
         low={name: n for name in names if (n := len(collapsed(groups[name])))},
         diverged=diverged,
         without=without if diverged else None,
     )
+
+
+Right = list[NDArray[np.bool_]]
+"""Which test images (N,) each replicate of an arm is right about."""
+
+
+def _right(
+    summary: ConditionSummary, choice: Choice, predictions: PredictionsFolder | None
+) -> Right:
+    kept = predictions.of(run.name for run in summary.runs) if predictions is not None else {}
+    return [each.correct(choice) for each in kept.values()]
+
+
+def _over_images(a: Right, b: Right) -> Interval | None:
+    """The sampling error of the test set; None where the arms have none, or other images."""
+    sizes = {len(each) for arm in (a, b) for each in arm}
+    return interval_over_images(a, b) if a and b and len(sizes) == 1 else None
 
 
 def _verdicts(

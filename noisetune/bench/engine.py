@@ -21,7 +21,7 @@ from noisetune.sweep.spec.config import Resources, parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
-from noisetune.sweep.study.scheduler import Watcher
+from noisetune.sweep.study.watcher import Watcher
 from noisetune.tracking.outbox import read_messages
 
 POINTS = 10

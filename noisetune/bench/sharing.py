@@ -18,7 +18,7 @@ from noisetune.sweep.spec.config import Resources, parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
-from noisetune.sweep.study.scheduler import Watcher
+from noisetune.sweep.study.watcher import Watcher
 
 RATES = (0.2, 0.4, 0.6, 0.8)
 METHODS = ("none", "simclr", "barlow_twins")

@@ -96,7 +96,7 @@ def _rows(
 def papers_trial(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The paper's whole configuration, as JSON, of the trial with these fields (path -> value)."""
     from noisetune.config import TrialConfig
-    from noisetune.sweep.spec.config import override
+    from noisetune.sweep.spec.overrides import override
 
     raw: dict[str, Any] = {"protocol": "paper"}
     for field, value in fields.items():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from noisetune.analysis.front import FrontPoint
     from noisetune.analysis.summaries import ConditionSummary
+    from noisetune.predictions import PredictionsFolder
     from noisetune.records import TrialRecord
     from noisetune.sweep.home import Home
     from noisetune.sweep.study.ledger import Ledger
@@ -96,7 +97,8 @@ def show_results(
     if not records:
         wanted.form.note("no trial has started yet")
         return
-    wanted.form.show(_tables(prepared, ledger, records, wanted))
+    predictions = home.predictions(prepared.config.name)
+    wanted.form.show(_tables(prepared, ledger, records, predictions, wanted))
 
 
 def show_trials(home: "Home", name: str, form: Form) -> None:
@@ -125,7 +127,11 @@ def _trials_table(frame: Any) -> "Table":
 
 
 def _tables(
-    prepared: "AnySweep", ledger: "Ledger", records: "list[TrialRecord]", wanted: Wanted
+    prepared: "AnySweep",
+    ledger: "Ledger",
+    records: "list[TrialRecord]",
+    predictions: "PredictionsFolder",
+    wanted: Wanted,
 ) -> "Iterator[Table]":
     """The conditions, the paired comparisons where there are replicates, the groups of metrics;
     with several goals the Pareto fronts."""
@@ -141,7 +147,7 @@ def _tables(
         return
     summaries = summarise(records, objective.maximize)
     yield conditions_table(summaries, objective.metric, objective.oracle)
-    yield from _compared(prepared, ledger, summaries, wanted.epoch)
+    yield from _compared(prepared, ledger, summaries, predictions, wanted.epoch)
     for group in wanted.groups:
         tables = list(metric_tables(summaries, group))
         if not tables:
@@ -150,7 +156,11 @@ def _tables(
 
 
 def _compared(
-    prepared: "AnySweep", ledger: "Ledger", summaries: "list[ConditionSummary]", epoch: Epoch | None
+    prepared: "AnySweep",
+    ledger: "Ledger",
+    summaries: "list[ConditionSummary]",
+    predictions: "PredictionsFolder",
+    epoch: Epoch | None,
 ) -> "Iterator[Table]":
     """The differences at the epochs that are wanted, and what is gained over all groups."""
     from noisetune.analysis.comparisons import comparisons_table
@@ -161,7 +171,7 @@ def _compared(
     question = question_of(ledger, prepared.config, prepared.cells)
     choices = CHOICES if epoch == "all" else (epoch or question.epoch,)
     for choice in choices:
-        table = comparisons_table(summaries, question, choice)
+        table = comparisons_table(summaries, question, choice, predictions)
         if table.row_count:
             yield table
     gains = gains_table(summaries, question)

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from noisetune.sweep.outcome import Outcome
     from noisetune.sweep.spec.sweep import Sweep
     from noisetune.sweep.study.ledger import Ledger
-    from noisetune.sweep.study.scheduler import Scheduler, Watcher
+    from noisetune.sweep.study.scheduler import Scheduler
+    from noisetune.sweep.study.watcher import Watcher
 
 FAILED = 1
 SIGNALLED = 128  # and the signal's number: what a shell says of a command that one ended

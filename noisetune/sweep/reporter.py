@@ -7,7 +7,7 @@ from typing import Protocol
 
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
-from noisetune.sweep.study.scheduler import Watcher
+from noisetune.sweep.study.watcher import Watcher
 
 Say = Callable[[str], None]
 

@@ -31,8 +31,9 @@ from noisetune.sweep.study.lease import sweep_lease
 from noisetune.sweep.study.ledger import MACHINE, Ledger
 from noisetune.sweep.study.recorded import read_ledger
 from noisetune.sweep.study.resume_rules import replicating, surplus
-from noisetune.sweep.study.scheduler import Scheduler, Watcher
+from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
+from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.winners import chosen_trials
 from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
 

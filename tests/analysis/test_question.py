@@ -1,14 +1,18 @@
 """What is known of each pair that a sweep asks about."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_tables import replicates, trial
 
+from noisetune.analysis.comparisons import comparisons_table
 from noisetune.analysis.families import asked_pairs, with_new
 from noisetune.analysis.question import Answer, Question, answers
 from noisetune.analysis.summaries import ConditionSummary, summarise
+from noisetune.predictions import Predictions, PredictionsFolder, pack
 from noisetune.records import Claim, TrialRecord
 
 LOW = [0.50, 0.51, 0.53, 0.52, 0.50, 0.54, 0.51, 0.53]
@@ -91,6 +95,26 @@ def test_a_diverged_replicate_counts_and_the_verdict_without_it_is_there() -> No
     assert found.without is not None
     assert (found.verdict.n, found.without.n) == (8, 7)
     assert answered(both())[0].without is None
+
+
+def test_the_sampling_error_of_the_test_images_stands_beside(tmp_path: Path) -> None:
+    records, folder = both(), PredictionsFolder(tmp_path)
+    rng = np.random.default_rng(0)
+    for record in records:
+        true = np.arange(300) % 3
+        wrong = rng.random(300) < (0.5 if "none" in record.name else 0.2)
+        guess = np.where(wrong, (true + 1) % 3, true)
+        each = {"noisy_best": guess}
+        sure = {"noisy_best": np.full(300, 0.5, dtype=np.float16)}
+        folder.write(record.name, pack(Predictions(each, sure, true, true)))
+    summaries = summarise(records, True)
+    (found,) = answers(summaries, question_about(summaries), "noisy_best", folder)
+    assert found.images is not None
+    assert found.images.n == 300
+    assert found.images.mean == pytest.approx(0.3, abs=0.05)
+    table = comparisons_table(summaries, question_about(summaries), predictions=folder)
+    assert "(±" in str(list(table.columns[1].cells))
+    assert answered(records)[0].images is None
 
 
 def test_collapsed_seeds_are_counted() -> None:

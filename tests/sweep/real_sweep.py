@@ -22,8 +22,9 @@ from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.lease import claim_sweep
-from noisetune.sweep.study.scheduler import Scheduler, Watcher
+from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.storage import drive_ledger
+from noisetune.sweep.study.watcher import Watcher
 
 TRIAL: dict[str, Any] = {
     "data": {"name": "digits", "train_samples": 60, "test_samples": 30},

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 import yaml
 from made_up import Heard
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -130,6 +131,34 @@ def test_what_failed_is_run_again_where_it_is_asked_for(tmp_path: Path, here: No
     done = {each.name: each for each in records(site.home, "mine") if each.state == "complete"}
     assert sorted(each.parameters["finetune.lr"] for each in done.values()) == [0.001, 0.003]
     assert done["all trial 2"].config == failed.config
+
+
+def without_memory_until(mended: Path) -> Callable[..., Any]:
+    """A pipeline whose second replicate finds no memory until there is a file."""
+
+    def pipeline(config: Any, *_: object) -> Any:
+        yield MetricPoint("finetune", 1, {"val/accuracy": 0.5})
+        if config.replicate == 2 and not mended.exists():
+            raise torch.OutOfMemoryError("of the GPU others have the most")
+        last = {"epoch": 1.0, "test/accuracy": 0.5}
+        return TrialResult(config.to_json(), {"last": last}, {"f1": 0.5}, {}, {})
+
+    return pipeline
+
+
+def test_a_replicate_that_the_machine_failed_is_run_again_unasked(
+    tmp_path: Path, here: None
+) -> None:
+    site, mended, order = Site.of(tmp_path), tmp_path / "mended", Order()
+    pipeline = without_memory_until(mended)
+    outcome = drive(new_sweep(*given(replicates=3).values()), site, pipeline=pipeline)
+    assert outcome.failed == ["all replicate 1"]
+    mended.touch()
+    outcome = drive(begun_sweep(site.home, "mine"), site, order, resume=True, pipeline=pipeline)
+    assert "run again: 1 failed: all replicate 1" in order.heard.words
+    assert (outcome.failed, outcome.scheduler.finished) == ([], True)
+    done = [each for each in records(site.home, "mine") if each.state == "complete"]
+    assert sorted(each.seed for each in done) == [0, 0, 1, 2, 3]
 
 
 def full_from(number: int, write: Callable[..., Any]) -> Callable[..., Any]:

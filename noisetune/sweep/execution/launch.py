@@ -26,7 +26,8 @@ from noisetune.sweep.spec.config import Resources, SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.order import Order
-from noisetune.sweep.study.scheduler import Scheduler, Watcher
+from noisetune.sweep.study.scheduler import Scheduler
+from noisetune.sweep.study.watcher import Watcher
 
 TRIALS_WITHOUT_END = 10**9
 

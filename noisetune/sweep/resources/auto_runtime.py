@@ -10,7 +10,7 @@ import torch
 from noisetune.config import TrialConfig
 from noisetune.datasets import Datasets
 from noisetune.records import TrialRecord
-from noisetune.sweep.spec.config import override
+from noisetune.sweep.spec.overrides import override
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.training.memory_format import corrupts_memory
 from noisetune.training.runtime import Runtime

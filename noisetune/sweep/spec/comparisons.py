@@ -1,7 +1,7 @@
 """What a sweep compares, and how many seeds it takes for that."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -14,8 +14,10 @@ from pydantic import (
 )
 
 from noisetune.errors import UserError
-from noisetune.section import Section
-from noisetune.sweep.spec.factors import Factor, Scalar
+from noisetune.section import Scalar, Section
+
+if TYPE_CHECKING:
+    from noisetune.sweep.spec.factors import Factor
 
 FEWEST = 5
 """Replicates under which nothing is said of a difference."""
@@ -97,7 +99,7 @@ Replicates = Annotated[
 """A number of replicates, or how they grow."""
 
 
-def check_against(comparisons: Comparisons, factors: Mapping[str, Factor]) -> None:
+def check_against(comparisons: Comparisons, factors: "Mapping[str, Factor]") -> None:
     """UserError where the baseline that a sweep names is no value of a factor of its conditions."""
     for name, value in (comparisons.against or {}).items():
         if name not in factors:

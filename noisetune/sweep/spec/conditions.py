@@ -9,11 +9,12 @@ from typing import Any
 
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig, default_choice
 from noisetune.errors import UserError
+from noisetune.section import Scalar
 from noisetune.ssl.base import SSLConfig
-from noisetune.sweep.spec.config import override
 from noisetune.sweep.spec.designs import FIELD as DESIGN
 from noisetune.sweep.spec.designs import METHOD, Designs, designed, draw_designs
-from noisetune.sweep.spec.factors import Scalar, Settings, check_field
+from noisetune.sweep.spec.factors import Settings, check_field
+from noisetune.sweep.spec.overrides import override
 from noisetune.sweep.spec.space import Parameter, SearchSpace, allowed
 from noisetune.texts import factors_text
 

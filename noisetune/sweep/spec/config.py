@@ -1,7 +1,7 @@
 """SweepConfig: what to run, as a person writes it, and where its search space is."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,9 +12,10 @@ from noisetune.section import Section
 from noisetune.sizes import parse_size
 from noisetune.sweep.spec.comparisons import POINT, Comparisons, Growing, Replicates
 from noisetune.sweep.spec.objective import Objective
+from noisetune.sweep.spec.overrides import override_all
 from noisetune.sweep.spec.pruners import check_pruner, name_of
 from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of
-from noisetune.yaml_files import explain, parse_yaml, read_yaml
+from noisetune.yaml_files import explain, read_yaml
 
 NO_RESULTS = "smoke run: every condition in small; its figures are no results"
 NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
@@ -250,48 +251,6 @@ def read_sweep(path: Path, name: str | None = None, settings: Sequence[str] = ()
         raw = override_all(raw, settings)
         raw = raw if name is None else raw | {"name": name}
     return parse_sweep(raw, str(path))
-
-
-def override_all(raw: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """`raw` with every setting, written as field=value, put over it."""
-    for setting in settings:
-        field, value = _field_and_value(setting)
-        _check_sections(raw, field, f"--set {setting}")
-        raw = override(raw, field, value)
-    return dict(raw)
-
-
-def _check_sections(raw: Any, path: str, source: str) -> None:
-    """UserError where a part of a path has a value, so that nothing is inside of it."""
-    parts = path.split(".")
-    for depth, part in enumerate(parts[:-1], start=1):
-        raw = raw.get(part)
-        if raw is None:
-            return
-        if not isinstance(raw, dict):
-            above = ".".join(parts[:depth])
-            raise UserError(
-                f"{source}: {above} is {raw!r} and has no fields; set it as a whole, "
-                f"--set '{above}={{{parts[depth]}: ...}}'"
-            )
-
-
-def override(raw: Mapping[str, Any], field: str, value: Any) -> dict[str, Any]:
-    """`raw` with the value at a dotted path replaced; what is no section there stays, wrong."""
-    head, _, rest = field.partition(".")
-    if not rest:
-        return {**raw, head: value}
-    inner = raw.get(head)
-    if inner is not None and not isinstance(inner, dict):
-        return dict(raw)
-    return {**raw, head: override(inner or {}, rest, value)}
-
-
-def _field_and_value(setting: str) -> tuple[str, Any]:
-    field, equals, value = setting.partition("=")
-    if not equals or not field:
-        raise UserError(f"--set {setting}: write it as field=value, for example resources.gpu=0.25")
-    return field, parse_yaml(value, f"--set {setting}")
 
 
 def find_search_space(reference: str, sweep_file: Path) -> Path:

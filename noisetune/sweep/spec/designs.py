@@ -11,8 +11,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from scipy.stats import qmc
 
 from noisetune.errors import UserError
+from noisetune.section import Scalar
 from noisetune.seeds import derive_seed
-from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.spec.space import Parameter
 
 FIELD = "pretrain.design"

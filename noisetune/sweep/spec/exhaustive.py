@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from noisetune.errors import UserError
+from noisetune.section import Scalar
 from noisetune.sweep.spec.conditions import Condition
-from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.spec.space import Parameter
 
 MOST_SETTINGS = 100_000

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig
+from noisetune.section import Scalar
 from noisetune.selection import GROUPING, is_grouping
 
-Scalar = None | bool | int | float | str
 Settings = dict[str, Scalar]
 Factor = tuple[Scalar, ...] | dict[str, Settings]
 """The values of the field that it is named after, or settings by the names of their bundles."""

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from noisetune.config import PLUGINS, SELECTORS, TrialConfig
 from noisetune.errors import UserError
 from noisetune.sweep.spec.conditions import Condition
-from noisetune.sweep.spec.config import override
+from noisetune.sweep.spec.overrides import override
 from noisetune.yaml_files import explain_fields
 
 

@@ -11,8 +11,9 @@ from noisetune.config import SELECTORS, TrialConfig
 from noisetune.plugins import PluginConfig
 from noisetune.ssl.base import GivenEncoder
 from noisetune.sweep.spec.conditions import Condition
-from noisetune.sweep.spec.config import NAME_RULE, override
+from noisetune.sweep.spec.config import NAME_RULE
 from noisetune.sweep.spec.factors import Factor
+from noisetune.sweep.spec.overrides import override
 
 SUFFIX = "-smoke"
 MOST_TRIALS = 2

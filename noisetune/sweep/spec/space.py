@@ -14,11 +14,10 @@ from optuna.distributions import (
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from noisetune.errors import UserError
-from noisetune.section import Section
+from noisetune.section import Scalar, Section
 from noisetune.selection import is_grouping
 from noisetune.sweep.spec.factors import (
     Factor,
-    Scalar,
     Settings,
     check_apart,
     check_factor,

@@ -12,12 +12,12 @@ from noisetune.sweep.spec.conditions import Condition, cross, validate, with_des
 from noisetune.sweep.spec.config import (
     SweepConfig,
     find_search_space,
-    override_all,
     parse_sweep,
     read_sweep,
 )
 from noisetune.sweep.spec.exhaustive import check_settings
 from noisetune.sweep.spec.factors import Settings
+from noisetune.sweep.spec.overrides import override_all
 from noisetune.sweep.spec.replaced import check_replaced
 from noisetune.sweep.spec.space import SearchSpace, parse_space, read_space
 from noisetune.texts import file_stems

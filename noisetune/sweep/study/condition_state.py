@@ -12,10 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.analysis.summaries import accuracies
 from noisetune.records import Kind, TrialRecord
+from noisetune.section import Scalar
 from noisetune.selection import best_trial
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
-from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.study.comparing import Arm, digest
 from noisetune.sweep.study.ledger import AGAIN, Ledger, own_trials, record, standing, trial_name
 from noisetune.sweep.study.suggest import bring_in

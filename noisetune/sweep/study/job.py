@@ -6,8 +6,8 @@ import optuna
 
 from noisetune.config import TrialConfig
 from noisetune.records import Kind, MetricPoint, TrialRecord
+from noisetune.section import Scalar
 from noisetune.sweep.spec.conditions import Condition
-from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.study.ledger import trial_name
 
 

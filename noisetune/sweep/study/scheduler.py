@@ -4,12 +4,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
 
 from optuna.trial import TrialState
 
 from noisetune.errors import fault_of_machine
-from noisetune.records import FINETUNE, GATE, MetricPoint, Metrics, TrialRecord, TrialResult
+from noisetune.records import FINETUNE, GATE, MetricPoint, Metrics, TrialResult
 from noisetune.store import LeaseLost
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
@@ -20,22 +19,10 @@ from noisetune.sweep.study.ledger import DIVERGED, GPU_SHARE, LOST, MACHINE, STA
 from noisetune.sweep.study.order import Order
 from noisetune.sweep.study.pretrain_gate import KNN, Gate
 from noisetune.sweep.study.searcher import Searcher
+from noisetune.sweep.study.watcher import Watcher
 
 MOST_HELD = 64
 RESTARTS = 2
-
-
-class Watcher(Protocol):
-    """Who is told what happens to trials, after the ledger has it."""
-
-    def started(self, trial: TrialRecord) -> None:
-        """It was handed out, for the first time or once more."""
-
-    def point(self, trial: TrialRecord, point: MetricPoint) -> None:
-        """It has a new metric point; one that was taken before comes again after a resume."""
-
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        """It ended as its record says; `result` where it went through the whole pipeline."""
 
 
 class Scheduler:

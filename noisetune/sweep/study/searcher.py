@@ -9,10 +9,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.config import TrialConfig
 from noisetune.records import Kind
+from noisetune.section import Scalar
 from noisetune.seeds import derive_seed
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
-from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.spec.pruners import build_pruner
 from noisetune.sweep.spec.samplers import build_sampler
 from noisetune.sweep.study.comparing import Comparing

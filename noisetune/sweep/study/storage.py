@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from noisetune.errors import UserError
 from noisetune.store import Lease
 from noisetune.sweep.home import Home
-from noisetune.sweep.spec.config import SweepConfig, override_all
+from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.spec.overrides import override_all
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger, name_taken
 from noisetune.sweep.study.opening import begin, beside, drive

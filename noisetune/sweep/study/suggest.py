@@ -4,9 +4,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from noisetune.section import Scalar
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
-from noisetune.sweep.spec.factors import Scalar
 from noisetune.sweep.study.ledger import WARM, Ledger
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from optuna.trial import FrozenTrial
 
+from noisetune.section import Scalar
 from noisetune.seeds import derive_seed
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.exhaustive import Setting, agrees, settings_in_order
-from noisetune.sweep.spec.factors import Scalar
 
 
 class Untried:

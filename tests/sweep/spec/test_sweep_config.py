@@ -7,8 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from noisetune.errors import UserError
-from noisetune.sweep.spec.config import find_search_space, override, parse_sweep, read_sweep
+from noisetune.sweep.spec.config import find_search_space, parse_sweep, read_sweep
 from noisetune.sweep.spec.objective import ORACLE, SELECTABLE
+from noisetune.sweep.spec.overrides import override
 
 SWEEP: dict[str, Any] = {"name": "mine", "search_space": "mine"}
 keys = st.text("ab", min_size=1, max_size=2)

@@ -85,6 +85,15 @@ def test_a_budget_that_suffices_is_not_spoken_of(start: Callable[..., Play]) -> 
     assert (play.scheduler.stopped, play.scheduler.finished) == (None, True)
 
 
+def test_a_budget_under_the_replicates_of_fixed_recipes_ends_them(
+    start: Callable[..., Play],
+) -> None:
+    play = start(space={"parameters": {}}, budget={"trials": 3}, replicates=5)
+    assert kinds(play.run_all(lambda job: [0.5])) == ["replicate"] * 3
+    assert play.scheduler.stopped == "budget.trials: 3 of 3 are used"
+    assert (play.scheduler.over, play.scheduler.finished) == (True, False)
+
+
 def test_a_larger_budget_goes_on(start: Callable[..., Play]) -> None:
     storage = InMemoryStorage()
     start(storage, budget={"trials": 4}).run_all(lambda job: [0.5])

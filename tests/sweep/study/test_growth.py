@@ -1,20 +1,24 @@
 """Replicates that grow: how many there are and what is claimed follows from what they came to,
 in whatever order they end and however often the driver is killed."""
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from dying import DiesAfter, Killed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import Play, point
-from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 
 from noisetune.records import Claim, TrialResult
 from noisetune.sweep.study.job import Job
+from noisetune.sweep.study.ledger import Ledger, journal
 
 OpenScheduler = Callable[..., Play]
 METHODS = ["none", "simclr", "byol"]
@@ -72,7 +76,7 @@ def bought(play: Play) -> Counter[str]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(order=st.integers(0, 10**6), luck=st.integers(0, 9))
 def test_neither_order_nor_kills_change_what_is_bought_or_claimed(
@@ -87,6 +91,29 @@ def test_neither_order_nor_kills_change_what_is_bought_or_claimed(
     assert bought(play) == bought(plain)
     assert set(play.ledger.claims) == set(plain.ledger.claims)
     assert play.ledger.families == plain.ledger.families
+
+
+def test_a_driver_killed_between_two_writes_changes_nothing(
+    open_scheduler: OpenScheduler, tmp_path: Path
+) -> None:
+    space = {"conditions": {"pretrain.method": ["none", "simclr"]}}
+    plain = run_in_order(open_scheduler(space, replicates=GROWING))
+    assert plain.ledger.claims
+    for alive in itertools.count(1, 7):
+        file, killed = tmp_path / f"killed after {alive}", False
+        Ledger.create(journal(file), "made-up", {})
+        try:
+            storage = JournalStorage(DiesAfter(file, alive))
+            play = run_in_order(open_scheduler(space, storage, replicates=GROWING))
+        except Killed:
+            killed = True
+            play = run_in_order(open_scheduler(space, journal(file), replicates=GROWING))
+        assert bought(play) == bought(plain)
+        assert play.ledger.claims == plain.ledger.claims
+        assert play.ledger.families == plain.ledger.families
+        if not killed:
+            break
+    assert alive > 60
 
 
 def test_seeds_are_bought_for_open_comparisons_alone(open_scheduler: OpenScheduler) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dying import DiesAfter, Killed
 from made_up import Play, point
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 
 from noisetune.records import TrialRecord
 from noisetune.sweep.home import Home
@@ -36,24 +36,6 @@ RANDOM = {"name": "random", "seed": 5}
 TPE = {"name": "tpe", "seed": 5, "n_startup_trials": 1}
 JOINT = {**TPE, "multivariate": True}
 EAGER = {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 0}
-
-
-class Killed(BaseException):
-    """Stands for `kill -9`: nothing that comes after it is written."""
-
-
-class DiesAfter(JournalFileBackend):
-    """A journal whose driver is killed after a number of writes."""
-
-    def __init__(self, file: Path, writes: float = math.inf) -> None:
-        super().__init__(str(file))
-        self.left = writes
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        if self.left <= 0:
-            raise Killed
-        self.left -= len(logs)
-        super().append_logs(logs)
 
 
 def curve(job: Job) -> list[float]:
