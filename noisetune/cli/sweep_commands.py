@@ -87,7 +87,7 @@ def sweep(
 
     folder = smoke_folder(site.home) if smoke else None
     prepared = new_sweep(file, None, name, settings or (), folder, terminal.say, site)
-    outcome = drive(prepared, site, terminal, again)
+    outcome = drive(prepared, site, terminal, again, report=True)
     _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared))
 
 
@@ -125,7 +125,7 @@ def resume(
     from noisetune.sweep.run import begun_sweep, drive
 
     prepared = begun_sweep(site.home, name, settings or (), replicate or (), site.allow_write)
-    outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed)
+    outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed, report=True)
     _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared))
 
 

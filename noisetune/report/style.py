@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 INK = "#24292e"
 """Of text and axes: on the page it becomes the colour of its text, light or dark."""
@@ -110,6 +111,12 @@ def marked(artists: Any, arm: str, count: list[int]) -> None:
     for artist in artists if isinstance(artists, Sequence) else [artists]:
         count[0] += 1
         artist.set_gid(f"arm.{slug(arm)}.{count[0]}")
+
+
+def over_epochs(ax: Axes, label: str = "epoch") -> None:
+    """The axis counts whole epochs."""
+    ax.set_xlabel(label)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
 
 
 def slug(arm: str) -> str:

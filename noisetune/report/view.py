@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from noisetune.analysis.question import Answer, Question, answers
 from noisetune.analysis.summaries import ConditionSummary, summarise
-from noisetune.predictions import Predictions
+from noisetune.predictions import Held, Predictions
 from noisetune.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -65,8 +65,13 @@ class SweepView:
     @cached_property
     def answers(self) -> list[Answer]:
         """What is known of each pair that is asked about and has replicates."""
-        found = answers(self.summaries, self.question, self.question.epoch)
+        found = answers(self.summaries, self.question, self.question.epoch, self.kept)
         return [each for each in found if each.fixed.difference.mean is not None]
+
+    @property
+    def kept(self) -> Held:
+        """The predictions, as those who compare read them."""
+        return Held(self.predictions)
 
     @property
     def ended(self) -> int:

@@ -19,6 +19,7 @@ from noisetune.sweep.overview import RunState
 from noisetune.sweep.study.lease import driver_of
 from noisetune.sweep.viewed import view_of
 from noisetune.texts import counted, factors_text
+from noisetune.tracking.tracker import Tracker
 
 PAGE = f"report/{INDEX}"
 """Where the page is among the artifacts of a sweep's run."""
@@ -54,6 +55,21 @@ def make_report(
     view = view_of(home, name, state)
     page = _written(view, folder, refresh)
     return Made(page, view, time.perf_counter() - begun)
+
+
+def publish_report(home: Home, name: str, tracker: Tracker, say: Callable[[str], None]) -> None:
+    """Write the report of a sweep that has just ended, say where, and give MLflow the page.
+
+    It never fails: a sweep that came to its end has its results, with a page of them or without.
+    """
+    try:
+        made = make_report(home, name, state="finished")
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        say(f"the report could not be made ({why}); try `noisetune report {name}`")
+        return
+    tracker.artifact(PAGE, made.page.read_text(encoding="utf-8"))
+    say(f"report: {made.page}")
 
 
 def watched_reports(

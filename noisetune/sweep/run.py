@@ -24,6 +24,7 @@ from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.outcome import Outcome
 from noisetune.sweep.preflight import preflight
+from noisetune.sweep.provenance import note_drive
 from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
 from noisetune.sweep.resources.capacity import check_fits, local_resources
 from noisetune.sweep.spec.sweep import GivenConfig, GivenSpace, Sweep, naming
@@ -96,7 +97,7 @@ def run_sweep(
     reporter = Listeners(say, watchers)
     folder = smoke_folder(site.home) if smoke else None
     sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say, site)
-    outcome = drive(sweep, site, reporter, resume, retry_failed=retry_failed)
+    outcome = drive(sweep, site, reporter, resume, retry_failed=retry_failed, report=True)
     if outcome.scheduler.fault is not None:
         raise MachineError(
             f"sweep {sweep.config.name!r}: {outcome.scheduler.fault}; resume=True goes on"
@@ -160,10 +161,12 @@ def drive(
     resume: bool = False,
     pipeline: "Pipeline" = run_trial,
     retry_failed: bool = False,
+    report: bool = False,
 ) -> Outcome:
     """Run what is left of a prepared sweep; with `resume` it may have been begun before.
 
     `retry_failed`: what failed is run again, with the same values and seed, in the same place.
+    `report`: at its end the report is written, and MLflow has the page.
     Ctrl-C, SIGTERM and SIGHUP end the step in which trials run, and no other: what ran stays
     `running` in the ledger, for a resume, and MLflow is told so.
     """
@@ -186,13 +189,17 @@ def drive(
                 sweep = _settle(sweep, reporter)
                 ledger = _ledger(sweep, site, lease, retry_failed, reporter)
             tracker = _caught_up(sweep, site, ledger, lease)
+            ran = scheduler is None
             if scheduler is None:
+                note_drive(site.home, name)
                 with reporter.watching(sweep, ledger) as watchers, stop.gently():
                     everyone = [tracker, *watchers]
                     scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
         if scheduler.superseded:
             tracker.abandon()
             raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
+        if report and ran and scheduler.finished:
+            _publish_report(site.home, name, tracker, reporter)
         delivered = _close(sweep, ledger, scheduler, tracker, reporter)
     return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
 
@@ -311,6 +318,13 @@ def _close(
             f"{tracker.outbox.path}; `noisetune resume {sweep.config.name}` delivers them"
         )
     return delivered
+
+
+def _publish_report(home: Home, name: str, tracker: Tracker, reporter: Reporter) -> None:
+    # What draws takes seconds to import.
+    from noisetune.sweep.reports import publish_report
+
+    publish_report(home, name, tracker, reporter.say)
 
 
 def _publish_best(sweep: Sweep, ledger: Ledger, tracker: Tracker) -> None:

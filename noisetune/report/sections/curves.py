@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from noisetune.report.arms import Panel, arms_of, panels
 from noisetune.report.contents import Drawing, Section
 from noisetune.report.means import BANDS, draw_band
-from noisetune.report.style import grid_of, legend, looks
+from noisetune.report.style import grid_of, legend, looks, over_epochs
 from noisetune.report.view import SweepView
 
 METRICS = {
@@ -63,7 +63,7 @@ def _drawing(view: SweepView, part: Sequence[Panel], metrics: Sequence[str], end
             if row == 0:
                 ax.set_title(panel.title)
             if row == len(metrics) - 1:
-                ax.set_xlabel("epoch of fine-tuning")
+                over_epochs(ax, "epoch of fine-tuning")
     legend(figure, look)
     runs = [run for panel in part for _, each in panel.arms for run in view.again(each)]
     alt = f"By epoch of fine-tuning: {', '.join(METRICS[metric] for metric in metrics)}."

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from noisetune.records import TrialRecord
 from noisetune.report.arms import arm_of
@@ -17,6 +18,8 @@ from noisetune.texts import counted
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+BESIDE = 0.12
+"""How far the arms stand beside each other at a choice."""
 Trials = Mapping[str, Sequence["FrozenTrial"]]
 IMPORTANT = (
     "Read which parameters are worth searching: each point is a condition, and the share of its "
@@ -80,10 +83,10 @@ def _importance(
         return None
     order = sorted(names, key=lambda name: np.mean([s[name] for s in shares.values() if name in s]))
     figure, (ax,) = grid_of(1, height=0.6 + 0.3 * len(order))
-    mine, count = sorted({arms[name] for name in shares}), [0]
+    mine, count = [arm for arm in look if arm in {arms[name] for name in shares}], [0]
     for condition, found in shares.items():
         arm = arms[condition]
-        beside = 0.12 * (mine.index(arm) - (len(mine) - 1) / 2)
+        beside = BESIDE * (mine.index(arm) - (len(mine) - 1) / 2)
         y = [order.index(name) + beside for name in found]
         marked(ax.plot(list(found.values()), y, **look[arm].of_points), arm, count)
     ax.set_yticks(range(len(order)), order)
@@ -105,7 +108,7 @@ def _slices(
     each_trial = [each for trials in done.values() for each in trials]
     names = dict.fromkeys(name for each in each_trial for name in each.params)
     figure, axes = grid_of(len(names), sharey=True)
-    count = [0]
+    count, order = [0], list(dict.fromkeys(arms.values()))
     for ax, name in zip(axes, names, strict=True):
         every = [each for each in each_trial if name in each.params]
         _, labels = places_of([each.params[name] for each in every])
@@ -114,8 +117,9 @@ def _slices(
             known = [(each.params[name], y) for each, y in zip(trials, below, strict=True)
                      if name in each.params]  # fmt: skip
             if known:
-                x = [labels.index(str(value)) if labels else value for value, _ in known]
                 arm = arms[condition]
+                beside = BESIDE * (order.index(arm) - (len(order) - 1) / 2)
+                x = [labels.index(str(v)) + beside if labels else v for v, _ in known]
                 points = ax.plot(x, [y for _, y in known], alpha=0.75, **look[arm].of_points)
                 marked(points, arm, count)
         _label(ax, name, labels, is_log(every, name))
@@ -129,6 +133,7 @@ def _label(ax: Axes, name: str, labels: Sequence[str] | None, log: bool) -> None
     ax.set_xlabel(name)
     if labels:
         ax.set_xticks(range(len(labels)), labels)
+        ax.set_xlim(-0.5, len(labels) - 0.5)
     elif log:
         ax.set_xscale("log")
 
@@ -192,13 +197,18 @@ def _contour(
     figure, (ax,) = grid_of(1, height=3.2)
     x, y = ([each.params[name] for each in mine] for name in (first, second))
     value = [each.values[0] for each in mine]
-    for name, scale in ((first, ax.set_xscale), (second, ax.set_yscale)):
+    for name, scale, axis in (
+        (first, ax.set_xscale, ax.xaxis),
+        (second, ax.set_yscale, ax.yaxis),
+    ):
         if is_log(mine, name):
             scale("log")
+            axis.set_minor_formatter(NullFormatter())
     _levels(ax, mine, (first, second), value)
     points = ax.scatter(x, y, c=value, cmap="cividis_r" if view.maximize[0] else "cividis", s=24,
                         edgecolors=INK, linewidths=0.5, zorder=3)  # fmt: skip
     ax.set(xlabel=first, ylabel=second)
+    ax.margins(0.06)
     figure.colorbar(points, ax=ax, label=view.metric)
     alt = f"The objective over {first} and {second}."
     return Drawing(

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from noisetune.analysis.tables import plain_table
-from noisetune.report.arms import arm_of
+from noisetune.report.arms import arm_of, group_text
 from noisetune.report.contents import Drawing, Section
-from noisetune.report.style import PALE, grid_of, legend, looks, marked
+from noisetune.report.style import INK, PALE, grid_of, legend, looks, marked, over_epochs
 from noisetune.report.view import SweepView
 from noisetune.texts import counted
 
@@ -43,6 +43,7 @@ def _pruning(view: SweepView) -> Drawing | None:
         return None
     shown = dict(list(stopped.items())[:MOST_PANELS])
     arms = {each.name: arm_of(each.factors) for each in view.summaries}
+    factors = {each.name: each.factors for each in view.summaries}
     look, count = looks(dict.fromkeys(arms.values())), [0]
     figure, axes = grid_of(len(shown), height=1.9)
     for ax, (name, trials) in zip(axes, shown.items(), strict=True):
@@ -56,9 +57,9 @@ def _pruning(view: SweepView) -> Drawing | None:
             style = {"color": PALE, "ls": "--", "lw": 1} if gone else {"color": color, "lw": 1.2}
             marked(ax.plot(x, y, **style), arm, count)
             if gone:
-                marked(ax.plot(x[-1:], y[-1:], "x", color=color), arm, count)
-        ax.set_title(name, fontsize=7)
-        ax.set_xlabel("epoch")
+                marked(ax.plot(x[-1:], y[-1:], "x", color=INK, zorder=3), arm, count)
+        ax.set_title(f"{group_text(factors[name])}\n{arm}".strip())
+        over_epochs(ax)
     axes[0].set_ylabel(view.metric)
     legend(figure, {arms[name]: look[arms[name]] for name in shown}, lines=False)
     runs = [each for each in view.records if each.kind == "search" and each.condition in shown]

@@ -22,7 +22,7 @@ def _conditions(view: SweepView) -> dict[str, Table]:
         return {}
     tables = {"results": main_table(summaries, view.answers, question.epoch, view.maximize[0])}
     if view.answers:
-        tables["comparisons"] = comparisons_table(summaries, question)
+        tables["comparisons"] = comparisons_table(summaries, question, None, view.kept)
     gains = gains_table(summaries, question)
     return tables if gains is None else tables | {"gains": gains}
 

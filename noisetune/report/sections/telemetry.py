@@ -6,7 +6,7 @@ from noisetune.analysis.metric_tables import metric_tables
 from noisetune.report.arms import arm_of, arms_of
 from noisetune.report.contents import Drawing, Section
 from noisetune.report.means import BANDS, draw_band
-from noisetune.report.style import grid_of, legend, looks
+from noisetune.report.style import grid_of, legend, looks, over_epochs
 from noisetune.report.view import Curve, SweepView
 
 LOSS = "pretrain/loss"
@@ -51,7 +51,8 @@ def _by_epoch(view: SweepView) -> Drawing | None:
     for ax, (metric, found) in zip(axes, known.items(), strict=True):
         for arm, mine in found.items():
             draw_band(ax, mine, arm, look[arm], count)
-        ax.set(title=METRICS[metric], xlabel="epoch of pre-training")
+        ax.set_title(METRICS[metric])
+        over_epochs(ax, "epoch of pre-training")
         if metric == LOSS and min(y for mine in found.values() for c in mine for _, y in c) > 0:
             ax.set_yscale("log")
     legend(figure, {arm: look[arm] for arm in arms})
