@@ -20,7 +20,6 @@ from noisetune.texts import factors_text
 
 RATES, METHODS = (0.2, 0.4, 0.6), ("none", "simclr", "barlow_twins")
 SEARCHED, REPLICATES, EPOCHS, IMAGES = 3, 8, 12, 240
-PRUNED = 1
 LR = FloatDistribution(1e-4, 1e-2, log=True)
 SCHEDULE = CategoricalDistribution(("constant", "cosine"))
 DRIVE = {
@@ -77,12 +76,8 @@ def cells() -> list[dict[str, Any]]:
 def of_one_method(view: SweepView) -> SweepView:
     """The same sweep with nothing to compare."""
     kept = tuple(each for each in view.records if each.factors["pretrain.method"] == "simclr")
-    return replace(view, records=kept, question=Question(()))
-
-
-def without(view: SweepView, **fields: Any) -> SweepView:
-    """The same sweep, having kept nothing of some fields."""
-    return replace(view, **fields)
+    searched = {name: view.searched[name] for name in {each.condition for each in kept}}
+    return replace(view, records=kept, searched=searched, question=Question(()))
 
 
 def _trials(
@@ -113,13 +108,15 @@ def _searched(factors: Mapping[str, Any], number: int, rng: np.random.Generator)
         _level(factors) * (1 - factors["noise.rate"]) - 0.01 * number - abs(math.log10(lr) + 3) / 50
     )
     steps = 3 if stopped else EPOCHS
-    return optuna.trial.create_trial(
+    made = optuna.trial.create_trial(
         state=TrialState.PRUNED if stopped else TrialState.COMPLETE,
         value=value,
         params=params,
         distributions=distributions,
         intermediate_values={step: value * (1 - 0.6**step) for step in range(1, steps + 1)},
     )
+    made.number = number
+    return made
 
 
 def _level(factors: Mapping[str, Any]) -> float:
