@@ -198,9 +198,8 @@ def drive(
         if scheduler.superseded:
             tracker.abandon()
             raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
-        if report and ran and scheduler.finished:
-            _publish_report(site.home, name, tracker, reporter)
-        delivered = _close(sweep, ledger, scheduler, tracker, reporter)
+        reported = site.home if report and ran else None
+        delivered = _close(sweep, ledger, scheduler, tracker, reporter, reported)
     return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
 
 
@@ -298,15 +297,25 @@ def _run(
 
 
 def _close(
-    sweep: Sweep, ledger: Ledger, scheduler: Scheduler, tracker: Tracker, reporter: Reporter
+    sweep: Sweep,
+    ledger: Ledger,
+    scheduler: Scheduler,
+    tracker: Tracker,
+    reporter: Reporter,
+    reported: Home | None,
 ) -> bool:
-    """Say the last words to MLflow, and wait until it has them; whether it took them all."""
+    """Say the last words to MLflow, and wait until it has them; whether it took them all.
+
+    `reported`: where the report of a sweep that came to its end is written.
+    """
     try:
         ledger.size = scheduler.searcher.size
         for job in scheduler.left:
             tracker.interrupted(job.record())
         if scheduler.finished:
             _publish_best(sweep, ledger, tracker)
+        if scheduler.finished and reported is not None:
+            _publish_report(reported, sweep.config.name, tracker, reporter)
         tracker.sweep("complete" if scheduler.finished else "interrupted", {})
     except OSError as error:
         # The resume that follows says it, and what else was not written.
