@@ -8,7 +8,7 @@ from rich.table import Table
 from noisetune.analysis.cells import CONDITIONAL, interval_text
 from noisetune.analysis.statistics import Interval, mean_interval
 from noisetune.analysis.summaries import ConditionSummary
-from noisetune.analysis.tables import captioned, plain_table, short_names, shown
+from noisetune.analysis.tables import ADAPTIVE_NOTE, captioned, plain_table, short_names, shown
 
 _FLAGGED = {
     "f1": "F1",
@@ -93,8 +93,13 @@ def metrics_of(group: str) -> list[str]:
     return [metric for metrics in GROUPS[group].values() for metric in metrics]
 
 
-def metric_tables(summaries: Sequence[ConditionSummary], group: str) -> Iterator[Table]:
-    """The tables of a group, without metrics that no condition has, and without empty ones."""
+def metric_tables(
+    summaries: Sequence[ConditionSummary], group: str, adaptive: bool = False
+) -> Iterator[Table]:
+    """The tables of a group, without metrics that no condition has, and without empty ones.
+
+    `adaptive`: the sweep chose its number of replicates as it went.
+    """
     for title, metrics in GROUPS[group].items():
         shown_metrics = {
             metric: heading
@@ -102,16 +107,20 @@ def metric_tables(summaries: Sequence[ConditionSummary], group: str) -> Iterator
             if any(metric_cell(summary, metric) for summary in summaries)
         }
         if shown_metrics:
-            yield metric_table(summaries, title, shown_metrics)
+            yield metric_table(summaries, title, shown_metrics, adaptive)
 
 
 def metric_table(
-    summaries: Sequence[ConditionSummary], title: str, metrics: Mapping[str, str]
+    summaries: Sequence[ConditionSummary],
+    title: str,
+    metrics: Mapping[str, str],
+    adaptive: bool = False,
 ) -> Table:
     """One row a condition, one column for each of `metrics` (name -> heading)."""
     table = plain_table(f"{title}; mean and 95 % interval over n replicates")
     cells = [[metric_cell(summary, metric) for metric in metrics] for summary in summaries]
     notes = ["(in brackets: the search trial that won)"] if "(" in str(cells) else []
+    notes += [ADAPTIVE_NOTE] if adaptive else []
     marked = [
         summary
         for summary, row in zip(summaries, cells, strict=True)

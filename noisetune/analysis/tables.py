@@ -20,6 +20,7 @@ NOT_REPLICATED = (
     "(in brackets: of the trial that was chosen, which was not run again: a choice, no estimate)"
 )
 CHOSEN_NOTE = "best {0}: the highest of all trials and epochs, no estimate; (again): replicates'"
+ADAPTIVE_NOTE = "this sweep chose n as it went: intervals of a mean are NOT valid at their level"
 FEW_NOTE = (
     f"up to n = {FEW} the mean and each value, else the mean and its 95 % interval (bootstrap-t)"
 )
@@ -54,13 +55,19 @@ def plain_table(title: str) -> Table:
     )
 
 
-def conditions_table(summaries: Sequence[ConditionSummary], objective: str, oracle: bool) -> Table:
-    """One row a condition: its trials, its winner, and accuracy at the three choices of epoch."""
+def conditions_table(
+    summaries: Sequence[ConditionSummary], objective: str, oracle: bool, adaptive: bool = False
+) -> Table:
+    """One row a condition: its trials, its winner, and accuracy at the three choices of epoch.
+
+    `adaptive`: the sweep chose its number of replicates as it went.
+    """
     mark = " (ORACLE objective)" if oracle else ""
     table = plain_table(f"chosen by {objective}{mark}; clean test accuracy in % over n replicates")
     notes = [
         "accuracy at the last epoch, the best by noisy validation, the best by clean test (oracle)",
         *([FEW_NOTE] if any(each.replicates["last"] for each in summaries) else []),
+        *([ADAPTIVE_NOTE] if adaptive else []),
         *([CHOSEN_NOTE.format(objective)] if any(map(_searched, summaries)) else []),
         *_collapsed_notes(summaries),
     ]

@@ -94,7 +94,8 @@ def best(
         found = _as_json(prepared, summaries, groups, labels, files)
         print(json.dumps(found | _standing(standing), indent=1))
         return
-    winners = conditions_table(summaries, objective.metric, objective.oracle)
+    adaptive = prepared.config.growing is not None
+    winners = conditions_table(summaries, objective.metric, objective.oracle, adaptive)
     best = [_groups_table(summaries, groups, labels, objective.metric)] if groups else []
     form.show([winners, *best])
     _show_files(files, form)

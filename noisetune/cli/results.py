@@ -146,10 +146,11 @@ def _tables(
         yield front_shown(prepared, front_of(prepared, records))
         return
     summaries = summarise(records, objective.maximize)
-    yield conditions_table(summaries, objective.metric, objective.oracle)
+    adaptive = prepared.config.growing is not None
+    yield conditions_table(summaries, objective.metric, objective.oracle, adaptive)
     yield from _compared(prepared, ledger, summaries, predictions, wanted.epoch)
     for group in wanted.groups:
-        tables = list(metric_tables(summaries, group))
+        tables = list(metric_tables(summaries, group, adaptive))
         if not tables:
             wanted.form.note(f"no trial of this sweep has figures of {group}")
         yield from tables

@@ -76,6 +76,15 @@ def test_columns_and_tables_that_nobody_has_are_left_out() -> None:
     assert list(metric_tables(summarise(records, True), "telemetry")) == []
 
 
+def test_where_the_sweep_chose_n_as_it_went_no_interval_holds() -> None:
+    summaries = summarise(three("detect/f1", [0.5, 0.7]), True)
+    for adaptive in (True, False):
+        (table,) = metric_tables(summaries, "detection", adaptive)
+        conditions = conditions_table(summaries, "val/accuracy", False, adaptive)
+        assert ("NOT valid" in str(table.caption)) is adaptive
+        assert ("NOT valid" in str(conditions.caption)) is adaptive
+
+
 def test_given_encoders_are_marked() -> None:
     given = {"pretrain": {"method": "checkpoint"}}
     records = [replace(each, config=each.config | given) for each in three("detect/f1", [0.5, 0.7])]
