@@ -10,6 +10,7 @@ from noisetune.analysis.metric_tables import metric_cell
 from noisetune.analysis.question import Answer
 from noisetune.analysis.summaries import CHOICES, ConditionSummary, best_of_groups
 from noisetune.analysis.tables import (
+    ADAPTIVE_NOTE,
     FEW_NOTE,
     NOT_REPLICATED,
     accuracy_cell,
@@ -36,9 +37,11 @@ def main_table(
     found: Iterable[Answer],
     epoch: str,
     maximize: bool,
+    adaptive: bool = False,
 ) -> Table:
     """One row a condition; in bold the accuracy, at the `epoch` that is asked about, of those that
-    are established to be above another one.
+    are established to be above another one. `adaptive`: the sweep chose its number of replicates as
+    it went.
     """
     above = above_of(found, summaries)
     leads = _leads(summaries, maximize)
@@ -64,9 +67,9 @@ def main_table(
         detection = [metric_cell(each, metric) for metric in columns]
         ties = "" if each.ties is None else str(each.ties)
         over = "\n".join(above.get(each.name, {}).values())
-        row = [str(len(each.runs)), *cells, *detection, over, leads.get(each.name, ""), ties]
-        table.add_row(*factors, *row)
-    table.caption = captioned(_notes(summaries, bool(above)), summaries)
+        chosen = (over, leads.get(each.name, ""), ties)
+        table.add_row(*factors, str(len(each.runs)), *cells, *detection, *chosen)
+    table.caption = captioned(_notes(summaries, bool(above), adaptive), summaries)
     return table
 
 
@@ -99,11 +102,12 @@ def _leads(summaries: Sequence[ConditionSummary], maximize: bool) -> Mapping[str
     return leads
 
 
-def _notes(summaries: Sequence[ConditionSummary], bold: bool) -> list[str]:
+def _notes(summaries: Sequence[ConditionSummary], bold: bool, adaptive: bool) -> list[str]:
     replicated = any(each.runs for each in summaries)
     alone = any(each.winner is not None and not each.runs for each in summaries)
     return [
         *([FEW_NOTE] if replicated else []),
+        *([ADAPTIVE_NOTE] if adaptive else []),
         *([BOLD] if bold else []),
         *([f"{LEADS}; {NO_CHOICE}"] if replicated else []),
         *([NOT_REPLICATED] if alone else []),

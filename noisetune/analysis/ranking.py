@@ -51,7 +51,7 @@ def ranking_of(condition: str, records: Sequence[TrialRecord], maximize: bool) -
         return None
     pairs = np.array(found)
     chosen = float(pairs[pairs[:, 0].argmax(), 1])
-    tau = kendall(pairs[:, 0], pairs[:, 1]) if len(pairs) >= FEWEST_RANKED else None
+    tau = kendall(list(pairs[:, 0]), list(pairs[:, 1])) if len(pairs) >= FEWEST_RANKED else None
     low, high = (None, None) if tau is None else _interval(pairs)
     return Ranking(condition, len(pairs), tau, low, high, float(pairs[:, 1].max()) - chosen)
 
@@ -61,7 +61,7 @@ def _interval(pairs: np.ndarray) -> tuple[float | None, float | None]:
     if len(pairs) < FEWEST_RESAMPLED:
         return None, None
     rows = np.random.default_rng(0).integers(0, len(pairs), (RESAMPLES, len(pairs)))
-    drawn = [kendall(*pairs[row].T) for row in rows]
+    drawn = [kendall(list(pairs[row, 0]), list(pairs[row, 1])) for row in rows]
     known = [tau for tau in drawn if tau is not None]
     low, high = np.quantile(known, [0.025, 0.975])
     return float(low), float(high)

@@ -92,7 +92,7 @@ def cells_of(table: Table) -> list[list[Text]]:
 
 def headings_of(table: Table) -> list[str]:
     """The headings, each on one line."""
-    return [_heading(str(column.header)) for column in table.columns]
+    return [heading_line(str(column.header)) for column in table.columns]
 
 
 def is_bold(cell: Text) -> bool:
@@ -116,8 +116,9 @@ def _text(cell: object) -> Text:
     return cell if isinstance(cell, Text) else Text(str(cell))
 
 
-def _heading(text: str) -> str:
-    return _line(text.replace("/\n", "/"))
+def heading_line(text: str) -> str:
+    """A heading in one line: its line ends only save width."""
+    return text.replace("/\n", "/").replace("\n", " ")
 
 
 def _heading_lines(column: Column) -> list[str]:

@@ -42,7 +42,7 @@ def draw_means(
     for number, arm in enumerate(arms):
         beside = (number - (len(arms) - 1) / 2) * BESIDE * span
         mine = {where[each.name] + beside: each for name, each in panel.arms if name == arm}
-        means = [mean_interval(accuracies_of(mine[place], epoch)).mean for place in sorted(mine)]
+        means = [float(np.mean(accuracies_of(mine[place], epoch))) for place in sorted(mine)]
         style = look[arm].of_line if joined else {"color": look[arm].color, "linestyle": "none"}
         marked(ax.plot(sorted(mine), means, marker=look[arm].marker, **style), arm, count)
         for place, each in mine.items():
@@ -85,8 +85,8 @@ def draw_band(
         low, high = scale * rows.min(axis=0), scale * rows.max(axis=0)
         band = ax.fill_between(x, low, high, color=look.color, alpha=0.18, linewidth=0)
         marked(band, arm, count)
-    style = {"marker": look.marker} if len(x) == 1 else {}
-    marked(ax.plot(x, scale * rows.mean(axis=0), **look.of_line, **style), arm, count)
+    marker = look.marker if len(x) == 1 else "none"
+    marked(ax.plot(x, scale * rows.mean(axis=0), marker=marker, **look.of_line), arm, count)
 
 
 def aligned(

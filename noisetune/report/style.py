@@ -33,7 +33,7 @@ KNOWN = {
 }
 """Methods that look alike in every report."""
 
-RULES: dict[str, Any] = {
+RULES: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9,
     "legend.fontsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "axes.titlecolor": INK,

@@ -12,7 +12,6 @@ from typing import Any
 
 import psutil
 
-from noisetune import __version__
 from noisetune.lines import append_lines, read_lines
 from noisetune.sweep.home import Home
 
@@ -42,7 +41,7 @@ def drive_here() -> dict[str, Any]:
     """This process and machine: no name of a host or a user is in it, but in its command."""
     return {
         "command": command(),
-        "noisetune": __version__,
+        "noisetune": _version("noisetune"),
         "commit": commit(Path(__file__).parent),
         "python": platform.python_version(),
         "versions": dict(_versions()),
@@ -84,11 +83,16 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def _versions() -> Iterator[tuple[str, str]]:
-    for package in PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            continue
+    known = ((package, _version(package)) for package in PACKAGES)
+    yield from ((package, found) for package, found in known if found is not None)
+
+
+def _version(package: str) -> str | None:
+    """As it is installed; None where it only lies on the path."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

@@ -33,10 +33,8 @@ def detection(view: SweepView) -> Section | None:
     """Tables of what was flagged; precision and recall of each detector; calibration."""
     if view.several:
         return None
-    tables = {
-        f"detection-{number}": table
-        for number, table in enumerate(metric_tables(view.summaries, "detection"), 1)
-    }
+    made = metric_tables(view.summaries, "detection", view.question.adaptive)
+    tables = {f"detection-{number}": table for number, table in enumerate(made, 1)}
     detectors = dict.fromkeys(
         name for run in _runs(view) for name in view.predictions[run.name].scores
     )
@@ -130,12 +128,11 @@ def _drawing(
 
 def _guess(ax: Axes, name: str, runs: Iterable[TrialRecord], view: SweepView) -> None:
     """What one would see of a guess: the share of wrong labels, or certainty that holds."""
-    dotted = {"color": PALE, "linestyle": ":", "linewidth": 1.2}
     if name == "calibration":
-        ax.plot([0, 100], [0, 100], **dotted)
+        ax.plot([0, 100], [0, 100], color=PALE, ls=":", lw=1.2)
         return
     kept = [view.predictions[run.name] for run in runs if run.name in view.predictions]
     known = [(each.given, each.given_true) for each in kept if each.given_true is not None]
     shares = [(given != true).mean() for given, true in known]
     if shares:
-        ax.axhline(100 * float(np.mean(shares)), **dotted)
+        ax.axhline(100 * float(np.mean(shares)), color=PALE, ls=":", lw=1.2)

@@ -226,5 +226,5 @@ def _levels(
         x, y = ([each.params[name] for each in trials] for name in names)
         from matplotlib.tri import Triangulation
 
-        triangles = Triangulation(*at).triangles
-        ax.tricontour(x, y, triangles, value, levels=8, colors=PALE, linewidths=0.8)
+        mesh = Triangulation(x, y, Triangulation(*at).triangles)
+        ax.tricontour(mesh, value, levels=8, colors=PALE, linewidths=0.8)

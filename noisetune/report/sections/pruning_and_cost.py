@@ -54,8 +54,8 @@ def _pruning(view: SweepView) -> Drawing | None:
                 continue
             x, y = [step for step, _ in steps], [value for _, value in steps]
             gone = each.state.name == "PRUNED"
-            style = {"color": PALE, "ls": "--", "lw": 1} if gone else {"color": color, "lw": 1.2}
-            marked(ax.plot(x, y, **style), arm, count)
+            line = ax.plot(x, y, color=PALE if gone else color, ls="--" if gone else "-", lw=1.2)
+            marked(line, arm, count)
             if gone:
                 marked(ax.plot(x[-1:], y[-1:], "x", color=INK, zorder=3), arm, count)
         ax.set_title(f"{group_text(factors[name])}\n{arm}".strip())

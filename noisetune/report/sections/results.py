@@ -20,7 +20,8 @@ def _conditions(view: SweepView) -> dict[str, Table]:
     summaries, question = view.summaries, view.question
     if not any(each.winner for each in summaries):
         return {}
-    tables = {"results": main_table(summaries, view.answers, question.epoch, view.maximize[0])}
+    asked = (question.epoch, view.maximize[0], question.adaptive)
+    tables = {"results": main_table(summaries, view.answers, *asked)}
     if view.answers:
         tables["comparisons"] = comparisons_table(summaries, question, None, view.kept)
     gains = gains_table(summaries, question)

@@ -31,10 +31,8 @@ READS = (
 
 def telemetry(view: SweepView) -> Section | None:
     """Tables of the encoders that were fine-tuned, and a panel for each metric by epoch."""
-    tables = {
-        f"telemetry-{number}": table
-        for number, table in enumerate(metric_tables(view.summaries, "telemetry"), 1)
-    }
+    made = metric_tables(view.summaries, "telemetry", view.question.adaptive)
+    tables = {f"telemetry-{number}": table for number, table in enumerate(made, 1)}
     drawing = _by_epoch(view)
     if not tables and drawing is None:
         return None
@@ -42,7 +40,7 @@ def telemetry(view: SweepView) -> Section | None:
 
 
 def _by_epoch(view: SweepView) -> Drawing | None:
-    known = {metric: arms for metric in METRICS if (arms := _curves(view, metric))}
+    known = {metric: found for metric in METRICS if (found := _curves(view, metric))}
     if not known:
         return None
     look, count = looks(arms_of(view.summaries)), [0]
