@@ -16,6 +16,7 @@ from noisetune.analysis.tables import (
     accuracy_cell,
     captioned,
     plain_table,
+    points_text,
     short_names,
     shown,
 )
@@ -29,6 +30,10 @@ LEADS = (
     "leads: best by the noisy objective alone, or a tie with the best; other settings: so many of "
     "the search whose score is within the spread of the replicates"
 )
+RESOLUTION = (
+    "resolution: standard error, in points of clean accuracy, of the noisy score that a method is "
+    "chosen by, from the number of labels and their noise (at a clean accuracy of 80 %)"
+)
 NO_CHOICE = "a test at 5 % over all pairs does not tell ties apart"
 
 
@@ -38,10 +43,11 @@ def main_table(
     epoch: str,
     maximize: bool,
     adaptive: bool = False,
+    resolutions: Mapping[str, float] | None = None,
 ) -> Table:
     """One row a condition; in bold the accuracy, at the `epoch` that is asked about, of those that
     are established to be above another one. `adaptive`: the sweep chose its number of replicates as
-    it went.
+    it went. `resolutions`: by condition, the error of its noisy score in clean accuracy (0..1).
     """
     above = above_of(found, summaries)
     leads = _leads(summaries, maximize)
@@ -57,6 +63,8 @@ def main_table(
         table.add_column(heading, justify="right")
     for heading in ("above", "leads", "other\nsettings"):
         table.add_column(heading)
+    if resolutions:
+        table.add_column("resolution", justify="right")
     for each in summaries:
         factors = [shown(value) for value in each.factors.values()] or ["all"]
         cells = [
@@ -67,9 +75,12 @@ def main_table(
         detection = [metric_cell(each, metric) for metric in columns]
         ties = "" if each.ties is None else str(each.ties)
         over = "\n".join(above.get(each.name, {}).values())
-        chosen = (over, leads.get(each.name, ""), ties)
+        chosen = [over, leads.get(each.name, ""), ties]
+        if resolutions:
+            chosen.append(points_text(resolutions.get(each.name)))
         table.add_row(*factors, str(len(each.runs)), *cells, *detection, *chosen)
-    table.caption = captioned(_notes(summaries, bool(above), adaptive), summaries)
+    notes = [*_notes(summaries, bool(above), adaptive), *([RESOLUTION] if resolutions else [])]
+    table.caption = captioned(notes, summaries)
     return table
 
 

@@ -26,8 +26,10 @@ class SweepView:
     ranked by; `oracle` says that one of them sees the truth. `definition` is the sweep and its
     search space as they were given. `curves` are by trial and metric, those of the look at an
     encoder before fine-tuning as `gate/METRIC`; `seconds` by trial and stage; `searched` are
-    Optuna's trials of each condition; `spent` is in hours; `drives` say where it was driven. It is
-    drawn alike whenever it is the same: nothing in it is of the moment of drawing.
+    Optuna's trials of each condition; `spent` is in hours; `drives` say where it was driven.
+    `resolutions` are the standard errors, by condition and in clean accuracy (0..1), of the noisy
+    score that its method is chosen by. It is drawn alike whenever it is the same: nothing in it is
+    of the moment of drawing.
     """
 
     name: str
@@ -46,6 +48,7 @@ class SweepView:
     seconds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)
     drives: tuple[Mapping[str, Any], ...] = ()
+    resolutions: Mapping[str, float] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
 
     @property

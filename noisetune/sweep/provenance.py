@@ -5,15 +5,20 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from noisetune.lines import append_lines, read_lines
+from noisetune.errors import UserError
+from noisetune.lines import append_lines, cut_damaged_end, keep_whole_lines, read_lines
 from noisetune.sweep.home import Home
+
+if TYPE_CHECKING:
+    from noisetune.sweep.resolution import Resolution
 
 PACKAGES = ("torch", "torchvision", "optuna", "ray", "mlflow", "cleanlab", "numpy", "scikit-learn")
 REMEDY = "delete it to do without what it says"
@@ -21,14 +26,25 @@ GIT_SECONDS = 5.0
 GIGABYTE = 2**30
 
 
-def note_drive(home: Home, name: str) -> None:
-    """Write down where a sweep is driven; a drive that is like the last one says nothing new.
+def note_drive(home: Home, name: str, resolutions: "Iterable[Resolution]" = ()) -> None:
+    """Write down where a sweep is driven, and what its noisy labels can tell apart; a drive that is
+    like the last one says nothing new.
 
     OSError where the disk refuses.
     """
-    here, told = drive_here(), drives_of(home, name)
+    _mend(home.drives(name))
+    here = drive_here() | {"resolutions": [asdict(each) for each in resolutions]}
+    told = drives_of(home, name)
     if not told or told[-1] != here:
         append_lines(home.drives(name), [here])
+
+
+def _mend(path: Path) -> None:
+    """Take out what a driver that died left in part; a copy is kept, and it is said."""
+    try:
+        cut_damaged_end(path, REMEDY)
+    except UserError:
+        keep_whole_lines(path, REMEDY)
 
 
 def drives_of(home: Home, name: str) -> list[dict[str, Any]]:

@@ -123,10 +123,12 @@ def compare_sweeps(home: Home, names: Sequence[str]) -> SweepView:
     family = Family(pairs, ALPHA, settings)
     question = Question((family,), views[0].question.epoch, views[0].question.margin, (), adaptive)
     parts = [_part(view, shared) for view in views]
+    order = [factors_text(each) for each in cells]
+    records = [record for part in parts for record in part.records]
     return SweepView(
         name=" and ".join(view.name for view in views),
         state="running" if any(view.state == "running" for view in views) else "finished",
-        records=tuple(record for part in parts for record in part.records),
+        records=tuple(sorted(records, key=lambda record: order.index(record.condition))),
         question=question,
         goals=views[0].goals,
         maximize=views[0].maximize,

@@ -26,6 +26,7 @@ from noisetune.sweep.outcome import Outcome
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.provenance import note_drive
 from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
+from noisetune.sweep.resolution import resolutions
 from noisetune.sweep.resources.capacity import check_fits, local_resources
 from noisetune.sweep.spec.sweep import GivenConfig, GivenSpace, Sweep, naming
 from noisetune.sweep.study.lease import sweep_lease
@@ -191,7 +192,7 @@ def drive(
             tracker = _caught_up(sweep, site, ledger, lease)
             ran = scheduler is None
             if scheduler is None:
-                note_drive(site.home, name)
+                note_drive(site.home, name, resolutions(sweep, datasets.load))
                 with reporter.watching(sweep, ledger) as watchers, stop.gently():
                     everyone = [tracker, *watchers]
                     scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)

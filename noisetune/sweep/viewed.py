@@ -1,11 +1,13 @@
 """A sweep as reports are drawn from it: out of its folder and its ledger, and nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from noisetune.analysis.summaries import summarise
 from noisetune.predictions import Predictions
 from noisetune.records import GATE, TrialRecord
 from noisetune.report.view import Curve, SweepView
+from noisetune.selection import group_of
 from noisetune.sweep.home import Home
 from noisetune.sweep.overview import RunState, stand
 from noisetune.sweep.provenance import drives_of
@@ -43,7 +45,8 @@ def view_of(home: Home, name: str, state: RunState | None = None) -> SweepView:
         searched=ledger.searched(dict.fromkeys(each.condition for each in records)),
         seconds=seconds,
         spent=ledger.spent,
-        drives=tuple(drives_of(home, name)),
+        drives=(drives := tuple(drives_of(home, name))),
+        resolutions=_resolutions(drives, sweep.cells),
         commands=_commands(name),
     )
 
@@ -83,6 +86,19 @@ def _told(
         for trial, mine in points.items()
     }
     return curves, seconds
+
+
+def _resolutions(
+    drives: Sequence[Mapping[str, Any]], cells: Iterable[tuple[str, Mapping[str, Any]]]
+) -> dict[str, float]:
+    """By condition, as the last drive had it; none where noisy labels tell nothing."""
+    found = drives[-1].get("resolutions", []) if drives else []
+    return {
+        name: each["replicates"]
+        for name, factors in cells
+        for each in found
+        if each["group"] == group_of(factors) and each["replicates"] is not None
+    }
 
 
 def _predictions(

@@ -63,6 +63,7 @@ def made_up_view(searched: int = SEARCHED, replicates: int = REPLICATES) -> Swee
         seconds={r.name: _seconds(r) for r in records if r.state == "complete"},
         spent={"hours": 1.5, "trial_hours": 2.5, "gpu_hours": 0.75},
         drives=(DRIVE, DRIVE),
+        resolutions={name: 0.01 + factors["noise.rate"] / 20 for name, factors in names},
         commands=("noisetune report made-up",),
     )
     runs = [run for summary in view.summaries for run in view.again(summary)]

@@ -25,7 +25,7 @@ def test_what_was_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert drives_of(home, "mine") == []
     note_drive(home, "mine")
     note_drive(home, "mine")
-    assert drives_of(home, "mine") == [drive_here()]
+    assert drives_of(home, "mine") == [drive_here() | {"resolutions": []}]
     monkeypatch.setattr(provenance, "version", lambda package: f"{package} 9.9")
     note_drive(home, "mine")
     first, second = drives_of(home, "mine")
@@ -41,6 +41,17 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     home.drives("mine").write_bytes(b"nothing\n" + whole)
     with pytest.raises(UserError, match=r"drives.jsonl line 1 is damaged.*delete it"):
         drives_of(home, "mine")
+
+
+@pytest.mark.parametrize("damage", [b'{"command": "noi', b"nothing\n"])
+def test_what_a_dead_driver_left_does_not_stop_the_next(tmp_path: Path, damage: bytes) -> None:
+    home = Home(tmp_path)
+    home.sweep("mine").mkdir(parents=True)
+    note_drive(home, "mine")
+    whole = home.drives("mine").read_bytes()
+    home.drives("mine").write_bytes(damage + whole if damage.endswith(b"\n") else whole + damage)
+    note_drive(home, "mine")
+    assert len(drives_of(home, "mine")) == 1
 
 
 def test_no_name_of_a_host_or_a_user_is_in_it() -> None:

@@ -82,6 +82,8 @@ def test_the_view_has_what_the_sweep_left(home: Home) -> None:
     assert [len(trials) for trials in view.searched.values()] == [2, 2]
     assert view.drives[0]["noisetune"]
     assert view.spent["hours"] > 0
+    assert set(view.resolutions) == {each.condition for each in view.records}
+    assert all(0 < each < 1 for each in view.resolutions.values())
     accuracy = view.curves[sorted(replicates)[0]]["test/accuracy"]
     assert [step for step, _ in accuracy] == [1, 2]
 

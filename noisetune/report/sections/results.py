@@ -20,7 +20,7 @@ def _conditions(view: SweepView) -> dict[str, Table]:
     summaries, question = view.summaries, view.question
     if not any(each.winner for each in summaries):
         return {}
-    asked = (question.epoch, view.maximize[0], question.adaptive)
+    asked = (question.epoch, view.maximize[0], question.adaptive, view.resolutions)
     tables = {"results": main_table(summaries, view.answers, *asked)}
     if view.answers:
         tables["comparisons"] = comparisons_table(summaries, question, None, view.kept)

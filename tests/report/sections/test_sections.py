@@ -95,6 +95,7 @@ def test_the_main_table_is_bold_where_something_is_established(view: SweepView) 
         if each.name in claimed
     }
     assert set(tables) == {"results", "comparisons", "gains"}
+    assert [row[-1].plain for row in rows] == ["2.0"] * 3 + ["3.0"] * 3 + ["4.0"] * 3
 
 
 def test_with_several_goals_the_fronts_take_its_place(view: SweepView) -> None:
