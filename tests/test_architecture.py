@@ -36,6 +36,8 @@ RUNNING = {
     "sweep.foresight",
     "sweep.log",
     "sweep.overview",
+    "sweep.provenance",
+    "sweep.reports",
     "sweep.reporter",
     "sweep.results",
     "sweep.run",
@@ -43,6 +45,7 @@ RUNNING = {
     "sweep.sync",
     "sweep.watch",
     "sweep.trial_files",
+    "sweep.viewed",
     "sweep.winners",
 }
 ALL = {*BELOW_SWEEP, "inference", *ROOMS, *ABOVE, *REPORTING, *RUNNING}

@@ -99,7 +99,7 @@ def sweep(
     folder = smoke_folder(site.home) if smoke else None
     prepared = new_sweep(file, None, name, settings or (), folder, terminal.say, site)
     with notice.of(prepared.config.name):
-        outcome = notice.outcome = drive(prepared, site, terminal, again)
+        outcome = notice.outcome = drive(prepared, site, terminal, again, report=True)
     _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared), terminal.volume)
 
 
@@ -144,7 +144,9 @@ def resume(
 
     prepared = begun_sweep(site.home, name, settings or (), replicate or (), site.allow_write)
     with notice.of(name):
-        outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed)
+        outcome = drive(
+            prepared, site, terminal, resume=True, retry_failed=retry_failed, report=True
+        )
         notice.outcome = outcome
     _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared), terminal.volume)
 

@@ -215,6 +215,14 @@ class Ledger:
             ]
         return records
 
+    def searched(self, conditions: Iterable[str]) -> dict[str, tuple[FrozenTrial, ...]]:
+        """Optuna's own trials of the searches in each of these conditions that has any."""
+        found: dict[str, tuple[FrozenTrial, ...]] = {}
+        for condition, kind, _, study in self._studies(conditions):
+            if kind == "search" and (trials := own_trials(study)):
+                found[condition] = (*found.get(condition, ()), *trials)
+        return found
+
     def searches(self, condition: str) -> int:
         """How many searches of a condition, each a replicate, were begun."""
         studies = set(optuna.get_all_study_names(self.storage))
