@@ -136,7 +136,7 @@ def make_plan(
         search_trials=sum(job.kind == "search" for job in jobs),
         replicates=len(seeds),
         fewest_replicates=sum(seed <= sweep.config.first_replicates for seed in seeds),
-        trials_each=sweep.config.searches and sweep.config.search_trials,
+        trials_each=None if sweep.config.searches is None else sweep.config.search_trials,
         slots=slots,
         exact=_is_exact(sweep, trials) and not unseen,
         stages={
