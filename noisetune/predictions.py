@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,23 @@ class Predictions:
     def given_true(self) -> Integers | None:
         """The clean labels (M,) of those in which errors were sought; None where unknown."""
         return self.true if self.rows is None else self.rows_true
+
+
+class Kept(Protocol):
+    """Who has the predictions of trials."""
+
+    def of(self, trials: Iterable[str]) -> dict[str, Predictions]:
+        """By trial, of those that left any."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Predictions that were read, by trial."""
+
+    by_trial: Mapping[str, Predictions]
+
+    def of(self, trials: Iterable[str]) -> dict[str, Predictions]:
+        return {trial: self.by_trial[trial] for trial in trials if trial in self.by_trial}
 
 
 def pack(predictions: Predictions) -> bytes:

@@ -118,11 +118,13 @@ class TrialRecord:
     `factors` are the condition's values, `parameters` the sampled ones, `objective` the best
     value of the sweep's objective and `objectives` those of all its goals, `metrics` as
     `TrialResult.metrics` gives them, `config` the resolved TrialConfig as JSON. A `replicate`
-    has a seed of its own, from 1 up; search trials have seed 0. `replaced` says that it failed and
-    was run again, under another name: that one counts in its place. `diverged` is one that failed
-    because its training did: it counts, and its `metrics` have the clean accuracy that it had come
-    to at each choice of epoch, or that of guessing. `machine` is one that the machine failed: a
-    replicate of that kind does not count, and runs again when the sweep goes on.
+    has a seed of its own, from 1 up; search trials have seed 0, or that of their search where each
+    search is a replicate: once that is over, `won` says whether this is its winner. `replaced` says
+    that it failed and was run again, under another name: that one counts in its place. `diverged`
+    is one that failed because its training did: it counts, and its `metrics` have the clean
+    accuracy that it had come to at each choice of epoch, or that of guessing. `machine` is one that
+    the machine failed: a replicate of that kind does not count, and runs again when the sweep goes
+    on.
     """
 
     name: str
@@ -140,6 +142,7 @@ class TrialRecord:
     replaced: bool = False
     diverged: bool = False
     machine: bool = False
+    won: bool | None = None
 
     @property
     def seed(self) -> int:

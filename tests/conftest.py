@@ -82,6 +82,14 @@ def tiny(name: str, change: dict[str, Any]) -> dict[str, Any]:
     return {key: TINY[name][key] for key in known} | change
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_reports() -> Iterator[None]:
+    """Sweeps end without a report, which takes seconds: those who test it ask for one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("noisetune.sweep.reports.publish_report", lambda *_: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def imagenet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file such as torchvision's ImageNet weights of a ResNet18, with weights drawn at random."""

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import click
 import pytest
 import typer
+from pages import blocks, calls
 
 from noisetune import cli
 from noisetune.reference.engines import engines
@@ -21,6 +24,9 @@ TEXTS = [
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "infra/README.md",
 ]
+OWN_FILE = re.compile(r"(?:infra|sweeps|search_spaces|docs|tests|\.ci)/\S+|[\w.-]+\.(?:py|tex|txt)")
+"""What a command names that the repository has, or the page writes."""
+SHELLCHECK = ["shellcheck", "-e", "SC1091"]  # what `.` reads need not be there
 
 
 @pytest.mark.parametrize("engine", [name for names in engines().values() for name in names])
@@ -52,13 +58,19 @@ def test_every_link_leads_somewhere(file: Path, target: str) -> None:
 
 
 def command_lines() -> Iterator[str]:
-    """What the documents say to type: in indented blocks, and quoted in a line."""
+    """What the documents say to type to noisetune: in blocks for a shell, and quoted in a line."""
     for file in TEXTS:
         text = file.read_text()
-        for line in re.findall(r"^ {4}(.*\bnoisetune .*)$", text, re.MULTILINE):
-            parts = (part.strip() for part in line.split("&&"))
-            yield from (part for part in parts if part.startswith("noisetune "))
+        typed = (words for _, words in typed_in(text))
+        yield from (shlex.join(words) for words in typed if words[0] == "noisetune")
         yield from re.findall(r"`(noisetune [a-z][^`]*)`", text)
+
+
+def typed_in(text: str) -> Iterator[tuple[str, list[str]]]:
+    """The lines for a shell in a page, and the words of each program that they call."""
+    for block in blocks(text):
+        for line in block.commands:
+            yield from ((line, words) for words in calls(line))
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +88,33 @@ def test_every_command_line_in_the_documents_parses(line: str, program: Any) -> 
     assert command is not None
     with command.make_context(name, rest) as context:
         assert context.command is command
+
+
+@pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)
+def test_commands_name_files_that_are_there(file: Path) -> None:
+    text = file.read_text()
+    written = {block.file for block in blocks(text)}
+    for line, words in typed_in(text):
+        for word in words:
+            named = OWN_FILE.fullmatch(word) is not None and word not in written
+            assert not named or (ROOT / word).exists(), line
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)
+def test_commands_are_good_shell(file: Path) -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck on this machine")
+    lines = [line for block in blocks(file.read_text()) for line in block.commands]
+    script = "\n".join(["#!/usr/bin/env bash", *lines, ""])
+    checked = subprocess.run([*SHELLCHECK, "-"], input=script, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("script", ["infra/mlflow-server", "infra/ray-node", ".ci/run"])
+def test_scripts_are_good_shell(script: str) -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck on this machine")
+    checked = subprocess.run([*SHELLCHECK, ROOT / script], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout

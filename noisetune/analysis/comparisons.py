@@ -14,7 +14,7 @@ from noisetune.analysis.question import Answer, Question, answers
 from noisetune.analysis.summaries import Choice, ConditionSummary
 from noisetune.analysis.tables import captioned, plain_table, shown
 from noisetune.analysis.verdicts import Verdict
-from noisetune.predictions import PredictionsFolder
+from noisetune.predictions import Kept
 
 EPOCHS = {
     "last": "the last epoch",
@@ -36,7 +36,7 @@ def comparisons_table(
     summaries: Sequence[ConditionSummary],
     question: Question,
     choice: Choice | None = None,
-    predictions: PredictionsFolder | None = None,
+    predictions: Kept | None = None,
 ) -> Table:
     """Differences in clean test accuracy at a `choice` of epoch, and the verdict in the caption.
 

@@ -78,8 +78,8 @@ def front_table(points: Sequence[FrontPoint], metrics: Sequence[str], oracle: bo
         "no trial of the condition is better in every goal; (in brackets: the search trial itself)"
     ]
     table.caption = captioned(notes, [point.trial for point in points])
-    table.add_column("trial", overflow="fold")
-    table.add_column("settings", overflow="fold")
+    table.add_column("trial")
+    table.add_column("settings")
     for metric in metrics:
         table.add_column(metric.replace("/", "/\n"), justify="right")
     for heading in ("n", "last", "noisy best", "oracle"):

@@ -128,10 +128,10 @@ def metric_table(
     ]
     table.caption = captioned(notes, marked) or None
     for heading in short_names(summaries[0].factors).values() or ("condition",):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     table.add_column("n", justify="right", no_wrap=True)
     for heading in metrics.values():
-        table.add_column(heading, justify="right", overflow="fold")
+        table.add_column(heading, justify="right")
     for summary, row in zip(summaries, cells, strict=True):
         factors = [shown(value) for value in summary.factors.values()] or ["all"]
         table.add_row(*factors, str(len(summary.runs)), *row)

@@ -13,7 +13,7 @@ from noisetune.analysis.intervals import collapsed
 from noisetune.analysis.statistics import Comparison, Interval, compare_all
 from noisetune.analysis.summaries import Choice, ConditionSummary
 from noisetune.analysis.verdicts import Verdict, judge
-from noisetune.predictions import PredictionsFolder
+from noisetune.predictions import Kept
 from noisetune.records import Claim
 
 
@@ -66,7 +66,7 @@ def answers(
     summaries: Sequence[ConditionSummary],
     question: Question,
     choice: Choice,
-    predictions: PredictionsFolder | None = None,
+    predictions: Kept | None = None,
 ) -> list[Answer]:
     """What the replicates answer to each pair, at a choice of epoch, in the order of the pairs.
 
@@ -126,9 +126,7 @@ Right = list[NDArray[np.bool_]]
 """Which test images (N,) each replicate of an arm is right about."""
 
 
-def _right(
-    summary: ConditionSummary, choice: Choice, predictions: PredictionsFolder | None
-) -> Right:
+def _right(summary: ConditionSummary, choice: Choice, predictions: Kept | None) -> Right:
     kept = predictions.of(run.name for run in summary.runs) if predictions is not None else {}
     return [each.correct(choice) for each in kept.values()]
 

@@ -95,6 +95,8 @@ def _of_cell(
         ]
         # The protocol decides nothing by itself, but says best why much is different.
         why = [*([cell.unsure] if cell.unsure else []), *(protocol if counted else []), *counted]
+        if summary is not None and summary.trials_each:
+            why.append("each replicate has the setting that its own search found")
         yield _row(cell, figure, value, summary, why, table.printed[figure] / 2)
 
 

@@ -38,7 +38,6 @@ def _figure_table(
     unit = " in %" if of.scale == 100 else ""
     title = f"{table.title}, {data}" if data else table.title
     made = plain_table(f"{title}: {of.heading}{unit}")
-    made.padding = 0  # eight columns are many for 80 characters; what lies between them is left
     short = short_names(key for key in rows[0].where if key != "data.name")
     widths = {
         key: max(len(name), *(len(shown(row.where[key])) for row in rows))
@@ -47,7 +46,7 @@ def _figure_table(
     made.add_column(" ".join(f"{name:<{widths[key]}}" for key, name in short.items()), no_wrap=True)
     for heading in ("paper", "ours", "n", "diff."):
         made.add_column(heading, justify="right", no_wrap=True)
-    made.add_column("verdict", width=len("comparable"))
+    made.add_column("verdict")
     for heading in ("last", "noisy\nbest") if by_epoch else ():
         made.add_column(heading, justify="right")
     for row in rows:

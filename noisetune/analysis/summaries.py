@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from noisetune.analysis.statistics import kendall
@@ -27,7 +27,9 @@ class ConditionSummary:
     `waiting` have not ended, those in `failed` have no value for another reason. `ties` is how many
     other settings the noisy scores do not tell from the winner's, where replicates show their
     spread. `tau` says how well the objective ranks complete search trials by clean test accuracy
-    (Kendall, -1..1); None for fewer than four.
+    (Kendall, -1..1); None for fewer than four. Where each replicate is a search, `runs` are the
+    winners, tau is the mean over searches, `trials_each` the trials of the longest, and nothing
+    ties: another seed's score tells of another split. It is None otherwise.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ConditionSummary:
     failed: tuple[int, ...] = ()
     ties: int | None = None
     tau: float | None = None
+    trials_each: int | None = None
 
     @property
     def one_encoder(self) -> bool:
@@ -62,7 +65,8 @@ def summarise(records: Sequence[TrialRecord], maximize: bool) -> list[ConditionS
 def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary:
     complete = [record for record in records if record.state == "complete"]
     winner = winner_of(complete, maximize)
-    again = _replicates(records, winner)
+    searches = _searches_again(records)
+    again = [_outcome(search) for search in searches] or _replicates(records, winner)
     done = [record for record in again if record.state == "complete"]
     failed = [record for record in again if record.state == "failed"]
     objectives = {record.seed: record.objective for record in done if record.objective is not None}
@@ -78,9 +82,28 @@ def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary
         waiting=tuple(sorted(r.seed for r in again if r.state in ("running", "interrupted"))),
         diverged=tuple(sorted(record.seed for record in failed if record.diverged)),
         failed=tuple(sorted(record.seed for record in failed if not record.diverged)),
-        ties=_ties(complete, winner, objectives),
-        tau=ranking(complete, maximize),
+        ties=None if searches else _ties(complete, winner, objectives),
+        tau=_mean_ranking(searches or [records], maximize),
+        trials_each=max(map(len, searches), default=None),
     )
+
+
+def _searches_again(records: Iterable[TrialRecord]) -> list[list[TrialRecord]]:
+    """The trials of each search that is a replicate, without those that were run again."""
+    searches: dict[int, list[TrialRecord]] = {}
+    for record in records:
+        if record.kind == "search" and record.seed and not record.replaced:
+            searches.setdefault(record.seed, []).append(record)
+    return [searches[seed] for seed in sorted(searches)]
+
+
+def _outcome(search: Sequence[TrialRecord]) -> TrialRecord:
+    """A search as the replicate that it is: its winner; of one that goes on, or that came to no
+    value, a trial that says so."""
+    if search[0].won is None:
+        return replace(search[0], state="running", diverged=False)
+    failed = replace(search[0], state="failed", diverged=False)
+    return next((record for record in search if record.won), failed)
 
 
 def _ties(
@@ -112,6 +135,13 @@ def _replicates(records: Sequence[TrialRecord], winner: TrialRecord | None) -> l
         for record in records
         if record.kind == "replicate" and not record.replaced and record.parameters == settings
     ]
+
+
+def _mean_ranking(searches: Sequence[Sequence[TrialRecord]], maximize: bool) -> float | None:
+    """The mean of what `ranking` says of each of the searches; None where it does of none."""
+    complete = [[each for each in search if each.state == "complete"] for search in searches]
+    known = [tau for each in complete if (tau := ranking(each, maximize)) is not None]
+    return sum(known) / len(known) if known else None
 
 
 def ranking(complete: Sequence[TrialRecord], maximize: bool) -> float | None:

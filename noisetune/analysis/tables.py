@@ -1,10 +1,9 @@
-"""Summaries as rich tables, in one style."""
+"""Summaries as tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from noisetune.analysis.cells import CONDITIONAL, accuracy_text
@@ -19,8 +18,13 @@ CONDITIONAL_NOTE = (
 NOT_REPLICATED = (
     "(in brackets: of the trial that was chosen, which was not run again: a choice, no estimate)"
 )
-CHOSEN_NOTE = "best {0}: the highest of all trials and epochs, no estimate; (again): replicates'"
 ADAPTIVE_NOTE = "this sweep chose n as it went: intervals of a mean are NOT valid at their level"
+CHOSEN_NOTE = "best {0}: the highest of all trials and epochs, no estimate"
+AGAIN_NOTE = f"{CHOSEN_NOTE}; (again): replicates'"
+SEARCHED_NOTE = (
+    "each of the n is a search of {0} trials on a fresh seed, so that a claim is about the method; "
+    "(again): the mean over their winners, each the highest of its search"
+)
 FEW_NOTE = (
     f"up to n = {FEW} the mean and each value, else the mean and its 95 % interval (bootstrap-t)"
 )
@@ -44,15 +48,8 @@ def short_names(fields: Iterable[str]) -> dict[str, str]:
 
 
 def plain_table(title: str) -> Table:
-    """An empty table in the style of all of ours: it fits a terminal of 80 columns."""
-    return Table(
-        title=title,
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    """An empty table; what it looks like is said by `Fitted` and by the forms of `rendering`."""
+    return Table(title=title)
 
 
 def conditions_table(
@@ -63,12 +60,15 @@ def conditions_table(
     `adaptive`: the sweep chose its number of replicates as it went.
     """
     mark = " (ORACLE objective)" if oracle else ""
+    trials_each = max(summary.trials_each or 0 for summary in summaries)
+    chosen = CHOSEN_NOTE if trials_each else AGAIN_NOTE
     table = plain_table(f"chosen by {objective}{mark}; clean test accuracy in % over n replicates")
     notes = [
         "accuracy at the last epoch, the best by noisy validation, the best by clean test (oracle)",
         *([FEW_NOTE] if any(each.replicates["last"] for each in summaries) else []),
         *([ADAPTIVE_NOTE] if adaptive else []),
-        *([CHOSEN_NOTE.format(objective)] if any(map(_searched, summaries)) else []),
+        *([chosen.format(objective)] if any(map(_searched, summaries)) else []),
+        *([SEARCHED_NOTE.format(trials_each)] if trials_each else []),
         *_collapsed_notes(summaries),
     ]
     if not oracle and any(summary.tau is not None for summary in summaries):
@@ -79,13 +79,11 @@ def conditions_table(
         notes.append(NOT_REPLICATED)
     table.caption = captioned(notes, summaries)
     for heading in short_names(summaries[0].factors).values() or ("condition",):
-        table.add_column(heading, overflow="fold")
-    table.add_column("trials", overflow="fold")
-    # Numbers in one piece: half of a rate reads as another rate.
-    for heading in ("chosen", f"best {objective}\n(again)".replace("/", "/\n")):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading)
+    for heading in ("trials", "chosen", f"best {objective}\n(again)".replace("/", "/\n")):
+        table.add_column(heading)
     for heading in ("n", "last", "noisy\nbest", "oracle"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     for summary in summaries:
         factors = [shown(value) for value in summary.factors.values()] or ["all"]
         table.add_row(*factors, *_result_cells(summary, oracle))

@@ -1,6 +1,5 @@
 """What a person types."""
 
-import logging
 import signal
 import sys
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 import typer
 
 from noisetune import __version__
+from noisetune.cli.volume import begin_logging, trace
 from noisetune.errors import MachineError, UserError
 
 app = typer.Typer(
@@ -42,7 +42,9 @@ def register() -> None:
     from noisetune.cli import (
         bench_commands,
         best_command,
+        doctor_command,
         plan_command,
+        report_command,
         reproduce_command,
         run_command,
         status_commands,
@@ -58,29 +60,27 @@ def register() -> None:
         run_command,
         status_commands,
         best_command,
+        report_command,
         reproduce_command,
         store_commands,
         bench_commands,
         sync_command,
         ui_command,
+        doctor_command,
     ):
         commands.register(app)
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one message and exit code 2."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    # Images of a folder are decoded once, and that may take a while.
-    logging.getLogger("noisetune.data").setLevel(logging.INFO)
+    begin_logging()
     register()
     try:
         app()
-    except UserError as error:
+    except (UserError, MachineError) as error:
+        trace()
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except MachineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UserError) else 1)
     except KeyboardInterrupt as stop:
         print("\nstopped.", file=sys.stderr)
         sys.exit(128 + getattr(stop, "signal", signal.SIGINT))

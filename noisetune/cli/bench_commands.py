@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from noisetune.cli.common import console, examples
+from noisetune.cli.common import examples, print_table
 
 bench = typer.Typer(no_args_is_help=True, help="Measure noisetune on this machine.")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
@@ -98,13 +98,23 @@ def train(
 
 
 def _show(figures: dict[str, Any], as_json: bool) -> None:
+    from noisetune.analysis.tables import plain_table
+
     if as_json:
         print(json.dumps(figures, indent=1))
         return
+    table = plain_table("measured on this machine")
+    table.add_column("figure")
+    table.add_column("value")
     for name, value in figures.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        if isinstance(value, list):
-            shown = ", ".join(f"{part:.4g}" for part in value)
-        elif isinstance(value, dict):
-            shown = ", ".join(f"{part} {number:.4g}" for part, number in value.items())
-        console.print(f"{name:<24} {shown}")
+        table.add_row(name, _shown(value))
+    print_table(table)
+
+
+def _shown(value: Any) -> str:
+    """A figure, or several, with four digits."""
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{part} {_shown(number)}" for part, number in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -231,7 +231,7 @@ def _groups_table(
         notes.append("resolution: binomial error of the noisy score, in points of clean accuracy")
     table.caption = captioned(notes, [group.best for group in groups])
     for heading in ("data and noise", "best", "tied with"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     table.add_column(metric, justify="right")
     if labels:
         table.add_column("resolution", justify="right")

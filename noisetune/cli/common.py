@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from typer.core import TyperCommand
 from noisetune.cli import completion
 from noisetune.files import check_folder
 from noisetune.sweep.home import DEFAULT_MLRUNS, Home
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 console = Console()
 
@@ -127,6 +130,13 @@ def read_first(
     from noisetune.sweep.spec.config import read_sweep
 
     read_sweep(file, name, settings)
+
+
+def print_table(table: "Table") -> None:
+    """Print a table as wide as the terminal; no word of it is broken."""
+    from noisetune.analysis.fitting import Fitted
+
+    console.print(Fitted(table), crop=False)
 
 
 def examples(*commands: str) -> str:

@@ -18,6 +18,7 @@ from noisetune.cli.common import (
     SweepFile,
     console,
     examples,
+    print_table,
     read_first,
 )
 from noisetune.sweep.home import DEFAULT_MLRUNS
@@ -89,11 +90,9 @@ def plan(
 def _show(plan: "Plan") -> None:
     from noisetune.analysis.tables import plain_table
 
-    searched = counted(plan.search_trials, "search trial")
-    fewest = f"{plan.fewest_replicates} to " if plan.fewest_replicates < plan.replicates else ""
-    trials = f"{searched} and {fewest}{counted(plan.replicates, 'replicate')}"
     console.print(
-        f"{plan.sweep}: {counted(plan.conditions, 'condition')}, {trials}, {plan.slots} at once",
+        f"{plan.sweep}: {counted(plan.conditions, 'condition')}, {_trials(plan)}, "
+        f"{plan.slots} at once",
         soft_wrap=True,
     )
     assumed = "" if plan.exact else " (where nothing is pruned and first trials win)"
@@ -106,7 +105,7 @@ def _show(plan: "Plan") -> None:
         stored = "unknown" if count.stored is None else count.stored
         numbers = (count.runs_unshared, count.runs, stored)
         table.add_row(stage, *map(str, numbers), str(count.epochs_unshared), str(count.epochs))
-    console.print(table)
+    print_table(table)
     if plan.unseen:
         console.print(
             f"not here: {', '.join(plan.unseen)}. A plan fetches nothing: what the store has of "
@@ -119,7 +118,17 @@ def _show(plan: "Plan") -> None:
         console.print(f"GPU time: {_span(plan.gpu_hours)}")
     console.print(f"disk: {plan.disk_bytes / 1e6:,.0f} MB in the store")
     if plan.resolution:
-        console.print(_resolution_table(plan))
+        console.print()
+        print_table(_resolution_table(plan))
+
+
+def _trials(plan: "Plan") -> str:
+    fewest = f"{plan.fewest_replicates} to " if plan.fewest_replicates < plan.replicates else ""
+    searched = counted(plan.search_trials, "search trial")
+    if plan.trials_each is None:
+        return f"{searched} and {fewest}{counted(plan.replicates, 'replicate')}"
+    searches = counted(plan.replicates, "search", "searches")
+    return f"{fewest}{searches} of at most {counted(plan.trials_each, 'trial')} ({searched})"
 
 
 def _foreseen(seen: "Foresight") -> "Iterator[str]":
@@ -153,7 +162,7 @@ def _resolution_table(plan: "Plan") -> "Table":
         "one standard error of the noisy accuracy over its slope, at the noisy accuracy "
         f"that a clean one of {100 * ASSUMED:g} % shows; winners within it are called a tie"
     )
-    table.add_column("data and noise", overflow="fold")
+    table.add_column("data and noise")
     for heading in ("noisy labels", "slope", "one trial", "mean of replicates"):
         table.add_column(heading, justify="right")
     for each in plan.resolution:

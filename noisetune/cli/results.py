@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from noisetune.cli.common import STDOUT, console
+from noisetune.cli.common import STDOUT, console, print_table
 from noisetune.errors import UserError
 from noisetune.files import check_output, write_output
 from noisetune.texts import counted
@@ -46,8 +46,8 @@ class Form:
         """Print the tables, and write them as CSV where that is asked for, a line between two."""
         tables = list(tables)
         if self.csv != STDOUT:
-            for table in tables:
-                self._print(table)
+            for number, table in enumerate(tables):
+                self._print(table, apart=number > 0)
         if self.csv is not None:
             from noisetune.analysis.rendering import as_csv
 
@@ -63,15 +63,16 @@ class Form:
     def note(self, line: str) -> None:
         """Print a line beside the tables; beside CSV it would be in the way."""
         if self.csv != STDOUT:
-            console.print(line)
+            console.print(line, soft_wrap=True, markup=False)
 
-    def _print(self, table: "Table") -> None:
+    def _print(self, table: "Table", apart: bool) -> None:
         from noisetune.analysis.rendering import FORMATS
 
-        if self.name is None:
-            console.print(table)
-        else:
-            print(FORMATS[self.name](table))
+        if self.name is not None:
+            return print(FORMATS[self.name](table))
+        if apart:
+            console.print()
+        print_table(table)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _trials_table(frame: Any) -> "Table":
     table.caption = "with --csv: factors, parameters and metrics, too"
     columns = [column for column in ("trial", "state", "objective", "reason") if column in frame]
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for row in frame[columns].astype(object).itertuples(index=False):
         table.add_row(*("" if value is None or value != value else shown(value) for value in row))
     return table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from noisetune.cli import completion
 from noisetune.cli.common import (
@@ -17,7 +17,9 @@ from noisetune.cli.common import (
     StoreOption,
     console,
     examples,
+    print_table,
 )
+from noisetune.cli.volume import QuietOption, VerboseOption, set_volume
 from noisetune.errors import UserError, machine_errors
 from noisetune.files import check_output, write_output
 from noisetune.records import DETECT, FINETUNE, FOLD, GATE, PRETRAIN
@@ -26,6 +28,9 @@ from noisetune.sweep.home import DEFAULT_MLRUNS
 if TYPE_CHECKING:
     from noisetune.config import TrialConfig
     from noisetune.records import Event
+
+BAR = 20
+"""Characters of a stage's bar."""
 
 
 def register(app: typer.Typer) -> None:
@@ -51,11 +56,14 @@ def run(
     store: StoreOption = None,
     share: ShareOption = True,
     allow_write: AllowWriteOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Run one configuration through the whole pipeline and write its result as JSON."""
     from noisetune.sweep.home import Site
     from noisetune.yaml_files import read_trial_yaml
 
+    volume = set_volume(quiet, verbose)
     # What is wrong with these is seen before what takes seconds to import.
     read_trial_yaml(config)
     target = out or config.with_suffix(".result.json")
@@ -66,21 +74,23 @@ def run(
 
     trial = read_trial(config, mlruns, allow_write or ())
     try:
-        with machine_errors(), Bars(trial) as bars:
+        with machine_errors(), Bars(trial, volume == "quiet") as bars:
             result = run_trial(trial, store=store, share=share, mlruns=mlruns, on_event=bars.show)
     except DivergedError as error:
-        raise UserError(f"{config}: the trial diverged: {error}; lower the learning rate") from None
-    console.print(_table(result))
-    if bars.replayed:
+        raise UserError(
+            f"{config}: the trial diverged: {error}; lower the learning rate"
+        ) from error
+    print_table(_table(result))
+    if bars.replayed and volume != "quiet":
         console.print("every stage was in the store: nothing was computed")
     write_output(target, json.dumps(result.to_json(), indent=1) + "\n", "--out")
-    console.print(f"result written to {target}")
+    console.print(f"result written to {target}", soft_wrap=True, markup=False)
 
 
 class Bars:
-    """A bar for each stage of a trial, while it is entered."""
+    """A bar for each stage of a trial, while it is entered; a quiet one draws none."""
 
-    def __init__(self, trial: "TrialConfig") -> None:
+    def __init__(self, trial: "TrialConfig", quiet: bool = False) -> None:
         self._began, self._heard, self._computed = time.time(), False, False
         self._epochs = {
             PRETRAIN: getattr(trial.pretrain, "epochs", 0),
@@ -90,11 +100,13 @@ class Bars:
         }
         self._progress = Progress(
             TextColumn("{task.description:<9}"),
-            BarColumn(),
+            BarColumn(BAR),
             TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[metrics]}"),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            # What is wide wraps, so that the clock stays whole.
+            TextColumn("{task.fields[metrics]}", table_column=Column()),
             console=console,
+            disable=quiet,
         )
         self._bars = {
             stage: self._progress.add_task(stage, total=1.0, metrics="", start=False)
@@ -145,7 +157,9 @@ def _line(values: dict[str, float | None]) -> str:
 
 def _table(result: Any) -> Table:
     """The three choices of epoch, side by side, and the detection."""
-    table = Table(title="accuracy by choice of epoch; the oracle looks at the clean test set")
+    from noisetune.analysis.tables import plain_table
+
+    table = plain_table("accuracy by choice of epoch; the oracle looks at the clean test set")
     for heading in ("epoch chosen by", "epoch", "noisy validation", "clean test", "memorised"):
         table.add_column(heading, justify="right" if heading != "epoch chosen by" else "left")
     names = {"last": "last", "noisy_best": "noisy validation", "oracle": "clean test (oracle)"}

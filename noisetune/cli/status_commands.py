@@ -1,5 +1,6 @@
 """`noisetune status` and `list`: where sweeps stand."""
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +33,8 @@ def register(app: typer.Typer) -> None:
             "noisetune status quickstart --detection --overfitting",
             "noisetune status quickstart --epoch all --latex",
             "noisetune status quickstart --trials --csv trials.csv",
+            "noisetune status quickstart --watch",
+            "noisetune status quickstart --json",
         ),
     )(status)
     app.command(
@@ -66,19 +69,38 @@ def status(
             help="Every trial instead; as CSV with factors, parameters and metrics in columns.",
         ),
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Show what runs until the sweep ends, from any terminal or host; then its tables.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all that the tables say as JSON, for a program.")
+    ] = False,
     markdown: MarkdownOption = False,
     latex: LatexOption = False,
     csv: CsvOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
     ledger: LedgerOption = None,
 ) -> None:
-    """Show where a sweep stands."""
-    from noisetune.sweep.study.recorded import recorded_sweep
+    """Show where a sweep stands, or with `--watch` what it does until it ends."""
+    from noisetune.sweep.study.recorded import begun_ledger, recorded_sweep
 
     home, form = open_home(mlruns, ledger), Form.of(markdown, latex, csv)
+    if watch:
+        from noisetune.cli.watch import watch_sweep
+
+        begun_ledger(home, name)
+        watch_sweep(home, name)
     if trials:
         return show_trials(home, name, form)
     prepared, opened = recorded_sweep(home, name)
+    if as_json:
+        from noisetune.cli.standing import standing_json
+
+        return print(json.dumps(standing_json(home, prepared, opened), indent=1))
     asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
     groups = tuple(group for group, wanted in asked.items() if wanted)
     show_results(home, prepared, opened, Wanted(epoch, groups, form))
@@ -107,7 +129,7 @@ def _table(found: "list[Overview]") -> "Table":
     table = plain_table("sweeps")
     table.caption = "trials: ended, of all that are to be; best: of all conditions, not compared"
     for heading in ("sweep", "state", "trials", "best so far"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for each in found:
         trials = str(each.ended) + ("" if each.size is None else f" of {each.size}")
         best = "\n".join(f"{goal} {value:.4g} ({where})" for goal, value, where in each.best)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noisetune.cli.common import MlrunsOption, console, examples, open_home
+from noisetune.cli.common import MlrunsOption, console, examples, open_home, print_table
 from noisetune.files import check_folder
-from noisetune.records import DETECT, DETECT_CV, FINETUNE, FOLD, PRETRAIN, TELEMETRY
+from noisetune.records import DETECT, DETECT_CV, FINETUNE, FOLD, TELEMETRY
 from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import counted
 
@@ -46,12 +46,12 @@ def list_entries(
         return
     table = plain_table(f"{_entries(len(entries))}, {_size(sum(each.bytes for each in entries))}")
     for heading in ("stage", "key", "epochs", "size", "last used", "made from"):
-        table.add_column(heading, overflow="fold", justify="left")
+        table.add_column(heading)
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         row = (entry.stage, entry.digest[:8], str(entry.step), _size(entry.bytes), used)
         table.add_row(*row, _origin(entry))
-    console.print(table)
+    print_table(table)
 
 
 @store.command(
@@ -64,7 +64,7 @@ def verify(url: UrlOption = None, mlruns: MlrunsOption = DEFAULT_MLRUNS) -> None
     report = _open(url, mlruns).verify()
     console.print(f"{_entries(report.checked)} read, {len(report.damaged)} damaged")
     for path, reason in report.damaged.items():
-        console.print(f"  {path}: {reason}", soft_wrap=True)
+        console.print(f"  {path}: {reason}", soft_wrap=True, markup=False)
     if report.damaged:
         raise typer.Exit(1)
 
@@ -108,6 +108,13 @@ def _open(url: str | None, mlruns: Any) -> "Store":
 
 def _origin(entry: "EntryInfo") -> str:
     """In a few words, what an entry was made from."""
+    try:
+        return _inputs_text(entry)
+    except (KeyError, TypeError):
+        return "what another version of noisetune reads"
+
+
+def _inputs_text(entry: "EntryInfo") -> str:
     inputs = entry.inputs
     if entry.stage in (DETECT, DETECT_CV):
         return f"filter {inputs['detect']['filter_by']} on {inputs['finetune'][:8]}"
@@ -116,7 +123,8 @@ def _origin(entry: "EntryInfo") -> str:
     if entry.stage == TELEMETRY:
         return f"on {inputs['pretrain'][:8]}"
     settings = inputs[entry.stage]
-    words = [settings["method"]] if entry.stage == PRETRAIN else [inputs["name"]]
+    # Entries of older versions leave out the method that was the only one.
+    words = [settings.get("method", "cross_entropy")]
     words += [f"lr {settings['lr']:.3g}", f"batch {settings['batch_size']}"]
     if entry.stage == FINETUNE:
         noise = " ".join(str(value) for value in inputs["noise"].values())

@@ -29,7 +29,9 @@ from noisetune.cli.common import (
     read_first,
     same_place,
 )
+from noisetune.cli.notice import Notice, NotifyOption
 from noisetune.cli.results import show_results
+from noisetune.cli.volume import QuietOption, VerboseOption, Volume, set_volume
 from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import counted
 
@@ -51,6 +53,7 @@ def register(app: typer.Typer) -> None:
             "noisetune sweep sweeps/quickstart.yaml",
             "noisetune sweep sweeps/quickstart.yaml --name second-try",
             "noisetune sweep sweeps/budget_matched.yaml --smoke",
+            "noisetune sweep sweeps/quickstart.yaml --quiet --notify https://chat.lab/hook",
         )
     )(sweep)
     app.command(
@@ -78,6 +81,9 @@ def sweep(
     tracking_uri: TrackingOption = None,
     allow_write: AllowWriteOption = None,
     ledger: LedgerOption = None,
+    notify: NotifyOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     register: RegisterOption = False,
     system_metrics: SystemOption = False,
 ) -> None:
@@ -85,15 +91,16 @@ def sweep(
     from noisetune.sweep.home import Site
 
     options = store, share, address, tracking_uri, allow_write or (), ledger
+    terminal, notice = Terminal(set_volume(quiet, verbose)), Notice(notify)
     site = replace(Site.of(mlruns, *options), register=register, system_metrics=system_metrics)
-    terminal = Terminal()
     read_first(file, name, settings or (), terminal.say)
     from noisetune.sweep.run import drive, new_sweep, smoke_folder
 
     folder = smoke_folder(site.home) if smoke else None
     prepared = new_sweep(file, None, name, settings or (), folder, terminal.say, site)
-    outcome = drive(prepared, site, terminal, again)
-    _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared))
+    with notice.of(prepared.config.name):
+        outcome = notice.outcome = drive(prepared, site, terminal, again, report=True)
+    _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared), terminal.volume)
 
 
 def resume(
@@ -114,6 +121,9 @@ def resume(
     tracking_uri: TrackingOption = None,
     allow_write: AllowWriteOption = None,
     ledger: LedgerOption = None,
+    notify: NotifyOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
     register: RegisterOption = False,
     system_metrics: SystemOption = False,
 ) -> None:
@@ -126,15 +136,19 @@ def resume(
     from noisetune.sweep.study.recorded import begun_ledger
 
     options = store, share, address, tracking_uri, allow_write or (), ledger
+    terminal, notice = Terminal(set_volume(quiet, verbose)), Notice(notify)
     site = replace(Site.of(mlruns, *options), register=register, system_metrics=system_metrics)
-    terminal = Terminal()
     begun_ledger(site.home, name)
     terminal.say(f"reading the ledger of sweep {name} ...")
     from noisetune.sweep.run import begun_sweep, drive
 
     prepared = begun_sweep(site.home, name, settings or (), replicate or (), site.allow_write)
-    outcome = drive(prepared, site, terminal, resume=True, retry_failed=retry_failed)
-    _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared))
+    with notice.of(name):
+        outcome = drive(
+            prepared, site, terminal, resume=True, retry_failed=retry_failed, report=True
+        )
+        notice.outcome = outcome
+    _show_outcome(site.home, outcome, _Same.options(site, tracking_uri, prepared), terminal.volume)
 
 
 @dataclass(frozen=True)
@@ -163,32 +177,31 @@ class _Same:
         return cls(same_place(home), "".join(words))
 
 
+@dataclass(frozen=True)
 class Terminal:
-    """The reporter of the command line: lines, and the live table while trials run."""
+    """The reporter of the command line: lines, and the live table while trials run; a quiet one
+    says nothing."""
+
+    volume: Volume
 
     def say(self, line: str) -> None:
-        console.print(line, soft_wrap=True)
+        if self.volume != "quiet":
+            console.print(line, soft_wrap=True, markup=False)
 
     @contextmanager
     def watching(self, prepared: "Sweep", ledger: "Ledger") -> "Iterator[Sequence[Watcher]]":
         from noisetune.cli.live import LiveTable
-        from noisetune.sweep.spec.config import PretrainGate
-        from noisetune.sweep.study.searcher import Searcher
+        from noisetune.sweep.watch.progress import Progress
 
-        config = prepared.config
-        searcher = Searcher(config, prepared.conditions, ledger)
-        ledger.size = searcher.size
-        totals = {state.condition.name: state.size for state in searcher.states}
-        objective = config.objective
-        gated = config.pretrain_gate != PretrainGate()
-        metric, maximize = objective.metric, objective.maximize
-        table = LiveTable(console, list(totals), totals, metric, maximize, gated)
-        table.count(ledger.records(prepared.cells))
-        with table:
+        if self.volume == "quiet":
+            yield []
+            return
+        verbose = self.volume == "verbose"
+        with LiveTable(console, Progress.of(prepared, ledger), verbose) as table:
             yield [table]
 
 
-def _show_outcome(home: "Home", outcome: "Outcome", same: _Same) -> None:
+def _show_outcome(home: "Home", outcome: "Outcome", same: _Same, volume: Volume) -> None:
     """The tables of a sweep that was driven, and what to type next."""
     show_results(home, outcome.sweep, outcome.ledger)
     name, failed = outcome.sweep.config.name, outcome.failed
@@ -196,7 +209,8 @@ def _show_outcome(home: "Home", outcome: "Outcome", same: _Same) -> None:
         again = f"noisetune resume {name} --retry-failed{same.home}{same.run}"
         console.print(f"{counted(len(failed), 'trial')} failed; run what failed again with:")
         console.print(f"  {again}", highlight=False, soft_wrap=True)
-    _next_commands(name, outcome.scheduler, same)
+    if volume != "quiet" or not outcome.scheduler.finished:
+        _next_commands(name, outcome.scheduler, same)
     if outcome.interrupted:
         raise typer.Exit(SIGNALLED + (outcome.signal or signal.SIGINT))
     if failed or outcome.scheduler.fault is not None:

@@ -1,6 +1,6 @@
 """What a finished sweep leaves in MLflow: its winners, as configurations, files and models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,36 +29,45 @@ MODELS = "models"
 
 @dataclass(frozen=True)
 class Closing:
-    """A sweep that is finished, who is told of it, and where its data and stages are."""
+    """A sweep that may be finished, who is told of it, and where its data and stages are.
+
+    `report`: its report is made, too.
+    """
 
     sweep: Sweep
     site: Site
-    records: Sequence[TrialRecord]
     tracker: Tracker
     datasets: Datasets
     say: Say
+    report: bool = False
 
-    def publish(self) -> None:
+    def publish(self, records: Sequence[TrialRecord]) -> None:
         """All of it; what is there from an earlier end of the sweep stays."""
-        self._winners()
-        self._files()
+        winners = chosen_trials(self.sweep, records)
+        self._winners(winners)
+        self._files(records)
         if self.site.register:
-            self._models()
+            self._models(winners)
+        if self.report:
+            # What draws takes seconds to import.
+            from noisetune.sweep.reports import publish_report
+
+            publish_report(self.site.home, self.sweep.config.name, self.tracker, self.say)
 
     @property
     def folder(self) -> Path:
         return self.site.home.sweep(self.sweep.config.name)
 
-    def _winners(self) -> None:
+    def _winners(self, winners: Mapping[str, TrialRecord]) -> None:
         """A tag on their runs, their configurations on the sweep's run."""
-        for file, trial in chosen_trials(self.sweep, self.records).items():
+        for file, trial in winners.items():
             self.tracker.tags(trial.name, {"noisetune.best": trial.condition})
             text = yaml.safe_dump(trial.config, sort_keys=False)
             self.tracker.artifact(f"best/{file}.yaml", text)
 
-    def _files(self) -> None:
+    def _files(self, records: Sequence[TrialRecord]) -> None:
         name, home = self.sweep.config.name, self.site.home
-        closely = looked_at_closely(self.sweep, self.records)
+        closely = looked_at_closely(self.sweep, records)
         told = Told.of(read_messages(home.outbox(name)), (each.name for each in closely))
         known = {trial for trial, _ in told.files}
         for trial in closely:
@@ -73,7 +82,7 @@ class Closing:
                 files = trial_files(told.curves.get(trial.name, {}), kept, classes)
                 publish_files(self.tracker, self.folder, trial, files)
 
-    def _models(self) -> None:
+    def _models(self, winners: Mapping[str, TrialRecord]) -> None:
         """Each winner as a registered model; what is in no store is said."""
         if self.sweep.config.objective.several:
             return self.say("--register: with several goals nothing wins, so none is registered")
@@ -81,7 +90,7 @@ class Closing:
             return self.say("--register: without shared stages no winner's weights were kept")
         self.say("registering the winners in MLflow ...")
         store = self.site.stored
-        for file, trial in chosen_trials(self.sweep, self.records).items():
+        for file, trial in winners.items():
             place = f"{MODELS}/{file_stem(trial.name)}"
             if not (self.folder / place).is_dir() and not self._write(store, trial, place):
                 self.say(f"--register: {trial.name}: its weights are in the store no more")

@@ -21,6 +21,8 @@ from noisetune.sweep.study.recorded import recorded_sweep, standing_records
 
 ASSUMED = 4.0
 """Points: the spread of a paired difference where no earlier sweep shows one."""
+Kind = tuple[str, str, bool]
+"""Names of data set and model, and whether replicates are searches."""
 FEWEST = 3
 """So many differences show a spread."""
 
@@ -60,7 +62,8 @@ class Foresight:
 def foresee(sweep: Sweep, home: Home | None) -> Foresight | None:
     """What a sweep's replicates establish; None where it compares nothing, or has none.
 
-    The spread is that of an earlier sweep in `home` with the same data set and model.
+    The spread is that of an earlier sweep in `home` with the same data set and model, whose
+    replicates were searches where these are.
     """
     config = sweep.config
     pairs = len(pairs_of(config, sweep.cells))
@@ -85,7 +88,7 @@ def foresee(sweep: Sweep, home: Home | None) -> Foresight | None:
 def _earlier(sweep: Sweep, home: Home) -> Spread | None:
     """The spread in the earlier sweep of the same kind with the most replicates."""
     trial = sweep.conditions[0].trial(next(iter(sweep.conditions[0].corners())))
-    kind = trial.data.name, trial.model.name
+    kind = trial.data.name, trial.model.name, sweep.config.searches is not None
     found = [(n, name, spread) for name in home.names() for n, spread in _spreads(home, name, kind)]
     if not found:
         return None
@@ -93,14 +96,16 @@ def _earlier(sweep: Sweep, home: Home) -> Spread | None:
     return Spread(spread, f"of sweep {name}, n = {n}")
 
 
-def _spreads(home: Home, name: str, kind: tuple[str, str]) -> list[tuple[int, float]]:
+def _spreads(home: Home, name: str, kind: Kind) -> list[tuple[int, float]]:
     """Replicates and median spread, in points, of a sweep of this kind; nothing of any other."""
     try:
         sweep, ledger = recorded_sweep(home, name)
         records = standing_records(home, ledger, sweep.cells)
     except UserError:
         return []
-    if sweep.config.smoke or sweep.config.objective.several or not _is_of(records, kind):
+    if sweep.config.smoke or sweep.config.objective.several or not _is_of(records, kind[:2]):
+        return []
+    if kind[2] != (sweep.config.searches is not None):
         return []
     summaries = summarise(records, sweep.config.objective.maximize)
     question = question_of(ledger, sweep.config, sweep.cells)

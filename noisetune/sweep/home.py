@@ -62,6 +62,22 @@ class Home:
 
         return PredictionsFolder(self.sweep(name) / "predictions")
 
+    def log(self, name: str) -> Path:
+        """What drivers of a sweep said and met, and when."""
+        return self.sweep(name) / "log.txt"
+
+    def status_file(self, name: str) -> Path:
+        """What the driver of a sweep knows at the moment; there while it drives."""
+        return self.sweep(name) / "status.json"
+
+    def drives(self, name: str) -> Path:
+        """Where a sweep was driven: a line for each time."""
+        return self.sweep(name) / "drives.jsonl"
+
+    def report(self, name: str) -> Path:
+        """The folder of a sweep's report."""
+        return self.sweep(name) / "report"
+
     def names(self) -> list[str]:
         """The sweeps that have a ledger here."""
         kinds = ("*/ledger.journal", "*/ledger.json")

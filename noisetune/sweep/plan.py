@@ -35,6 +35,7 @@ from noisetune.sweep.resources.capacity import fitting_trials
 from noisetune.sweep.spec.config import PretrainGate, SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.condition_state import ConditionState
+from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
 
@@ -69,7 +70,8 @@ class Plan:
     store will hold of it. `resolution` says, by data and noise, what its noisy labels tell apart.
     `unseen` are data sets and weights that would have to be fetched: what the store has of them is
     counted as nothing. Where replicates grow, all is counted for as many as there may be, and
-    `fewest_replicates` are those that there will be at least.
+    `fewest_replicates` are those that there will be at least. Where each replicate is a search,
+    `trials_each` are the most that one has: all of them are search trials.
     """
 
     sweep: str
@@ -77,6 +79,7 @@ class Plan:
     search_trials: int
     replicates: int
     fewest_replicates: int
+    trials_each: int | None
     slots: int
     exact: bool
     stages: dict[str, StageCount]
@@ -114,7 +117,9 @@ def make_plan(
     """
     data = datasets or Datasets(fetch=False)
     sweep = settle_runtime(sweep, datasets=data)
-    kinds, trials = _trials(sweep)
+    jobs = _jobs(sweep)
+    trials = [job.config for job in jobs]
+    seeds = _replicate_seeds(jobs)
     given = _given(trials, data, store)
     work = [each for trial in trials for each in _stages(trial, data, given)]
     unseen = {each.key.digest: names for each in work if (names := _unseen(each, data))}
@@ -128,11 +133,10 @@ def make_plan(
     return Plan(
         sweep=sweep.config.name,
         conditions=len(sweep.conditions),
-        search_trials=kinds["search"],
-        replicates=kinds["replicate"],
-        fewest_replicates=sum(
-            0 < trial.replicate <= sweep.config.first_replicates for trial in trials
-        ),
+        search_trials=sum(job.kind == "search" for job in jobs),
+        replicates=len(seeds),
+        fewest_replicates=sum(seed <= sweep.config.first_replicates for seed in seeds),
+        trials_each=None if sweep.config.searches is None else sweep.config.searches.trials,
         slots=slots,
         exact=_is_exact(sweep, trials) and not unseen,
         stages={
@@ -166,11 +170,23 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
         or config.budget.gpu_hours is not None
         or any(getattr(trial.pretrain, "stop", None) for trial in trials)
         # Which winners share an encoder decides what their replicates share.
-        or (config.most_replicates and any(field.startswith("pretrain.") for field in searched))
+        or (
+            config.searches is None
+            and config.most_replicates
+            and any(field.startswith("pretrain.") for field in searched)
+        )
     )
 
 
-def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
+def _replicate_seeds(jobs: Sequence[Job]) -> list[int]:
+    """The seed of each replicate, be it a trial or the search of several."""
+    searches = {(job.condition.name, job.config.replicate) for job in jobs if job.kind == "search"}
+    return [seed for _, seed in searches if seed] + [
+        job.config.replicate for job in jobs if job.kind == "replicate"
+    ]
+
+
+def _jobs(sweep: Sweep) -> list[Job]:
     """Every trial that the scheduler hands out when each ends as well as the other."""
     alone: dict[str, Any] = {"pruner": {"name": "none"}, "patience": None, "warm_start": ()}
     if sweep.config.sampler_kind.learns:
@@ -179,26 +195,27 @@ def _trials(sweep: Sweep) -> tuple[dict[str, int], list[TrialConfig]]:
     ledger = Ledger.create(InMemoryStorage(), config.name, {})
     scheduler = Scheduler(config, sweep.conditions, ledger)
     _refuse_endless(config, scheduler.searcher.states)
-    kinds, trials = {"search": 0, "replicate": 0}, []
+    jobs = []
     while (job := scheduler.next()) is not None:
-        kinds[job.kind] += 1
-        trials.append(job.config)
+        jobs.append(job)
         same: Metrics = {goal.metric: 0.5 for goal in config.objective.goals}
         scheduler.report(job, [MetricPoint(FINETUNE, job.config.finetune.epochs, same)])
         scheduler.complete(job, TrialResult({}, {}, {}, {}, {}))
-    return kinds, trials
+    return jobs
 
 
 def _refuse_endless(config: SweepConfig, states: Sequence[ConditionState]) -> None:
     """UserError for more trials than can be counted one by one."""
-    later = len(states) * (config.most_replicates - config.first_replicates)
+    each = 1 if config.searches is None else config.search_trials
+    later = len(states) * each * (config.most_replicates - config.first_replicates)
     trials = sum(state.size for state in states) + later
     trials = min(trials, config.budget.trials or trials)
     if trials > MOST_TRIALS:
+        field = "trials_per_condition" if config.searches is None else "replicates.trials"
         raise UserError(
-            f"trials_per_condition: {config.trials_per_condition:,} makes, with the replicates, "
+            f"{field}: {config.search_trials:,} makes, with the replicates, "
             f"{trials:,} trials, and at most {MOST_TRIALS:,} are counted for a plan; lower it "
-            "here, for example by --set trials_per_condition=100"
+            f"here, for example by --set {field}=100"
         )
 
 

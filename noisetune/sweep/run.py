@@ -5,8 +5,8 @@
 say goes to a `Reporter`.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +19,15 @@ from noisetune.records import flatten
 from noisetune.store import Lease
 from noisetune.sweep import show_token
 from noisetune.sweep.about import about
+from noisetune.sweep.closing import Closing
 from noisetune.sweep.execution.stop import Stop
 from noisetune.sweep.home import Home, Site
+from noisetune.sweep.log import Logged, sweep_log
 from noisetune.sweep.outcome import Outcome
 from noisetune.sweep.preflight import preflight
+from noisetune.sweep.provenance import note_drive
 from noisetune.sweep.reporter import NOBODY, Listeners, Reporter, Say
+from noisetune.sweep.resolution import resolutions
 from noisetune.sweep.resources.capacity import check_fits, local_resources
 from noisetune.sweep.spec.sweep import GivenConfig, GivenSpace, Sweep, naming
 from noisetune.sweep.study.lease import sweep_lease
@@ -31,9 +35,12 @@ from noisetune.sweep.study.ledger import MACHINE, Ledger
 from noisetune.sweep.study.recorded import read_ledger
 from noisetune.sweep.study.resume_rules import replicating, surplus
 from noisetune.sweep.study.scheduler import Scheduler
+from noisetune.sweep.study.searcher import Searcher
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep, refuse_taken
 from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.summary import summary
+from noisetune.sweep.watch.progress import Progress
+from noisetune.sweep.watch.status_file import StatusFile
 from noisetune.tracking.machine import watched_machine
 from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
 
@@ -101,7 +108,7 @@ def run_sweep(
     reporter = Listeners(say, watchers)
     folder = smoke_folder(site.home) if smoke else None
     sweep = new_sweep(file_or_config, space, name, settings, folder, reporter.say, site)
-    outcome = drive(sweep, site, reporter, resume, retry_failed=retry_failed)
+    outcome = drive(sweep, site, reporter, resume, retry_failed=retry_failed, report=True)
     if outcome.scheduler.fault is not None:
         raise MachineError(
             f"sweep {sweep.config.name!r}: {outcome.scheduler.fault}; resume=True goes on"
@@ -165,20 +172,23 @@ def drive(
     resume: bool = False,
     pipeline: "Pipeline" = run_trial,
     retry_failed: bool = False,
+    report: bool = False,
 ) -> Outcome:
     """Run what is left of a prepared sweep; with `resume` it may have been begun before.
 
     `retry_failed`: what failed is run again, with the same values and seed, in the same place.
+    `report`: at its end the report is written, and MLflow has the page.
     Ctrl-C, SIGTERM and SIGHUP end the step in which trials run, and no other: what ran stays
     `running` in the ledger, for a resume, and MLflow is told so.
     """
     if retry_failed and not resume:
         raise UserError("retry_failed: a sweep that begins has no failed trial; give resume, too")
-    name, datasets, stop = sweep.config.name, Datasets(), Stop(reporter.say)
+    name, datasets, reporter = sweep.config.name, Datasets(), Logged(reporter)
+    stop, log = Stop(reporter.say), sweep_log(site.home.log(name))
     _look(sweep, site, resume, datasets)
     # A cluster first: whoever mistypes its address finds nothing left behind.
     cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
-    with machine_errors(), stop.heard(), cluster, sweep_lease(site.home, name) as lease:
+    with machine_errors(), stop.heard(), cluster, sweep_lease(site.home, name) as lease, log:
         check_tracking(site.tracking_uri, name, site.artifacts)
         ledger = scheduler = None
         if resume and not sweep.config.resources.auto and read_ledger(site.home, name) is not None:
@@ -191,16 +201,19 @@ def drive(
                 sweep = _settle(sweep, reporter)
                 ledger = _ledger(sweep, site, lease, retry_failed, reporter)
             tracker = _caught_up(sweep, site, ledger, lease, datasets)
+            ran = scheduler is None
             if scheduler is None:
+                note_drive(site.home, name, resolutions(sweep, datasets.load))
                 machine = watched_machine(tracker.system) if site.system_metrics else nullcontext()
-                watching = reporter.watching(sweep, ledger)
+                watching = _watching(sweep, ledger, site, reporter)
                 with watching as watchers, machine, stop.gently():
                     everyone = [tracker, *watchers]
                     scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
         if scheduler.superseded:
             tracker.abandon()
             raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
-        delivered = _close(sweep, ledger, scheduler, tracker, reporter, site, datasets)
+        closing = Closing(sweep, site, tracker, datasets, reporter.say, report and ran)
+        delivered = _close(ledger, scheduler, closing, reporter)
     return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
 
 
@@ -287,6 +300,17 @@ def _caught_up(
     return tracker
 
 
+@contextmanager
+def _watching(
+    sweep: Sweep, ledger: Ledger, site: Site, reporter: Reporter
+) -> Iterator[Sequence[Watcher]]:
+    """Those whom the reporter gives, and the file that other terminals look into."""
+    ledger.size = Searcher(sweep.config, sweep.conditions, ledger).size
+    status = StatusFile(site.home.status_file(sweep.config.name), Progress.of(sweep, ledger))
+    with reporter.watching(sweep, ledger) as watchers, status.kept():
+        yield [*watchers, status]
+
+
 def _run(
     sweep: Sweep,
     ledger: Ledger,
@@ -300,25 +324,15 @@ def _run(
     return run_trials(sweep, ledger, site.home, watchers, pipeline, site.stages, datasets)
 
 
-def _close(
-    sweep: Sweep,
-    ledger: Ledger,
-    scheduler: Scheduler,
-    tracker: Tracker,
-    reporter: Reporter,
-    site: Site,
-    datasets: Datasets,
-) -> bool:
+def _close(ledger: Ledger, scheduler: Scheduler, closing: Closing, reporter: Reporter) -> bool:
     """Say the last words to MLflow, and wait until it has them; whether it took them all."""
+    sweep, tracker = closing.sweep, closing.tracker
     try:
         ledger.size = scheduler.searcher.size
         for job in scheduler.left:
             tracker.interrupted(job.record())
         if scheduler.finished:
-            from noisetune.sweep.closing import Closing
-
-            records = ledger.records(sweep.cells)
-            Closing(sweep, site, records, tracker, datasets, reporter.say).publish()
+            closing.publish(ledger.records(sweep.cells))
         state = "complete" if scheduler.finished else "interrupted"
         tracker.sweep(state, {}, summary(sweep, ledger, state))
     except OSError as error:

@@ -44,7 +44,8 @@ class About:
     def of_trial(self, trial: TrialRecord) -> dict[str, Any]:
         """What is told of a trial when it begins."""
         words = self.words.get(trial.condition)
-        name = {} if words is None else {"name": words.run_name(trial.kind, trial.number)}
+        place = trial.kind, trial.number, int(trial.config.get("replicate", 0))
+        name = {} if words is None else {"name": words.run_name(*place)}
         return name | {
             "tags": trial_tags(trial) | dict(self.source),
             "note": trial_note(trial),
@@ -56,10 +57,14 @@ NOTHING = About()
 
 
 def trial_tags(trial: TrialRecord) -> dict[str, str]:
-    """What runs are grouped by: each factor, and the number and seed of a replicate."""
+    """What runs are grouped by: each factor, the seed, and the number of a replicate, or of the
+    search that is one."""
     factors = {name: str(value) for name, value in trial.factors.items()}
-    number = {"noisetune.replicate": str(trial.number)} if trial.kind == "replicate" else {}
-    return factors | number | {"noisetune.seed": str(trial.config.get("replicate", 0))}
+    seed = trial.config.get("replicate", 0)
+    number = trial.number if trial.kind == "replicate" else seed
+    is_one = trial.kind == "replicate" or seed
+    replicate = {"noisetune.replicate": str(number)} if is_one else {}
+    return factors | replicate | {"noisetune.seed": str(seed)}
 
 
 def trial_note(trial: TrialRecord) -> str:

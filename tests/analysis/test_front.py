@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from noisetune.analysis.fitting import Fitted
 from noisetune.analysis.front import FrontPoint, beats, front_table, pareto_front
 from noisetune.records import TrialRecord
 
@@ -73,7 +74,8 @@ def test_replicates_stand_beside_their_trial_and_are_no_points() -> None:
 def test_the_table_shows_every_goal_and_the_accuracy() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
     points = pareto_front([trial(3, (0.875, 40))], GOALS)
-    console.print(front_table(points, ["val/accuracy", "cost/passes"], oracle=False))
+    table = front_table(points, ["val/accuracy", "cost/passes"], oracle=False)
+    console.print(Fitted(table), crop=False)
     text = console.export_text()
     for word in ("all trial 3", "0.875", "40", "(50.0)", "lr 0.003"):
         assert word in text

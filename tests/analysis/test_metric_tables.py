@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from test_tables import one, replicates, trial
 
+from noisetune.analysis.fitting import Fitted
 from noisetune.analysis.metric_tables import (
     GROUPS,
     metric_cell,
@@ -35,7 +36,7 @@ def three(metric: str, values: list[float | None]) -> list[TrialRecord]:
 
 def lines(table: Table, width: int = 80) -> list[str]:
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(table)
+    console.print(Fitted(table), crop=False)
     return console.export_text().splitlines()
 
 

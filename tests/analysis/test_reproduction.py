@@ -16,6 +16,7 @@ from rich.console import Console
 from scipy import stats
 
 from noisetune.analysis.claims import held, held_lines
+from noisetune.analysis.fitting import Fitted
 from noisetune.analysis.published_tables import (
     FIGURES,
     PublishedTable,
@@ -87,7 +88,7 @@ def row(
 def shown(table: PublishedTable, found: list[Reproduced], width: int = 80) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
     for each in reproduction_tables(table, found):
-        console.print(each)
+        console.print(Fitted(each), crop=False)
     return console.export_text()
 
 

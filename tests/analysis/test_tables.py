@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from noisetune.analysis.summaries import (
     summarise,
     winner_of,
 )
-from noisetune.analysis.tables import accuracy_cell, short_names, shown
+from noisetune.analysis.tables import accuracy_cell, conditions_table, short_names, shown
 from noisetune.records import TrialRecord
 
 
@@ -141,6 +142,27 @@ def test_replicates_that_did_not_complete_or_have_no_figure_are_left_out() -> No
     assert summary.replicates["last"] == {1: 0.5, 2: 0.6, 4: 0.7}
     assert (summary.planned, summary.diverged, summary.failed) == (4, (), (3,))
     assert summary.replicates["noisy_best"] == {1: 0.5, 2: 0.6}
+
+
+def test_of_searches_a_table_says_that_a_claim_is_about_the_method() -> None:
+    """tau is that of a seed's own trials: another seed's scores are of another split."""
+    records = [
+        replace(
+            trial(number=number, objective=shift + number / 100, lr=0.01 + number),
+            metrics={"test/accuracy_at_noisy_best": number / 10},
+            config={"replicate": seed},
+            won=number == 3,
+        )
+        for seed, shift in ((1, 0.5), (2, 0.1))
+        for number in range(4)
+    ]
+    summary = one(records)
+    assert (summary.tau, summary.ties, summary.trials_each) == (pytest.approx(1.0), None, 4)
+    assert summary.replicates["noisy_best"] == {1: 0.3, 2: 0.3}
+    caption = str(conditions_table([summary], "val/accuracy", oracle=False).caption)
+    assert "each of the n is a search of 4 trials on a fresh seed" in caption
+    alone = one([trial(), *replicates(0.4, "simclr", [0.5, 0.6])])
+    assert "search of" not in str(conditions_table([alone], "val/accuracy", oracle=False).caption)
 
 
 def test_conditions_keep_their_first_order() -> None:

@@ -1,15 +1,23 @@
+"""What a sweep shows while it runs, on a terminal and without one."""
+
 import io
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from optuna.storages import InMemoryStorage
 from rich.console import Console
 
-from noisetune.cli.live import LiveTable
+from noisetune.cli import live as live_module
+from noisetune.cli.live import LiveTable, calm_line, drawn, draws
 from noisetune.records import MetricPoint, TrialRecord
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.watch.progress import Progress
+from noisetune.sweep.watch.snapshot import Slot, Snapshot
 
 CONDITIONS = ["rate=0.2", "rate=0.6"]
-TOTALS = {"rate=0.2": 4, "rate=0.6": 5}
 
 
 def trial(number: int = 0, state: Any = "running", **more: Any) -> TrialRecord:
@@ -28,9 +36,13 @@ def trial(number: int = 0, state: Any = "running", **more: Any) -> TrialRecord:
     )
 
 
-def table(terminal: bool = False, metric: str = "val/accuracy") -> LiveTable:
+def table(terminal: bool = False, metric: str = "val/accuracy", verbose: bool = False) -> LiveTable:
     console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=100)
-    return LiveTable(console, CONDITIONS, TOTALS, metric, maximize=not metric.endswith("loss"))
+    goal = {"metric": metric, "allow_uninformative": True}
+    config = parse_sweep({"name": "mine", "search_space": "-", "objective": goal}, "the test")
+    ledger = Ledger.create(InMemoryStorage(), "mine", {})
+    ledger.size = 9
+    return LiveTable(console, Progress(CONDITIONS, config, ledger), verbose)
 
 
 def written(live: LiveTable) -> str:
@@ -38,10 +50,10 @@ def written(live: LiveTable) -> str:
     return live.console.file.getvalue()
 
 
-def drawn(live: LiveTable) -> str:
-    """The live table as it stands, as plain text."""
-    console = Console(file=io.StringIO(), width=100)
-    console.print(live._render())
+def shown(now: Snapshot, width: int = 100) -> str:
+    """The live table as plain text."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(drawn(now))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -53,85 +65,110 @@ ENDS = [
     trial(0, "failed", condition="rate=0.6", reason="train/loss is nan"),
     trial(0, "complete", kind="replicate", objective=0.99),
 ]
+LINES = [
+    "rate=0.2 search 0: complete val/accuracy 0.5000",
+    "rate=0.2 search 1: complete val/accuracy 0.7500",
+    "rate=0.2 search 2: pruned (pruned by median)",
+    "rate=0.6 search 0: failed (train/loss is nan)",
+    "rate=0.2 replicate 0: complete val/accuracy 0.9900",
+]
+
+
+def end_all(live: LiveTable) -> None:
+    for each in ENDS:
+        live.started(replace(each, state="running"))
+        live.point(each, MetricPoint("finetune", 1, {"val/accuracy": 0.25}))
+        live.ended(each, None)
 
 
 def test_without_a_terminal_each_end_is_one_line() -> None:
     live = table()
     with live:
-        for each in ENDS:
-            live.started(replace(each, state="running"))
-            live.point(each, MetricPoint("finetune", 1, {"val/accuracy": 0.25}))
-            live.ended(each, None)
-    assert written(live).splitlines() == [
-        "rate=0.2 search 0: complete val/accuracy 0.5000",
-        "rate=0.2 search 1: complete val/accuracy 0.7500",
-        "rate=0.2 search 2: pruned (pruned by median)",
-        "rate=0.6 search 0: failed (train/loss is nan)",
-        "rate=0.2 replicate 0: complete val/accuracy 0.9900",
-    ]
+        end_all(live)
+    assert written(live).splitlines() == LINES
 
 
-def test_ends_are_counted_by_condition_and_replicates_apart() -> None:
+@pytest.fixture
+def quick_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "CALM_SECONDS", 0.01)
+
+
+def test_without_a_terminal_a_line_a_minute_says_where_it_stands(quick_minutes: None) -> None:
     live = table()
-    for each in ENDS:
-        live.ended(each, None)
-    assert live.counts["rate=0.2"] == {"complete": 2, "pruned": 1, "replicates": 1}
-    assert live.counts["rate=0.6"] == {"failed": 1}
-    assert "5 of 9" in drawn(live)
-
-
-def test_a_resumed_sweep_starts_from_what_ended() -> None:
-    live = table()
-    live.count([*ENDS, trial(3, "running")])
-    assert live.counts["rate=0.2"].total() == 4
-    assert live.best == {"rate=0.2": 0.75}
-    assert written(live) == ""
+    with live:
+        live.started(trial(0))
+        while not written(live):
+            time.sleep(0.01)
+    assert written(live).splitlines()[0] == "0 of 9 trials ended, 1 running"
 
 
 @pytest.mark.parametrize(("metric", "best"), [("val/accuracy", 0.75), ("val/loss", 0.5)])
 def test_the_best_is_of_search_trials_and_low_for_a_loss(metric: str, best: float) -> None:
     live = table(metric=metric)
-    for each in ENDS:
-        live.ended(each, None)
-    assert live.best == {"rate=0.2": best}
-    assert f"{best:.4f}" in drawn(live)
-
-
-def test_what_runs_is_shown_with_its_last_point() -> None:
-    live = table()
-    live.started(trial(0))
-    assert "starting" in drawn(live)
-    live.point(trial(0), MetricPoint("pretrain", 3, {"pretrain/loss": 4.0}))
-    assert "pretrain 3" in drawn(live)
-    live.point(trial(0), MetricPoint("finetune", 2, {"val/accuracy": 0.125}))
-    assert "finetune 2 val/accuracy 0.125" in drawn(live)
-    live.point(trial(0), MetricPoint("finetune", 3, {"val/accuracy": None}))
-    assert "finetune 3" in drawn(live)
-    live.ended(trial(0, "complete", objective=0.5), None)
-    assert live.running == {}
+    end_all(live)
+    now = live.progress.snapshot()
+    assert now.best == {"rate=0.2": best}
+    assert f"{best:.4f}" in shown(now)
 
 
 def test_in_a_terminal_the_table_is_drawn_in_place() -> None:
     live = table(terminal=True)
     with live:
-        live.started(trial(0))
-        live.ended(trial(0, "complete", objective=0.5), None)
+        end_all(live)
         assert live._live.is_started
     assert not live._live.is_started
     assert "rate=0.6" in written(live)
-    assert "rate=0.2 search 0: complete" not in written(live)
+    assert not written(live).startswith(LINES[0])
 
 
-def test_an_empty_sweep_can_be_drawn() -> None:
-    live = LiveTable(Console(file=io.StringIO()), [], {}, "val/accuracy")
-    assert "0 of 0" in drawn(live)
+def test_a_verbose_one_says_ends_beside_the_table() -> None:
+    live = table(terminal=True, verbose=True)
+    with live:
+        end_all(live)
+    assert all(line in written(live) for line in LINES)
 
 
-def test_the_look_at_an_encoder_is_shown_where_a_gate_is_set() -> None:
-    live = table()
-    live.started(trial(0))
-    live.point(trial(0), MetricPoint("gate", 3, {"pretrain/rankme": 4.0}))
-    assert "gate" not in drawn(live)
-    live.gated = True
-    live.point(trial(0), MetricPoint("gate", 3, {"pretrain/rankme": 4.0}))
-    assert "gate 3" in drawn(live)
+def test_a_terminal_that_cannot_go_back_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert draws(Console(force_terminal=True))
+    monkeypatch.setenv("TERM", "dumb")
+    assert not draws(Console(force_terminal=True))
+
+
+NOW = Snapshot(
+    metric="val/accuracy",
+    ended=5,
+    size=9,
+    counts={"rate=0.2": {"complete": 2, "pruned": 1, "replicates": 1}, "rate=0.6": {"failed": 1}},
+    best={"rate=0.2": 0.75},
+    slots=[
+        Slot("rate=0.6 trial 1", "finetune", 2, 10, 0.125, 90.0),
+        Slot("rate=0.6 trial 2", "starting", 0, None, None, 1.0),
+    ],
+    last=LINES[-2:],
+    per_hour=12.5,
+    hours_left=(0.5, 2.75),
+    gpu_hours=1.25,
+    gpu_budget=12.0,
+)
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_all_of_it_is_shown(width: int) -> None:
+    said = " ".join(shown(NOW, width).split())
+    for words in (
+        "5 of 9 trials ended, 2 running; 12.5 trials an hour; 30 min to 2.75 h left; "
+        "1.25 of 12 GPU hours used",
+        "rate=0.6 trial 1 finetune 2 of 10 0.125 2 min",
+        "rate=0.6 trial 2 starting under a minute",
+        f"ended last {LINES[-2]} {LINES[-1]}",
+        "rate=0.2 2 1 1 0.7500",
+    ):
+        assert words in said
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    now = Snapshot("val/accuracy", 0, 0, {}, {})
+    assert calm_line(now) == "0 of 0 trials ended, 0 running"
+    assert "running\n" not in shown(now).replace("0 running\n", "")
+    assert "ended last" not in shown(now)
+    assert calm_line(replace(now, hours_left=(0.0, 0.0))).endswith("; under a minute left")

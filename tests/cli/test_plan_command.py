@@ -57,6 +57,8 @@ def test_a_program_reads_it_as_json(plan: Callable[..., Any]) -> None:
         "conditions": 2,
         "search_trials": 4,
         "replicates": 0,
+        "fewest_replicates": 0,
+        "comparisons": None,
         "exact": True,
         "hours": None,
         "gpu_hours": None,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from noisetune.cli.store_commands import _origin
 from noisetune.store import EntryInfo, Store, parse_size
 
 TRIAL = {
@@ -59,11 +60,17 @@ def test_ls_says_what_is_there_and_from_what_it_was_made(
     assert (said.code, said.err) == (0, "")
     assert "3 entries" in said.out
     shown = " ".join(said.out.split())
-    for words in ("simclr,", "digits,", "filter", "replicate 0", time.strftime("%Y-%m-%d")):
+    for words in ("simclr,", "cross_entropy,", "filter", "replicate 0", time.strftime("%Y-%m-%d")):
         assert words in shown
     for entry in entries(mlruns).values():
         assert entry.digest[:8] in said.out
     assert max(map(len, said.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "detect", "fold", "telemetry"])
+def test_an_entry_of_another_version_is_listed(stage: str) -> None:
+    entry = EntryInfo(stage, "0" * 32, 1, 2, 3.0, 4.0, 5, {"rate": 0.4}, {})
+    assert _origin(entry) == "what another version of noisetune reads"
 
 
 def test_ls_says_what_folds_and_telemetry_were_made_from(

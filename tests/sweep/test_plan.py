@@ -130,6 +130,20 @@ def test_replicates_that_grow_are_counted_from_the_fewest_to_the_most() -> None:
     assert (plan.fewest_replicates, plan.replicates) == (10, 10)
 
 
+def test_searches_are_replicates_of_so_many_trials() -> None:
+    """Of two rates, one or two settings of fine-tuning are tried by one seed: 4 from scratch, and 6
+    of each 8 on encoders of their seed."""
+    searches = {"of": "search", "trials": 3, "count": 2}
+    plan = planned(search(replicates=searches))
+    assert (plan.replicates, plan.trials_each, plan.exact) == (8, 3, True)
+    assert plan.search_trials == 2 * 2 * (2 + 3)
+    assert plan.stages["finetune"].runs == plan.search_trials
+    assert 2 <= plan.stages["pretrain"].runs <= 2 * 2
+    growing = {"from": 5, "until": {"difference": 2}, "at_most": 9}
+    plan = planned(search(replicates=searches | {"count": growing}))
+    assert (plan.fewest_replicates, plan.replicates) == (4 * 5, 4 * 9)
+
+
 def test_replicates_that_may_grow_without_end_are_refused() -> None:
     growing = {"until": {"difference": 2}, "at_most": 10**6}
     with pytest.raises(UserError, match=r"at most 10,000 are counted for a plan"):

@@ -41,7 +41,7 @@ def play_out(play: Play, worth: Callable[[Job], tuple[float, float]]) -> list[Jo
 def test_optuna_is_told_every_goal(open_scheduler: OpenScheduler) -> None:
     play = open_scheduler(SPACE, trials_per_condition=3, replicates=2, objective=TRADED)
     jobs = play_out(play, lambda job: (0.1 * job.trial.number, 10.0 + job.trial.number))
-    told = [trial.values for trial in jobs[0].study.get_trials()]
+    told = [trial.values for trial in jobs[0].asked.study.get_trials()]
     assert told == [[0.1 * number, 10.0 + number] for number in range(3)]
     assert [record.objectives for record in play.records()] == [tuple(each) for each in told]
 
@@ -52,7 +52,7 @@ def test_other_metrics_are_those_of_the_epoch_that_the_first_goal_chose(
     goals = {"metric": "val/accuracy", "also": [{"metric": "val/loss"}]}
     play = open_scheduler(SPACE, trials_per_condition=1, replicates=0, objective=goals)
     (job,) = play_out(play, lambda _: (0.5, 1.0))
-    assert job.study.get_trials()[0].values == [0.5, 1.0]  # the loss rose to 2 in epoch 2
+    assert job.asked.study.get_trials()[0].values == [0.5, 1.0]  # the loss rose to 2 in epoch 2
 
 
 def test_nothing_is_run_again_unasked(open_scheduler: OpenScheduler) -> None:
@@ -86,7 +86,7 @@ def test_a_replicate_killed_before_its_settings_were_written_gets_the_same_ones(
     play = open_scheduler(SPACE, storage, **sweep, replicate=named)
     for _ in range(asked):
         play.next()
-    study = play.scheduler.searcher.states[0].replicates.study
+    study = play.scheduler.searcher.states[0].again.study
     study.ask()  # and nothing more is written
     taken_up = open_scheduler(SPACE, storage, **sweep, replicate=named)
     again = play_out(taken_up, lambda _: (0.5, 1.0))

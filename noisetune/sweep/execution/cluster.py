@@ -1,5 +1,6 @@
 """A running Ray cluster: reached, given this checkout of noisetune, and seen to share the store."""
 
+import logging
 import socket
 import uuid
 from collections.abc import Iterator
@@ -115,3 +116,9 @@ def _sees(node: str, store: str, mark: str) -> bool:
 
 def _is_there(store: str, mark: str) -> bool:
     return Store.open(store).backend.exists(mark)
+
+
+def resources_at(address: str) -> dict[str, float]:
+    """What the cluster at an address has, by Ray's names; UserError where there is none."""
+    with joined(address, log_to_driver=False, logging_level=logging.ERROR):
+        return ray.cluster_resources()

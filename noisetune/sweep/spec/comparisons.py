@@ -89,14 +89,58 @@ class Growing(Section):
 
 
 def _kind(written: Any) -> str:
-    return "Growing" if isinstance(written, (Mapping, BaseModel)) else "int"
+    if isinstance(written, BaseModel):
+        return type(written).__name__
+    if not isinstance(written, Mapping):
+        return "int"
+    return "Searches" if {"of", "trials", "count"} & written.keys() else "Growing"
+
+
+class Searches(Section):
+    """Each replicate of a condition is its whole search again, on a fresh seed: a claim is then
+    about the method, and not about the one setting that a search found.
+
+    No other search runs. What a replicate is worth is that of its search's winner.
+    """
+
+    of: Literal["search"]
+    """What is replicated."""
+    trials: int = Field(ge=1)
+    """Trials of each search, in the place of `trials_per_condition`."""
+    count: Annotated[
+        Annotated[int, Field(ge=1), Tag("int")] | Annotated[Growing, Tag("Growing")],
+        Discriminator(_kind),
+    ]
+    """Searches of each condition: a number, or how they grow."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _growth_is_a_count(cls, raw: Any) -> Any:
+        for field in ("from", "until", "at_most"):
+            if isinstance(raw, Mapping) and field in raw:
+                raise ValueError(
+                    f"{field}: how searches grow stands under count; write "
+                    "count: {from: 5, until: {difference: 2.0}, at_most: 20}"
+                )
+        return raw
 
 
 Replicates = Annotated[
-    Annotated[int, Field(ge=0), Tag("int")] | Annotated[Growing, Tag("Growing")],
+    Annotated[int, Field(ge=0), Tag("int")]
+    | Annotated[Growing, Tag("Growing")]
+    | Annotated[Searches, Tag("Searches")],
     Discriminator(_kind),
 ]
-"""A number of replicates, or how they grow."""
+"""A number of replicates, how they grow, or searches."""
+
+
+def check_searched(replicates: int | Growing | Searches, parameters: bool) -> None:
+    """UserError where searches are wanted again of a sweep that has no `parameters`."""
+    if isinstance(replicates, Searches) and not parameters:
+        raise UserError(
+            "replicates.of: search: the search space has no parameters, so that there is nothing "
+            "to search; give a number, for example replicates: 5"
+        )
 
 
 def check_against(comparisons: Comparisons, factors: "Mapping[str, Factor]") -> None:

@@ -10,7 +10,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from noisetune.errors import UserError
 from noisetune.section import Section
 from noisetune.sizes import parse_size
-from noisetune.sweep.spec.comparisons import POINT, Comparisons, Growing, Replicates
+from noisetune.sweep.spec.comparisons import (
+    POINT,
+    Comparisons,
+    Growing,
+    Replicates,
+    Searches,
+)
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.overrides import override_all
 from noisetune.sweep.spec.pruners import check_pruner, name_of
@@ -70,7 +76,8 @@ class PretrainGate(Section):
 class Budget(Section):
     """Where a sweep stops, over all its resumes; a field that is null stops nothing.
 
-    The replicates of every condition are reserved first.
+    The replicates of every condition are reserved first; where they are searches, one search of
+    every condition goes before the next.
     """
 
     gpu_hours: float | None = Field(default=None, gt=0.0)
@@ -99,14 +106,15 @@ class SweepConfig(Section):
     """Its `name` and keyword arguments of Optuna's class, listed below. Steps are fine-tuning
     epochs. With several goals `none`, by itself."""
     trials_per_condition: int = Field(default=8, ge=1)
-    """Search trials in each condition."""
+    """Search trials in each condition, unless `replicates` are searches: they say how many."""
     pretraining_designs: int | None = Field(default=None, ge=1, le=10_000)
     """Draw so many settings of the `pretrain.*` parameters once, for all conditions to share:
     Optuna then chooses among them (`pretrain.design`), and each is computed once."""
     pretrain_gate: PretrainGate = Field(default_factory=PretrainGate)
     """Stops a trial between pre-training and fine-tuning."""
     replicates: Replicates = 3
-    """Runs of each condition's winner on fresh seeds: a number, or where they are needed."""
+    """Runs of each condition's winner on fresh seeds: a number, or where they are needed. Or its
+    whole search on fresh seeds."""
     comparisons: Comparisons = Field(default_factory=Comparisons)
     """Which differences between conditions are judged."""
     resources: Resources = Field(default_factory=Resources)
@@ -163,20 +171,53 @@ class SweepConfig(Section):
         check_several(self.sampler)
         return self
 
+    @model_validator(mode="after")
+    def _searches_are_whole(self) -> Self:
+        if self.searches is None:
+            return self
+        shared = "so that its searches are not each begun anew; take one of the two out"
+        if self.objective.several:
+            raise ValueError(
+                "replicates.of: search: with several goals nothing wins a search; give a number"
+            )
+        if self.warm_start:
+            raise ValueError(
+                f"warm_start: earlier trials would be known to all replicates.of: search, {shared}"
+            )
+        if self.pretraining_designs is not None:
+            raise ValueError(
+                f"pretraining_designs: they are drawn once for all replicates.of: search, {shared}"
+            )
+        return self
+
+    @property
+    def searches(self) -> Searches | None:
+        """The searches that are replicates; None where the winner of one search runs again."""
+        return self.replicates if isinstance(self.replicates, Searches) else None
+
+    @property
+    def search_trials(self) -> int:
+        """Trials of a search."""
+        return self.trials_per_condition if self.searches is None else self.searches.trials
+
+    @property
+    def _count(self) -> int | Growing:
+        return self.replicates.count if isinstance(self.replicates, Searches) else self.replicates
+
     @property
     def growing(self) -> Growing | None:
         """How replicates grow; None where their number is given."""
-        return self.replicates if isinstance(self.replicates, Growing) else None
+        return self._count if isinstance(self._count, Growing) else None
 
     @property
     def first_replicates(self) -> int:
-        """Replicates that every winner gets."""
-        return self.replicates.first if isinstance(self.replicates, Growing) else self.replicates
+        """Replicates that every condition gets."""
+        return self._count.first if isinstance(self._count, Growing) else self._count
 
     @property
     def most_replicates(self) -> int:
-        """Replicates that a winner gets at most."""
-        return self.replicates.at_most if isinstance(self.replicates, Growing) else self.replicates
+        """Replicates that a condition gets at most."""
+        return self._count.at_most if isinstance(self._count, Growing) else self._count
 
     @property
     def margin(self) -> float | None:

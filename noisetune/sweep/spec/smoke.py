@@ -121,8 +121,11 @@ def smoke(
     }
 
 
-def _replicates(written: Any) -> int:
+def _replicates(written: Any) -> Any:
     """So few that nothing is judged: replicates that would grow are a number here."""
+    if isinstance(written, Mapping) and "count" in written:
+        fewer = min(written["trials"], MOST_TRIALS)
+        return dict(written) | {"trials": fewer, "count": _replicates(written["count"])}
     return min(written, MOST_TRIALS) if isinstance(written, int) else MOST_TRIALS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from noisetune.errors import UserError
-from noisetune.sweep.spec.comparisons import check_against
+from noisetune.sweep.spec.comparisons import check_against, check_searched
 from noisetune.sweep.spec.conditions import Condition, cross, validate, with_designs
 from noisetune.sweep.spec.config import (
     SweepConfig,
@@ -77,6 +77,7 @@ class Sweep:
                 check_settings(condition)
         _check_enqueued(config, conditions)
         check_against(config.comparisons, space.conditions)
+        check_searched(config.replicates, any(each.parameters for each in conditions))
         return cls(config, space, conditions)
 
     def definition(self) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ DIVERGED = "noisetune:diverged"
 """The attribute of a trial whose training diverged."""
 AGAIN = "noisetune:again"
 """The attribute of a trial that is run in the place of a failed one: that one's number."""
+WINNER = "noisetune:winner"
+"""The attribute of the study of a search that is a replicate and is over: its winner's number."""
+NOBODY = -1
+"""The winner of a search of which no trial came to a value."""
 STATES: dict[TrialState, State] = {
     TrialState.WAITING: "running",
     TrialState.RUNNING: "running",
@@ -48,7 +53,8 @@ def journal(path: Path) -> BaseStorage:
 
 
 class Ledger:
-    """The studies of one sweep: one per condition and kind, and one that holds its definition.
+    """The studies of one sweep: one per condition and kind, one for each search that is a
+    replicate, and one that holds its definition.
 
     `neighbours` opens the ledger of another sweep by name, for a warm start.
     """
@@ -145,10 +151,12 @@ class Ledger:
         kind: Kind,
         directions: Sequence[Direction],
         pruner: optuna.pruners.BasePruner | None,
+        seed: int = 0,
     ) -> optuna.Study:
-        """The study of a condition's search trials or replicates; made where there is none."""
+        """The study of a condition's search trials or replicates; made where there is none. That of
+        a search that is a replicate has its `seed`."""
         study = optuna.create_study(
-            study_name=self._study_name(condition, kind),
+            study_name=self._study_name(condition, kind, seed),
             storage=self.storage,
             directions=directions,
             pruner=pruner or optuna.pruners.NopPruner(),
@@ -171,42 +179,77 @@ class Ledger:
     ) -> list[str]:
         """Begin every trial that failed anew, as one that runs; the names of those that failed.
 
-        Those of these `kinds`, and with a `mark` those alone that have this attribute.
-        The new one has the values, the configuration and so the seed of the failed one, which
-        stays as it is and leaves its place to it. Written whole, and so once, however often a
-        driver dies here: it is taken up like a trial that was interrupted.
+        Those of these `kinds`, and of searches that are replicates; with a `mark` those alone that
+        have this attribute. The new one has the values, the configuration and so the seed of the
+        failed one, which stays as it is and leaves its place to it. Written whole, and so once,
+        however often a driver dies here: it is taken up like a trial that was interrupted.
         """
-        studies, names = set(optuna.get_all_study_names(self.storage)), []
-        for condition, kind in itertools.product(conditions, kinds):
-            if (name := self._study_name(condition, kind)) in studies:
-                study = optuna.load_study(study_name=name, storage=self.storage)
-                for trial in standing(own_trials(study)):
-                    marked = mark is None or mark in trial.user_attrs
-                    if trial.state == TrialState.FAIL and marked:
-                        self.storage.create_new_trial(study._study_id, _again(trial))
-                        names.append(trial_name(condition, kind, trial.number))
+        names = []
+        for condition, kind, seed, study in self._studies(conditions):
+            if kind not in kinds and not seed:
+                continue
+            for trial in standing(own_trials(study)):
+                marked = mark is None or mark in trial.user_attrs
+                if trial.state == TrialState.FAIL and marked:
+                    if seed:
+                        # First: a search that goes on has no winner yet.
+                        study.set_user_attr(WINNER, None)
+                    self.storage.create_new_trial(study._study_id, _again(trial))
+                    names.append(trial_name(condition, kind, trial.number, seed))
         return names
 
     def records(self, conditions: Iterable[tuple[str, dict[str, Any]]]) -> list[TrialRecord]:
         """Every trial of these conditions (name, factors) that has its configuration."""
-        studies = set(optuna.get_all_study_names(self.storage))
-        records = []
-        for condition, factors in conditions:
-            for kind in KINDS:
-                name = self._study_name(condition, kind)
-                if name in studies:
-                    study = optuna.load_study(study_name=name, storage=self.storage)
-                    trials = own_trials(study)
-                    places = {trial.number for trial in standing(trials)}
-                    records += [
-                        record(trial, condition, factors, kind, trial.number not in places)
-                        for trial in trials
-                        if "config" in trial.user_attrs
-                    ]
+        factors, records = dict(conditions), []
+        for condition, kind, seed, study in self._studies(factors):
+            trials, winner = own_trials(study), study.user_attrs.get(WINNER)
+            places = {trial.number for trial in standing(trials)}
+            records += [
+                replace(
+                    record(trial, condition, factors[condition], kind, seed),
+                    replaced=trial.number not in places,
+                    won=None if winner is None else trial.number == winner,
+                )
+                for trial in trials
+                if "config" in trial.user_attrs
+            ]
         return records
 
-    def _study_name(self, condition: str, kind: Kind) -> str:
-        return f"{self.sweep} / {condition}" + (" / replicates" if kind == "replicate" else "")
+    def searched(self, conditions: Iterable[str]) -> dict[str, tuple[FrozenTrial, ...]]:
+        """Optuna's own trials of the searches in each of these conditions that has any."""
+        found: dict[str, tuple[FrozenTrial, ...]] = {}
+        for condition, kind, _, study in self._studies(conditions):
+            if kind == "search" and (trials := own_trials(study)):
+                found[condition] = (*found.get(condition, ()), *trials)
+        return found
+
+    def searches(self, condition: str) -> int:
+        """How many searches of a condition, each a replicate, were begun."""
+        studies = set(optuna.get_all_study_names(self.storage))
+        return len(list(self._seeds(condition, studies)))
+
+    def _studies(self, conditions: Iterable[str]) -> Iterator[tuple[str, Kind, int, optuna.Study]]:
+        """The studies of these conditions that there are: condition, kind, seed of its search."""
+        studies = set(optuna.get_all_study_names(self.storage))
+        for condition in conditions:
+            places: list[tuple[Kind, int]] = [(kind, 0) for kind in KINDS]
+            places += [("search", seed) for seed in self._seeds(condition, studies)]
+            for kind, seed in places:
+                if (name := self._study_name(condition, kind, seed)) in studies:
+                    study = optuna.load_study(study_name=name, storage=self.storage)
+                    yield condition, kind, seed, study
+
+    def _seeds(self, condition: str, studies: Collection[str]) -> Iterator[int]:
+        """The seeds of the searches of a condition that are replicates: there is no gap."""
+        return itertools.takewhile(
+            lambda seed: self._study_name(condition, "search", seed) in studies, itertools.count(1)
+        )
+
+    def _study_name(self, condition: str, kind: Kind, seed: int = 0) -> str:
+        name = f"{self.sweep} / {condition}"
+        if kind == "replicate":
+            return f"{name} / replicates"
+        return f"{name} / search {seed}" if seed else name
 
 
 def name_taken(sweep: str) -> UserError:
@@ -258,14 +301,14 @@ def record(
     condition: str,
     factors: dict[str, Any],
     kind: Kind,
-    replaced: bool = False,
+    seed: int = 0,
 ) -> TrialRecord:
-    """What the ledger says of one trial; `replaced` where a failed one was run again."""
+    """What the ledger says of one trial; of a search that is a replicate, with its `seed`."""
     attributes = trial.user_attrs
     values = trial.values if trial.state == TrialState.COMPLETE else ()
     failed = trial.state == TrialState.FAIL
     return TrialRecord(
-        name=trial_name(condition, kind, trial.number),
+        name=trial_name(condition, kind, trial.number, seed),
         condition=condition,
         factors=factors,
         kind=kind,
@@ -278,12 +321,18 @@ def record(
         metrics=attributes.get("metrics", {}),
         # A driver may have been killed between a reason and the end that it was for.
         reason=None if trial.state == TrialState.COMPLETE else attributes.get("reason"),
-        replaced=replaced,
         diverged=failed and DIVERGED in attributes,
         machine=failed and MACHINE in attributes,
     )
 
 
-def trial_name(condition: str, kind: Kind, number: int) -> str:
+def search_name(condition: str, seed: int) -> str:
+    """What a search is called: as its condition, unless it is one of several, a replicate each."""
+    return f"{condition} search {seed}" if seed else condition
+
+
+def trial_name(condition: str, kind: Kind, number: int, seed: int = 0) -> str:
     """What a trial is called everywhere: ledger, tables and MLflow."""
-    return f"{condition} {'trial' if kind == 'search' else 'replicate'} {number}"
+    if kind == "replicate":
+        return f"{condition} replicate {number}"
+    return f"{search_name(condition, seed)} trial {number}"

@@ -9,21 +9,21 @@ KNN = "pretrain/knn"
 
 
 class Gate:
-    """Judges the gate points of one sweep; it remembers kNN accuracies by condition and epoch."""
+    """Judges the gate points of one sweep; it remembers kNN accuracies by search and epoch."""
 
     def __init__(self, bounds: PretrainGate) -> None:
         self.bounds = bounds
         self._seen: dict[tuple[str, int], dict[str, float]] = {}
 
-    def objection(self, condition: str, trial: str, point: MetricPoint) -> str | None:
+    def objection(self, search: str, trial: str, point: MetricPoint) -> str | None:
         """Why the trial must not go on to fine-tuning; None where it may."""
         # Looked at in any case: a collapsed encoder is one of those that others are compared with.
-        behind = self._behind(condition, trial, point)
+        behind = self._behind(search, trial, point)
         return self._collapsed(point) or behind
 
-    def remember(self, condition: str, trial: str, epochs: int, accuracy: float) -> None:
+    def remember(self, search: str, trial: str, epochs: int, accuracy: float) -> None:
         """The kNN accuracy of a trial's encoder, for others to be compared with."""
-        self._seen.setdefault((condition, epochs), {})[trial] = accuracy
+        self._seen.setdefault((search, epochs), {})[trial] = accuracy
 
     def _collapsed(self, point: MetricPoint) -> str | None:
         bounds = {
@@ -36,13 +36,13 @@ class Gate:
                 return f"pretrain_gate: the encoder collapsed: {metric} {value:.3g} under {bound:g}"
         return None
 
-    def _behind(self, condition: str, trial: str, point: MetricPoint) -> str | None:
+    def _behind(self, search: str, trial: str, point: MetricPoint) -> str | None:
         value, percentile = point.values.get(KNN), self.bounds.knn_percentile
         if value is None or percentile is None:
             return None
-        others = self._seen.get((condition, point.step), {})
+        others = self._seen.get((search, point.step), {})
         before = [accuracy for name, accuracy in others.items() if name != trial]
-        self.remember(condition, trial, point.step, value)
+        self.remember(search, trial, point.step, value)
         if len(before) < self.bounds.n_startup_trials:
             return None
         bound = float(np.percentile(before, percentile))

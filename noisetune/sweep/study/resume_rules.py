@@ -45,16 +45,15 @@ def surplus(config: SweepConfig, records: Sequence[TrialRecord]) -> Iterator[str
 
     Trials that ended are never taken back.
     """
-    search = Counter(
-        each.condition for each in records if each.kind == "search" and not each.replaced
-    )
+    standing = [each for each in records if not each.replaced]
+    search = Counter((each.condition, each.seed) for each in standing if each.kind == "search")
     replicates = Counter(
-        (each.condition, str(each.parameters))
-        for each in records
-        if each.kind == "replicate" and not each.replaced
+        (each.condition, str(each.parameters)) for each in standing if each.kind == "replicate"
     )
+    if config.searches is not None:
+        replicates = Counter((condition, "") for condition, _ in search)
     for field, wanted, counts in (
-        ("trials_per_condition", config.trials_per_condition, search),
+        ("trials_per_condition", config.search_trials, search),
         ("replicates", config.most_replicates, replicates),
     ):
         more = [count for count in counts.values() if count > wanted]
@@ -77,8 +76,14 @@ def _changed(before: Any, after: Any) -> list[tuple[Any, Any]]:
 
 def _fixed(sweep: Mapping[str, Any]) -> dict[str, Any]:
     # What an older ledger does not have yet is as it is by default.
-    whole = parse_sweep(sweep, "the ledger").model_dump(mode="json")
-    return {field: value for field, value in whole.items() if field not in GROWS}
+    config = parse_sweep(sweep, "the ledger")
+    whole = config.model_dump(mode="json")
+    fixed = {field: value for field, value in whole.items() if field not in GROWS}
+    if config.searches is None:
+        return fixed | {"replicates": {"of": "winner"}}
+    # More searches are of the same method; longer ones are of another.
+    searches = config.searches.model_dump(mode="json", exclude={"count"})
+    return fixed | {"replicates": searches, "patience": config.patience}
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:

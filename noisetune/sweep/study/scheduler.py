@@ -26,7 +26,7 @@ RESTARTS = 2
 
 
 class Scheduler:
-    """Hands out search trials, then each winner's replicates, and writes down how they end.
+    """Hands out search trials, then replicates of what won, and writes down how they end.
 
     Everything it knows comes from the ledger, so a new scheduler over an old ledger goes on where
     the last one stopped. Trials whose encoder another one is about to compute are held back.
@@ -47,8 +47,8 @@ class Scheduler:
         self.searcher = Searcher(config, conditions, ledger)
         self.order = order or Order(None)
         self.gate = Gate(config.pretrain_gate)
-        for condition, trial, passed in self.searcher.marked(GATE):
-            self.gate.remember(condition.name, trial, *passed)
+        for search, trial, passed in self.searcher.marked(GATE):
+            self.gate.remember(search, trial, *passed)
         self.spending = Spending(config.budget, ledger)
         self.interrupted = deque(self.searcher.interrupted())
         self.held: list[Job] = []
@@ -254,7 +254,8 @@ class Scheduler:
         reserved, asked = self.searcher.replicates_to_come, self.searcher.asked_in_all
         trials = self.config.budget.trials
         if trials is not None and asked + reserved >= trials:
-            return f"budget.trials: {asked} of {trials} are used, and {reserved} are for replicates"
+            rest = f", and {reserved} are for replicates" if reserved else ""
+            return f"budget.trials: {asked} of {trials} are used{rest}"
         return self.spending.exhausted(reserved, self.config.resources.gpu, self.slots)
 
     def _take(self, job: Job, point: MetricPoint) -> None:
@@ -270,7 +271,7 @@ class Scheduler:
         for watcher in self.watchers:
             watcher.point(job.record(), point)
         if point.stage == GATE and job.kind == "search" and job.open:
-            objection = self.gate.objection(job.condition.name, job.name, point)
+            objection = self.gate.objection(job.search, job.name, point)
             if objection is not None:
                 self._tell(job, TrialState.PRUNED, objection)
 

@@ -16,9 +16,11 @@ from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.pruners import build_pruner
 from noisetune.sweep.spec.samplers import build_sampler
 from noisetune.sweep.study.comparing import Comparing
-from noisetune.sweep.study.condition_state import ConditionState
+from noisetune.sweep.study.condition_state import ConditionState, WinnerAgain
 from noisetune.sweep.study.job import Job
-from noisetune.sweep.study.ledger import AGAIN, GPU_SHARE, KINDS, Ledger
+from noisetune.sweep.study.ledger import AGAIN, GPU_SHARE, Ledger
+from noisetune.sweep.study.search_state import Asked, SearchState
+from noisetune.sweep.study.searched_again import SearchedAgain
 from noisetune.sweep.study.suggest import queued, suggest
 
 
@@ -32,7 +34,10 @@ class Searcher:
         self, config: SweepConfig, conditions: Sequence[Condition], ledger: Ledger
     ) -> None:
         self.config, self.ledger, pruner = config, ledger, build_pruner(config.pruner)
-        self.states = [ConditionState(each, config, ledger, pruner) for each in conditions]
+        kind = WinnerAgain if config.searches is None else SearchedAgain
+        self.states: list[ConditionState] = [
+            kind(each, config, ledger, pruner) for each in conditions
+        ]
         by_name = {state.condition.name: state for state in self.states}
         cells = [(name, state.condition.factors) for name, state in by_name.items()]
         self.comparing = Comparing(config, cells, ledger, lambda name: by_name[name].arm())
@@ -44,32 +49,39 @@ class Searcher:
         return sum(state.size for state in self.states)
 
     def search(self) -> Job | None:
-        """The next search trial, of the condition with the fewest; None where all were asked."""
-        waiting = [state for state in self.states if state.may_ask]
+        """The next search trial, of the search with the fewest; None where all were asked.
+
+        Of searches that are replicates those of one seed go before those of the next.
+        """
+        waiting = [search for state in self.states for search in state.searches if search.may_ask]
         if not waiting:
             return None
-        state = min(waiting, key=lambda state: state.search.count)
-        study = state.search.study
-        study.sampler = self._sampler(state, state.search.count, queued(study))
-        return self._search_job(state, state.search.ask())
+        search = min(waiting, key=lambda search: (search.seed, search.count))
+        if search.seed:
+            self.comparing.join()
+        search.study.sampler = self._sampler(search, search.count, queued(search.study))
+        return self._search_job(search, search.ask())
 
     def replicate(self) -> Job | None:
         """The next replicate of a condition whose search is over; None where there is none."""
         for state in self.states:
             if state.next_replicate():
                 self.comparing.join()
-                return self._replicate_job(state, state.replicates.ask())
+                (again,) = state.replicates
+                return self._replicate_job(state, again, again.ask())
         return None
 
     def tell(self, job: Job, values: list[float] | None, state: TrialState) -> None:
         """Tell Optuna how a trial ended, with the value of each goal where it is complete."""
-        job.study.tell(job.trial, values, state)
+        job.asked.tell(job.trial, values, state)
         job.open = False
-        self.states[job.condition.index].asked(job.kind).ended += 1
-        self.comparing.changed(job.condition.name, job.kind)
+        self.states[job.condition.index].close()
+        # With a search that is a replicate, one may have ended; with another, its winner changed.
+        kind: Kind = job.kind if self.config.searches is None else "replicate"
+        self.comparing.changed(job.condition.name, kind)
         if self._grow():
             self.ledger.size = self.size
-        if job.kind == "replicate":
+        if kind == "replicate":
             self.comparing.look()
 
     def _grow(self) -> bool:
@@ -77,15 +89,14 @@ class Searcher:
         wanted = self.comparing.wanted()
         grown = [state for state in self.states if state.wanted != wanted[state.condition.name]]
         for state in grown:
-            state.wanted = wanted[state.condition.name]
+            state.want(wanted[state.condition.name])
         return bool(grown)
 
     def end_search(self) -> None:
         """Ask for no more search trials: what is left of the budget is for replicates."""
-        for state in self.states:
-            if not state.search_ended:
-                state.search_ended = True
-                self.comparing.forget()
+        ended = [state.end_search() for state in self.states]
+        if any(ended):
+            self.comparing.forget()
 
     @property
     def searched(self) -> bool:
@@ -100,7 +111,7 @@ class Searcher:
     @property
     def asked_in_all(self) -> int:
         """How many trials were asked for, replicates included."""
-        return sum(state.search.count + state.replicates.count for state in self.states)
+        return sum(state.count for state in self.states)
 
     @property
     def unfinished(self) -> int:
@@ -110,83 +121,84 @@ class Searcher:
     @property
     def replicates_to_come(self) -> int:
         """Replicates that are not asked for yet, also of conditions whose search goes on."""
-        return sum(
-            state.replicates_left()
-            if state.searched or self.config.objective.several
-            else self.config.first_replicates
-            for state in self.states
-        )
+        return sum(state.replicates_to_come() for state in self.states)
 
-    def interrupted(self) -> Iterator[tuple[ConditionState, Kind, FrozenTrial]]:
+    def interrupted(self) -> Iterator[tuple[ConditionState, Asked, FrozenTrial]]:
         """The trials that the ledger says are running: nobody runs them any more."""
-        for kind in KINDS:
-            for state in self.states:
-                for trial in state.asked(kind).trials(TrialState.RUNNING):
-                    yield state, kind, trial
+        searches = [(state, search) for state in self.states for search in state.searches]
+        replicates = [(state, again) for state in self.states for again in state.replicates]
+        for state, asked in [*searches, *replicates]:
+            for trial in asked.trials(TrialState.RUNNING):
+                yield state, asked, trial
 
-    def marked(self, mark: str) -> Iterator[tuple[Condition, str, Any]]:
-        """The search trials whose attributes hold a mark: condition, name and what it says."""
+    def marked(self, mark: str) -> Iterator[tuple[str, str, Any]]:
+        """The search trials whose attributes hold a mark: the names of search and trial, and what
+        it says."""
         for state in self.states:
-            for trial in state.search.trials():
-                if mark in trial.user_attrs:
-                    yield state.condition, state.search_name(trial), trial.user_attrs[mark]
+            for search in state.searches:
+                for trial in search.trials():
+                    if mark in trial.user_attrs:
+                        yield search.name, search.trial_name(trial), trial.user_attrs[mark]
 
-    def take_up(self, state: ConditionState, kind: Kind, frozen: FrozenTrial) -> Job:
+    def take_up(self, state: ConditionState, asked: Asked, frozen: FrozenTrial) -> Job:
         """An interrupted trial, as the same Optuna trial; what was not yet drawn is drawn now."""
-        study, drawn = state.asked(kind).study, "config" in frozen.user_attrs
-        if kind == "search" and not drawn:
+        drawn = "config" in frozen.user_attrs
+        if isinstance(asked, SearchState) and not drawn:
             # Its place among the sweep's own trials, as when it was asked for.
-            earlier = [each for each in state.search.trials() if AGAIN not in each.user_attrs]
+            earlier = [each for each in asked.trials() if AGAIN not in each.user_attrs]
             place = sum(other.number < frozen.number for other in earlier)
             values = frozen.system_attrs.get("fixed_params", {}) | frozen.params
-            study.sampler = self._sampler(state, place, values)
+            asked.study.sampler = self._sampler(asked, place, values)
         # Only now: the sampler prepares a trial when it is made.
-        trial = optuna.Trial(study, frozen._trial_id)
+        trial = optuna.Trial(asked.study, frozen._trial_id)
+        if not drawn and isinstance(asked, SearchState):
+            return self._search_job(asked, trial)
         if not drawn:
-            draw = self._search_job if kind == "search" else self._replicate_job
-            return draw(state, trial)
+            return self._replicate_job(state, asked, trial)
         config = TrialConfig.parse(frozen.user_attrs["config"], "ledger")
-        job = Job(state.condition, kind, trial, study, config, frozen.user_attrs["parameters"])
+        kind: Kind = "search" if isinstance(asked, SearchState) else "replicate"
+        job = Job(state.condition, kind, trial, asked, config, frozen.user_attrs["parameters"])
         job.reported = frozenset(frozen.intermediate_values)
         job.gpu = max(frozen.user_attrs.get(GPU_SHARE, 0.0), self.config.resources.gpu)
         return job
 
-    def _search_job(self, state: ConditionState, trial: optuna.Trial) -> Job:
-        condition, values = state.condition, dict[str, Scalar]()
+    def _search_job(self, search: SearchState, trial: optuna.Trial) -> Job:
+        condition, values = search.condition, dict[str, Scalar]()
         for name, parameter in condition.parameters.items():
             if parameter.holds({**condition.known, **values}):
                 values[name] = suggest(trial, name, parameter.distribution())
-        return self._job(state, "search", trial, condition.real_values(values), 0)
+        parameters = condition.real_values(values)
+        return self._job(condition, "search", trial, search, parameters, search.seed)
 
-    def _replicate_job(self, state: ConditionState, trial: optuna.Trial) -> Job:
-        due = state.next_replicate(trial.number)
+    def _replicate_job(self, state: ConditionState, again: Asked, trial: optuna.Trial) -> Job:
+        assert isinstance(state, WinnerAgain)
         # It was asked for, so something was due; a smaller number of replicates came since.
-        settings, seed = due or (state.chosen()[0], trial.number + 1)
-        return self._job(state, "replicate", trial, settings, seed)
+        settings, seed = state.next_replicate(trial.number) or (state.chosen()[0], trial.number + 1)
+        return self._job(state.condition, "replicate", trial, again, settings, seed)
 
     def _job(
         self,
-        state: ConditionState,
+        condition: Condition,
         kind: Kind,
         trial: optuna.Trial,
+        asked: Asked,
         parameters: dict[str, Scalar],
         replicate: int,
     ) -> Job:
-        condition, resources = state.condition, self.config.resources
+        resources = self.config.resources
         config = condition.trial(parameters, replicate).resolve(resources.cpu, resources.gpu)
         trial.set_user_attr("parameters", parameters)
         # Written last: a trial that has its configuration in the ledger is whole.
         trial.set_user_attr("config", config.to_json())
-        study = state.asked(kind).study
-        return Job(condition, kind, trial, study, config, parameters, gpu=resources.gpu)
+        return Job(condition, kind, trial, asked, config, parameters, gpu=resources.gpu)
 
     def _sampler(
-        self, state: ConditionState, number: int, values: Mapping[str, Scalar]
+        self, search: SearchState, number: int, values: Mapping[str, Scalar]
     ) -> BaseSampler:
-        """The sampler for the ask of the condition's search trial `number`, of which an exhaustive
-        one must know the `values` that are there already."""
+        """The sampler for the ask of a search's trial `number`, of which an exhaustive one must
+        know the `values` that are there already."""
         kind = self.config.sampler_kind
-        setting = state.untried.take(values) if kind.exhaustive else None
-        parts = [self.config.seed, state.condition.name] + ([] if kind.sequential else [number])
+        setting = search.untried.take(values) if kind.exhaustive else None
+        parts = [self.config.seed, search.name] + ([] if kind.sequential else [number])
         seed = derive_seed("ask", *parts) % 2**32
         return build_sampler(self.config.sampler, seed, setting)

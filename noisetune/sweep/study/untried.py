@@ -12,17 +12,17 @@ from noisetune.sweep.spec.exhaustive import Setting, agrees, settings_in_order
 
 
 class Untried:
-    """The settings of a condition that no trial has, in the order in which they are tried.
+    """The settings of a condition that no trial of a `search` has, in the order of trying them.
 
-    The order follows from the sweep alone, and what a trial has from the ledger: neither a resume
-    nor trials side by side can double a setting or lose one. `repeats` are the trials, of a ledger
-    that another sampler began, whose setting an earlier one has.
+    The order follows from the sweep and that name alone, and what a trial has from the ledger:
+    neither a resume nor trials side by side can double a setting or lose one. `repeats` are the
+    trials, of a ledger that another sampler began, whose setting an earlier one has.
     """
 
     def __init__(
-        self, condition: Condition, config: SweepConfig, trials: Sequence[FrozenTrial]
+        self, condition: Condition, config: SweepConfig, search: str, trials: Sequence[FrozenTrial]
     ) -> None:
-        seed = derive_seed("ask", config.seed, condition.name) % 2**32
+        seed = derive_seed("ask", config.seed, search) % 2**32
         self.settings = settings_in_order(condition, config.enqueue, seed)
         drawn = [trial.params for trial in trials if "config" in trial.user_attrs]
         tried = {frozenset(params.items()) for params in drawn}

@@ -28,6 +28,62 @@ def test_a_number_of_replicates_stays_a_number() -> None:
     assert (config.growing, config.first_replicates, config.most_replicates) == (None, 8, 8)
 
 
+SEARCHES: dict[str, Any] = {"of": "search", "trials": 6, "count": 5}
+
+
+@pytest.mark.parametrize("count", [5, GROWING], ids=["a number", "growing"])
+def test_searches_are_counted_as_replicates_are(count: Any) -> None:
+    config = parse_sweep(SWEEP | {"replicates": SEARCHES | {"count": count}}, "the test")
+    written = config.model_dump(mode="json")
+    assert written["replicates"] == SEARCHES | {"count": count}
+    assert parse_sweep(json.loads(json.dumps(written)), "ledger") == config
+    plain = parse_sweep(SWEEP | {"replicates": count}, "the test")
+    for name in ("growing", "first_replicates", "most_replicates", "margin"):
+        assert getattr(config, name) == getattr(plain, name)
+    assert (config.search_trials, plain.search_trials) == (6, plain.trials_per_condition)
+    assert (plain.searches is None, config.searches is None) == (True, False)
+
+
+def test_searches_need_something_to_search() -> None:
+    config = parse_sweep(SWEEP | {"replicates": SEARCHES}, "the test")
+    space = {"conditions": {"noise.rate": [0.2]}}
+    with pytest.raises(UserError, match=r"replicates.of: search: the search space has no param"):
+        Sweep.prepare(config, SearchSpace.model_validate(space))
+    searched = space | {"parameters": {"finetune.lr": {"low": 0.001, "high": 0.01}}}
+    assert Sweep.prepare(config, SearchSpace.model_validate(searched)).config.searches is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trials": 0}, "replicates.trials: 0: it should be greater than or equal to 1"),
+        ({"count": 0}, "replicates.count: 0: it should be greater than or equal to 1"),
+        ({"count": GROWING | {"from": 4}}, "replicates.count.from: 4: it should be greater than"),
+        ({"of": "winner"}, "replicates.of: 'winner': it should be 'search'"),
+        ({"trails": 6}, "replicates.trails: no such field; did you mean 'trials'"),
+        ({"at_most": 9}, "replicates: at_most: how searches grow stands under count; write"),
+    ],
+)
+def test_bad_searches_name_field_value_and_rule(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse_sweep(SWEEP | {"replicates": SEARCHES | change}, "sweeps/mine.yaml")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"objective": {"also": [{"metric": "cost/passes"}]}}, "replicates.of: search: with sev"),
+        ({"warm_start": ["other"]}, "warm_start: earlier trials would be known to all replicate"),
+        ({"pretraining_designs": 4}, "pretraining_designs: they are drawn once for all replicat"),
+    ],
+)
+def test_searches_share_nothing_but_the_method(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse_sweep(SWEEP | {"replicates": SEARCHES} | change, "sweeps/mine.yaml")
+    assert message in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("change", "margin"),
     [

@@ -260,7 +260,7 @@ def test_the_real_values_stand_in_the_ledger_and_in_the_configuration(designed: 
 def test_optuna_is_told_the_design_alone(designed: Play) -> None:
     jobs = designed.run_all(lambda job: [0.5] * 4)
     simclr = next(job for job in jobs if job.config.pretrain.method == "simclr")
-    fields = {frozenset(trial.params) for trial in simclr.study.get_trials()}
+    fields = {frozenset(trial.params) for trial in simclr.asked.study.get_trials()}
     assert fields == {frozenset({"pretrain.epochs", FIELD, "finetune.lr"})}
 
 

@@ -55,6 +55,15 @@ def test_every_condition_stays_and_every_trial_is_small() -> None:
     assert (short.finetune.lr, short.noise.rate) == (0.1, 0.2)
 
 
+@pytest.mark.parametrize("count", [9, {"until": {"difference": 2}}], ids=["number", "growing"])
+def test_its_searches_are_few_and_short(count: Any) -> None:
+    searches = {"of": "search", "trials": 6, "count": count}
+    lr = {"finetune.lr": {"choices": [0.001, 0.01]}}
+    shrunk = small(prepared({}, {}, parameters=lr, replicates=searches)).config.searches
+    assert shrunk is not None
+    assert (shrunk.trials, shrunk.count) == (2, 2)
+
+
 def test_its_replicates_do_not_grow_and_its_baseline_is_made_small_too() -> None:
     sweep = prepared(
         {"pretrain.epochs": [5, 100]},

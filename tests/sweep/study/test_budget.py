@@ -99,7 +99,7 @@ def test_a_larger_budget_goes_on(start: Callable[..., Play]) -> None:
     start(storage, budget={"trials": 4}).run_all(lambda job: [0.5])
     same = start(storage, budget={"trials": 4})
     assert same.run_all(lambda job: [0.5]) == []
-    assert same.scheduler.stopped == "budget.trials: 4 of 4 are used, and 0 are for replicates"
+    assert same.scheduler.stopped == "budget.trials: 4 of 4 are used"
     more = start(storage, budget={"trials": 6}).run_all(lambda job: [0.5])
     assert [job.name for job in more] == ["all trial 4", "all trial 5"]
 

@@ -225,7 +225,9 @@ def test_points_that_come_again_are_told_to_the_sampler_once(open_scheduler: Ope
     after = open_scheduler(storage=storage, **SIZES)
     again = after.next()
     after.run(again, [0.9, 0.3])
-    frozen = next(each for each in again.study.get_trials() if each.number == again.trial.number)
+    frozen = next(
+        each for each in again.asked.study.get_trials() if each.number == again.trial.number
+    )
     assert (frozen.intermediate_values, frozen.value) == ({1: 0.9, 2: 0.3}, 0.9)
 
 

@@ -11,10 +11,12 @@ from real_sweep import prepare
 
 from noisetune.errors import UserError
 from noisetune.sweep.home import Home
+from noisetune.sweep.spec.comparisons import Searches
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.lease import claim_sweep
 from noisetune.sweep.study.ledger import Ledger, journal
+from noisetune.sweep.study.resume_rules import surplus
 from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.storage import check_warm_start, drive_ledger, open_sweep
 
@@ -67,6 +69,34 @@ def test_a_sweep_may_get_more_values_of_a_condition(tmp_path: Path) -> None:
     more = {"conditions": {"noise.rate": [0.1, 0.2, 0.6]}, "parameters": GRID["parameters"]}
     begin(home, prepare(more, "grows"))
     assert len(open_sweep(home, "grows")[0].conditions) == 3
+
+
+SEARCHES = {"of": "search", "trials": 2, "count": 2}
+
+
+def test_searches_may_become_more_and_no_others(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    begin(home, prepare(GRID, "searched", replicates=SEARCHES))
+    growing = {"from": 5, "until": {"difference": 2.0}}
+    begin(home, prepare(GRID, "searched", replicates=SEARCHES | {"count": growing}))
+    for change, difference in (
+        ({"replicates": SEARCHES | {"trials": 3}}, "replicates.trials: was 2, is 3"),
+        ({"replicates": 5}, "replicates.of: was 'search', is 'winner'"),
+        ({"replicates": SEARCHES, "patience": 1}, "patience: was None, is 1"),
+    ):
+        with pytest.raises(UserError, match=difference):
+            begin(home, prepare(GRID, "searched", **change))
+
+
+def test_fewer_searches_are_said(open_scheduler: OpenScheduler) -> None:
+    space = {"parameters": {"finetune.lr": {"low": 1e-4, "high": 1e-2}}}
+    play = open_scheduler(space, replicates=SEARCHES | {"count": 3})
+    play.run_all(lambda job: [0.5])
+    fewer = play.scheduler.config.model_copy(
+        update={"replicates": Searches.model_validate(SEARCHES)}
+    )
+    (line,) = surplus(fewer, play.records())
+    assert line.startswith("replicates: 2, and 1 of 1 conditions have up to 3: those stay")
 
 
 @pytest.mark.parametrize(

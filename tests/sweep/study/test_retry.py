@@ -58,7 +58,7 @@ def test_a_failed_search_trial_runs_again_and_may_win(open_scheduler: OpenSchedu
     assert again.scheduler.searcher.unfinished == 1
     assert again.scheduler.searcher.asked_in_all == 6
     again.run(again.next(), [0.9])
-    winner = again.scheduler.searcher.states[0].winner()
+    winner = again.scheduler.searcher.states[0].search.winner()
     assert winner is not None
     assert winner.user_attrs["parameters"] == by_name(again)["all trial 0"].parameters
 

@@ -1,0 +1,85 @@
+"""A running sweep as it is drawn on a terminal, or told in a line."""
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from noisetune.analysis.fitting import Fitted
+from noisetune.analysis.tables import plain_table
+from noisetune.sweep.watch.snapshot import Slot, Snapshot
+from noisetune.texts import counted
+
+CALM_SECONDS = 60.0
+"""Between two lines that say where a sweep stands, where no table can be drawn in place."""
+
+
+def draws(console: Console) -> bool:
+    """Whether a table can be drawn in place: on a terminal that can go back in it."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def drawn(now: Snapshot) -> RenderableType:
+    """Where a sweep stands, as tables: what runs first, since a terminal may be too low for all."""
+    parts: list[RenderableType] = [Text(calm_line(now))]
+    if now.slots:
+        parts += ["", Fitted(_slots_table(now))]
+    if now.last:
+        parts += ["", Text("\n".join(["ended last", *now.last]))]
+    return Group(*parts, "", Fitted(_conditions_table(now)))
+
+
+def calm_line(now: Snapshot) -> str:
+    """Where a sweep stands, in a line."""
+    return "; ".join(_words(now))
+
+
+def _words(now: Snapshot) -> Iterator[str]:
+    yield f"{now.ended} of {counted(now.size, 'trial')} ended, {len(now.slots)} running"
+    if now.per_hour is not None:
+        yield f"{now.per_hour:.3g} trials an hour"
+    if now.hours_left is not None:
+        low, high = map(_span, now.hours_left)
+        yield f"{low} left" if low == high else f"{low} to {high} left"
+    if now.gpu_budget is not None:
+        yield f"{now.gpu_hours:.3g} of {now.gpu_budget:g} GPU hours used"
+    elif now.gpu_hours:
+        yield f"{now.gpu_hours:.3g} GPU hours used"
+
+
+def _span(hours: float) -> str:
+    minutes = round(60 * hours)
+    if minutes < 1:
+        return "under a minute"
+    return f"{minutes} min" if minutes < 120 else f"{hours:.3g} h"
+
+
+def _slots_table(now: Snapshot) -> Table:
+    table = plain_table("running")
+    for heading in ("trial", "stage"):
+        table.add_column(heading)
+    for heading in ("epoch", now.metric, "for"):
+        table.add_column(heading, justify="right")
+    for slot in now.slots:
+        value = "" if slot.value is None else f"{slot.value:.3f}"
+        table.add_row(slot.trial, slot.stage, _epoch(slot), value, _span(slot.seconds / 3600))
+    return table
+
+
+def _epoch(slot: Slot) -> str:
+    if not slot.step:
+        return ""
+    return str(slot.step) if slot.steps is None else f"{slot.step} of {slot.steps}"
+
+
+def _conditions_table(now: Snapshot) -> Table:
+    table = plain_table("conditions")
+    table.add_column("condition")
+    for heading in ("done", "pruned", "failed", "replicates", f"best {now.metric}"):
+        table.add_column(heading, justify="right")
+    for name, counts in now.counts.items():
+        best = f"{now.best[name]:.4f}" if name in now.best else ""
+        kinds = ("complete", "pruned", "failed", "replicates")
+        table.add_row(name, *(str(counts.get(kind) or "") for kind in kinds), best)
+    return table

@@ -1,0 +1,53 @@
+"""The small file in a sweep's folder that says what its driver knows."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep.watch.progress import Progress
+
+WRITE_SECONDS = 1.0
+
+
+class StatusFile:
+    """A watcher that writes what a `Progress` knows into a file, at most once a second."""
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self.path, self.progress = path, progress
+        self._written = -WRITE_SECONDS
+
+    @contextmanager
+    def kept(self) -> Iterator["StatusFile"]:
+        """The file is there inside."""
+        self._write()
+        try:
+            yield self
+        finally:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    def started(self, trial: TrialRecord) -> None:
+        self.progress.started(trial)
+        self._write()
+
+    def point(self, trial: TrialRecord, point: MetricPoint) -> None:
+        self.progress.point(trial, point)
+        self._write()
+
+    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+        self.progress.ended(trial, result)
+        self._write()
+
+    def _write(self) -> None:
+        """Whole or not at all; a disk that refuses is the ledger's to tell of."""
+        if self.progress.clock() - self._written < WRITE_SECONDS:
+            return
+        self._written = self.progress.clock()
+        beside = self.path.with_suffix(f".{os.getpid()}.new")
+        with suppress(OSError):
+            beside.write_text(json.dumps(asdict(self.progress.snapshot())))
+            beside.replace(self.path)
