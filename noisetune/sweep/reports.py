@@ -13,7 +13,7 @@ from noisetune.errors import UserError
 from noisetune.files import refused
 from noisetune.records import TrialRecord, flatten
 from noisetune.report.view import SweepView
-from noisetune.report.writing import INDEX, check_place, report_of, write_report
+from noisetune.report.writing import check_place, report_of, write_report
 from noisetune.sweep.home import Home
 from noisetune.sweep.overview import RunState
 from noisetune.sweep.study.lease import driver_of
@@ -21,8 +21,6 @@ from noisetune.sweep.viewed import view_of
 from noisetune.texts import counted, factors_text
 from noisetune.tracking.tracker import Tracker
 
-PAGE = f"report/{INDEX}"
-"""Where the page is among the artifacts of a sweep's run."""
 LOOK_SECONDS = 2.0
 REST = 4.0
 """A report that took a second to make is made anew after so many, at the earliest."""
@@ -58,7 +56,7 @@ def make_report(
 
 
 def publish_report(home: Home, name: str, tracker: Tracker, say: Callable[[str], None]) -> None:
-    """Write the report of a sweep that has just ended, say where, and give MLflow the page.
+    """Write the report of a sweep that has just ended, say where, and give MLflow all of it.
 
     It never fails: a sweep that came to its end has its results, with a page of them or without.
     """
@@ -68,7 +66,10 @@ def publish_report(home: Home, name: str, tracker: Tracker, say: Callable[[str],
         why = f"{type(error).__name__}: {error}"
         say(f"the report could not be made ({why}); try `noisetune report {name}`")
         return
-    tracker.artifact(PAGE, made.page.read_text(encoding="utf-8"))
+    for file in sorted(made.page.parent.rglob("*")):
+        if file.is_file():
+            place = str(file.relative_to(home.sweep(name)))
+            tracker.file(place, place)
     say(f"report: {made.page}")
 
 

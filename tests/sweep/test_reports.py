@@ -16,7 +16,6 @@ from noisetune.sweep.reports import compare_sweeps, make_report, watched_reports
 from noisetune.sweep.run import run_sweep
 from noisetune.sweep.study.lease import claim_sweep
 from noisetune.sweep.viewed import view_of
-from noisetune.tracking.outbox import read_messages
 
 SPACE: dict[str, Any] = {
     "conditions": {"pretrain.method": ["none", "simclr"]},
@@ -46,13 +45,15 @@ def home(tmp_path_factory: pytest.TempPathFactory, said: list[str]) -> Home:
     return home
 
 
-def test_a_sweep_ends_with_its_report_and_mlflow_has_the_page(home: Home, said: list[str]) -> None:
+def test_a_sweep_ends_with_its_report_and_mlflow_has_all_of_it(home: Home, said: list[str]) -> None:
     page = home.report("mine") / "index.html"
     assert f"report: {page}" in said
-    told = [each for each in read_messages(home.outbox("mine")) if each["kind"] == "artifact"]
-    (page_told,) = [each for each in told if each["path"] == "report/index.html"]
-    assert page_told["trial"] == ""
-    assert page_told["text"] == page.read_text()
+    files = {str(each.relative_to(home.sweep("mine"))) for each in page.parent.rglob("*.*")}
+    assert len(files) > 20
+    (run,) = home.artifacts.glob("mine/*/artifacts/report")
+    there = {str(each.relative_to(run.parent)) for each in run.rglob("*.*")}
+    assert there == files
+    assert (run / "index.html").read_bytes() == page.read_bytes()
 
 
 def test_made_again_it_is_the_same_bytes(home: Home, tmp_path: Path) -> None:
