@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -79,7 +80,7 @@ def load_network(path: Path) -> Network:
         raise UserError(f"{path}: is no network of noisetune's ({error})") from None
 
 
-def _built(facts: dict, tensors: dict[str, torch.Tensor]) -> Network:
+def _built(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Network:
     settings, (channels, *size) = facts["model"], facts["shape"]
     model = PLUGINS["model"][settings["name"]].model_validate(settings)
     assert isinstance(model, ModelConfig)

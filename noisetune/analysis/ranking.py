@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
-from noisetune.analysis.statistics import kendall
+from noisetune.analysis.statistics import kendall, mean_interval
 from noisetune.analysis.summaries import FEWEST_RANKED
 from noisetune.analysis.tables import plain_table
 from noisetune.records import TrialRecord
 
+Pairs = NDArray[np.float64]
+"""Objective, higher being better, and clean accuracy of each trial (n, 2)."""
 RESAMPLES = 400
 FEWEST_RESAMPLED = 6
 """Resamples of fewer trials are too much alike."""
@@ -45,18 +48,38 @@ def scored(records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, float, flo
 
 
 def ranking_of(condition: str, records: Sequence[TrialRecord], maximize: bool) -> Ranking | None:
-    """The ranking in one condition; None for fewer than two trials."""
-    found = [(value if maximize else -value, clean) for _, value, clean in scored(records)]
-    if len(found) < 2:
+    """The ranking in one condition; None for fewer than two trials.
+
+    Where each replicate is a search, it is the mean over these: trials of several do not compare.
+    """
+    sign = 1 if maximize else -1
+    searches: dict[int, list[tuple[float, float]]] = {}
+    for trial, value, clean in scored(records):
+        searches.setdefault(trial.seed, []).append((sign * value, clean))
+    ranked = [np.array(pairs) for pairs in searches.values() if len(pairs) > 1]
+    if not ranked:
         return None
-    pairs = np.array(found)
-    chosen = float(pairs[pairs[:, 0].argmax(), 1])
-    tau = kendall(list(pairs[:, 0]), list(pairs[:, 1])) if len(pairs) >= FEWEST_RANKED else None
-    low, high = (None, None) if tau is None else _interval(pairs)
-    return Ranking(condition, len(pairs), tau, low, high, float(pairs[:, 1].max()) - chosen)
+    taus = [tau for pairs in ranked if (tau := _tau(pairs)) is not None]
+    tau = sum(taus) / len(taus) if taus else None
+    low, high = (None, None) if tau is None else _ends(ranked, taus)
+    behind = [pairs[:, 1].max() - pairs[pairs[:, 0].argmax(), 1] for pairs in ranked]
+    return Ranking(condition, sum(map(len, ranked)), tau, low, high, float(np.mean(behind)))
 
 
-def _interval(pairs: np.ndarray) -> tuple[float | None, float | None]:
+def _tau(pairs: Pairs) -> float | None:
+    known = len(pairs) >= FEWEST_RANKED
+    return kendall(list(pairs[:, 0]), list(pairs[:, 1])) if known else None
+
+
+def _ends(ranked: Sequence[Pairs], taus: Sequence[float]) -> tuple[float | None, float | None]:
+    """Of one search the bootstrap over its trials, of several the interval of their mean."""
+    if len(ranked) == 1:
+        return _interval(ranked[0])
+    interval = mean_interval(taus)
+    return interval.low, interval.high
+
+
+def _interval(pairs: Pairs) -> tuple[float | None, float | None]:
     """Percentiles of the bootstrap over trials."""
     if len(pairs) < FEWEST_RESAMPLED:
         return None, None
@@ -72,7 +95,7 @@ def ranking_table(rankings: Sequence[Ranking], metric: str) -> Table:
     table = plain_table(f"how {metric} ranked the complete search trials by clean accuracy")
     table.caption = (
         "tau: Kendall's, of objective and clean test accuracy at the noisy-best epoch, with 95 % "
-        f"by bootstrap over trials from {FEWEST_RESAMPLED} on\n"
+        f"by bootstrap over trials from {FEWEST_RESAMPLED} on; of several searches the mean\n"
         "behind: points of clean accuracy between the trial that was chosen and the best one"
     )
     table.add_column("condition")

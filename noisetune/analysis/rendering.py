@@ -17,8 +17,8 @@ LATEX = {
 """What stands for a sign that LaTeX takes as its own, or that its fonts lack."""
 
 ROOM = (
-    ("table", r"\footnotesize", 58), ("table", r"\scriptsize", 66),
-    ("table*", r"\footnotesize", 118), ("table*", r"\scriptsize", 134), ("table*", r"\tiny", 180),
+    ("table", r"\footnotesize", 60), ("table", r"\scriptsize", 68),
+    ("table*", r"\footnotesize", 126), ("table*", r"\scriptsize", 144), ("table*", r"\tiny", 200),
 )  # fmt: skip
 """Letters that a conference's page of two columns has room for: across a column, across both."""
 
@@ -48,6 +48,8 @@ def as_latex(table: Table) -> str:
     right = right_aligned(table)
     columns = "".join("r" if each else "l" for each in right)
     notes = [rf"\par\footnotesize {_latex(note)}" for note in notes_of(table)]
+    between = [r"\addlinespace"] if any(len(cell) > 1 for row in rows for cell in row) else []
+    lines = [line for row in rows for line in (*between, _latex_row(row, right))]
     return "\n".join(
         [
             rf"\begin{{{environment}}}",
@@ -59,9 +61,10 @@ def as_latex(table: Table) -> str:
             r"\toprule",
             _latex_row(headings, right),
             r"\midrule",
-            *(_latex_row(row, right) for row in rows),
+            *lines[len(between) :],
             r"\bottomrule",
             r"\end{tabular}",
+            *([r"\par\smallskip\raggedright"] if notes else []),
             *notes,
             rf"\end{{{environment}}}",
             "",
@@ -157,7 +160,7 @@ def _stacked(lines: list[str], right: bool) -> str:
     if len(lines) < 2:
         return "".join(lines)
     place, inside = "r" if right else "l", r" \\ ".join(lines)
-    return rf"\shortstack[{place}]{{{inside}}}"
+    return rf"\begin{{tabular}}[t]{{@{{}}{place}@{{}}}}{inside}\end{{tabular}}"
 
 
 def _width(table: Table) -> int:

@@ -22,8 +22,8 @@ ADAPTIVE_NOTE = "this sweep chose n as it went: intervals of a mean are NOT vali
 CHOSEN_NOTE = "best {0}: the highest of all trials and epochs, no estimate"
 AGAIN_NOTE = f"{CHOSEN_NOTE}; (again): replicates'"
 SEARCHED_NOTE = (
-    "each of the n is a search of {0} trials on a fresh seed, with the accuracy of its winner:\n"
-    "claims are about the method; (again): mean over the winners, each the highest of its search"
+    "each of the n is a search of {0} trials on a fresh seed, so that a claim is about the method; "
+    "(again): the mean over their winners, each the highest of its search"
 )
 FEW_NOTE = (
     f"up to n = {FEW} the mean and each value, else the mean and its 95 % interval (bootstrap-t)"

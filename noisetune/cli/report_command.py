@@ -13,6 +13,7 @@ from noisetune.cli.common import (
     console,
     examples,
     open_home,
+    print_table,
 )
 from noisetune.sweep.home import DEFAULT_MLRUNS
 from noisetune.texts import STEM_LENGTH, shortened
@@ -93,7 +94,7 @@ def compare(
     view = compare_sweeps(home, names)
     for notice in view.notices:
         console.print(notice, markup=False, highlight=False)
-    console.print(comparisons_table(view.summaries, view.question, None, view.kept))
+    print_table(comparisons_table(view.summaries, view.question, None, view.kept))
     page = write_comparison(
         view, out or home.root / COMPARED / shortened("+".join(names), STEM_LENGTH)
     )

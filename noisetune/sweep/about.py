@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noisetune.errors import UserError
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.tracking.about import About, DataSet
-from noisetune.tracking.run_names import condition_words
+from noisetune.tracking.run_names import condition_words, trial_mark
 from noisetune.tracking.source import source_tags
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 def names_alone(config: SweepConfig, cells: Sequence[tuple[str, dict[str, Any]]]) -> About:
     """What the ledger alone tells: how its trials are called."""
     # Numbers begin at 0, and a sweep may grow.
-    most = max(config.trials_per_condition, config.most_replicates, 10) - 1
-    return About(condition_words(cells, most))
+    searches = 0 if config.searches is None else config.most_replicates
+    most = max(config.search_trials, config.most_replicates, 10) - 1
+    return About(condition_words(cells, trial_mark("search", most, searches)))
 
 
 def about(
@@ -47,7 +49,11 @@ class TrialData:
 
         settings = json.dumps(config["data"], sort_keys=True)
         if settings not in self._seen:
-            parsed = TrialConfig.parse(dict(config), "ledger").data
+            try:
+                parsed = TrialConfig.parse(dict(config), "ledger").data
+            except UserError:
+                # A trial of an earlier version, of which only the end is told.
+                return []
             self._seen[settings] = self._described(parsed)
         return [self._seen[settings]]
 

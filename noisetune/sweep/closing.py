@@ -74,10 +74,11 @@ class Closing:
             if trial.name not in known:
                 try:
                     kept = home.predictions(name).read(trial.name)
+                    classes = self.datasets.load(self._config(trial).data).class_names
                 except UserError as error:
-                    self.say(str(error))
-                    kept = None
-                classes = self.datasets.load(self._config(trial).data).class_names
+                    # Damaged, or of an earlier version: the others have theirs.
+                    self.say(f"no figures of {trial.name}: {error}")
+                    continue
                 files = trial_files(told.curves.get(trial.name, {}), kept, classes)
                 publish_files(self.tracker, self.folder, trial, files)
 

@@ -20,20 +20,24 @@ class Words(NamedTuple):
     after: str = ""
 
     def run_name(self, kind: Kind, number: int, search: int = 0) -> str:
-        """The name that a trial is shown by: with t5 its number, with R5 that of a replicate; with
-        S3t5 that in a `search` which is a replicate."""
-        place = f"S{search}" if kind == "search" and search else ""
-        return " ".join(filter(None, [self.before, f"{place}{LETTERS[kind]}{number}", self.after]))
+        """The name that a trial is shown by, with its mark."""
+        return " ".join(filter(None, [self.before, trial_mark(kind, number, search), self.after]))
 
 
-def condition_words(cells: Cells, most: int) -> dict[str, Words]:
+def trial_mark(kind: Kind, number: int, search: int = 0) -> str:
+    """t5 for a trial, R5 for a replicate, S3t5 for a trial of the `search` that is replicate 3."""
+    place = f"S{search}" if kind == "search" and search else ""
+    return f"{place}{LETTERS[kind]}{number}"
+
+
+def condition_words(cells: Cells, longest: str) -> dict[str, Words]:
     """The words for each condition (name, factors) of a sweep, no two of them alike.
 
     Each factor that varies has its value: a number behind the beginning of the factor's name, a
-    word cut as far as is needed. With numbers of trials up to `most` a run's name then fits WIDTH.
+    word cut as far as is needed. With the `longest` mark of a trial a run's name then fits WIDTH.
     Where no cut does that, the condition's place (from 0) stands first, and its words last.
     """
-    room = WIDTH - len(f" t{most}")
+    room = WIDTH - len(f" {longest}")
     fields = dict.fromkeys(field for _, factors in cells for field in factors)
     varying = [field for field in fields if len({str(each.get(field)) for _, each in cells}) > 1]
     for length in range(room, 0, -1):

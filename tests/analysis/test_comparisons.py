@@ -11,6 +11,7 @@ from test_question import HIGH, LOW, both, question_about
 from test_tables import replicates
 
 from noisetune.analysis.comparisons import comparisons_table
+from noisetune.analysis.fitting import Fitted
 from noisetune.analysis.summaries import summarise
 from noisetune.analysis.tables import conditions_table
 from noisetune.records import TrialRecord
@@ -20,7 +21,7 @@ SHARED = {"pretrain": {"method": "simclr", "epochs": 5}, "pretrain_seed": "share
 
 def text(table: Table, width: int = 300) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(table)
+    console.print(Fitted(table), crop=False)
     return console.export_text()
 
 

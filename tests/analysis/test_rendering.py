@@ -39,12 +39,14 @@ def test_a_table_of_latex() -> None:
             r"\setlength{\tabcolsep}{3pt}",
             r"\begin{tabular}{@{}lr@{}}",
             r"\toprule",
-            r"name & \shortstack[r]{noisy \\ best} \\",
+            r"name & \begin{tabular}[t]{@{}r@{}}noisy \\ best\end{tabular} \\",
             r"\midrule",
             r"noise.rate=0.3 & 95.7 $\pm$1.1 \\",
-            r"a\_b \& c & \shortstack[r]{5 \% \\ 1 pruned} \\",
+            r"\addlinespace",
+            r"a\_b \& c & \begin{tabular}[t]{@{}r@{}}5 \% \\ 1 pruned\end{tabular} \\",
             r"\bottomrule",
             r"\end{tabular}",
+            r"\par\smallskip\raggedright",
             r"\par\footnotesize one",
             r"\par\footnotesize two",
             r"\end{table}",
@@ -90,6 +92,6 @@ def test_a_marked_cell_is_bold_in_its_first_line() -> None:
     made = plain_table("title")
     made.add_column("value")
     made.add_row(Text("95.1\n94..96", "bold"))
-    assert r"\shortstack[l]{\textbf{95.1} \\ 94..96}" in as_latex(made)
+    assert r"{@{}l@{}}\textbf{95.1} \\ 94..96\end{tabular}" in as_latex(made)
     assert "| **95.1**<br>94..96 |" in as_markdown(made)
     assert as_csv(made).splitlines()[1] == "95.1 94..96"

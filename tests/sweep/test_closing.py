@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from real_sweep import SWEEP, TRIAL, without_ray
 from noisetune import SweepResults, run_sweep
 from noisetune.config import TrialConfig
 from noisetune.sweep.home import Home
-from noisetune.tracking.outbox import read_messages
+from noisetune.tracking.outbox import Outbox, read_messages
 
 SPACE = {
     "conditions": {"pretrain.method": ["none", "simclr"]},
@@ -141,15 +142,33 @@ def test_the_machine_is_watched_where_that_is_asked_for(results: SweepResults) -
 
 
 def test_the_end_of_a_finished_sweep_is_told_again_without_its_files(
-    results: SweepResults,
+    results: SweepResults, registry: MlflowClient
 ) -> None:
     def told() -> int:
         outbox = read_messages(results.home.outbox("mine"))
         return sum(each["kind"] == "file" for each in outbox)
 
     before = told()
-    swept(results.home.root, resume=True)
+    swept(results.home.root, resume=True, register=True)
     assert before == told() > 0
+    for model in registry.search_registered_models():
+        assert len(registry.search_model_versions(f"name='{model.name}'")) == 1
+
+
+def test_a_damaged_file_is_named_and_the_others_have_theirs(tmp_path: Path) -> None:
+    results, _ = swept(tmp_path, share=False)
+    folder = results.home.sweep("mine")
+    trial = results.winners()["trial"][0]
+    results.home.predictions("mine").file(trial).write_bytes(b"damaged")
+    kept = [each for each in read_messages(results.home.outbox("mine")) if each["kind"] != "file"]
+    results.home.outbox("mine").unlink()
+    outbox = Outbox(results.home.outbox("mine"))
+    for each in kept:
+        outbox.append(each)
+    shutil.rmtree(folder / "trials")
+    _, said = swept(tmp_path, resume=True, share=False)
+    assert any(line.startswith(f"no figures of {trial}: ") for line in said)
+    assert len(list((folder / "trials").iterdir())) == 3
 
 
 def test_what_no_store_has_is_said_and_not_registered(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisetune.texts import factors_text
-from noisetune.tracking.run_names import WIDTH, Cells, condition_words
+from noisetune.tracking.run_names import WIDTH, Cells, condition_words, trial_mark
 
 SOME = st.one_of(
     st.booleans(), st.integers(0, 999), st.floats(0, 1), st.none(), st.text("ab_/- 0.", max_size=9)
@@ -20,9 +20,9 @@ def crossed(factors: dict[str, list[Any]]) -> Cells:
     return [(factors_text(each), each) for each in cells]
 
 
-def shown(cells: Cells, most: int) -> list[str]:
-    words = condition_words(cells, most)
-    return [words[name].run_name("search", most) for name, _ in cells]
+def shown(cells: Cells, most: int, search: int = 0) -> list[str]:
+    words = condition_words(cells, trial_mark("search", most, search))
+    return [words[name].run_name("search", most, search) for name, _ in cells]
 
 
 def test_names_are_the_values_that_vary_and_the_number() -> None:
@@ -32,7 +32,9 @@ def test_names_are_the_values_that_vary_and_the_number() -> None:
         *("r0.3 none t5", "r0.3 simclr t5", "r0.3 barlow t5"),
         *("r0.6 none t5", "r0.6 simclr t5", "r0.6 barlow t5"),
     ]
-    assert condition_words(cells, 5)[cells[1][0]].run_name("replicate", 3) == "r0.3 simclr R3"
+    words = condition_words(cells, "t5")[cells[1][0]]
+    assert words.run_name("replicate", 3) == "r0.3 simclr R3"
+    assert shown(cells, 5, search=3)[1] == "r0.3 simcl S3t5"
     assert shown(crossed({}), 5) == ["t5"]
 
 
@@ -59,8 +61,11 @@ def test_a_number_has_the_beginning_of_its_factors_name(
         max_size=4,
     ),
     st.integers(0, 99),
+    st.integers(0, 9),
 )
-def test_what_is_seen_tells_all_conditions_apart(factors: dict[str, list[Any]], most: int) -> None:
+def test_what_is_seen_tells_all_conditions_apart(
+    factors: dict[str, list[Any]], most: int, search: int
+) -> None:
     cells = crossed(factors)
-    seen = [name[:WIDTH] for name in shown(cells, most)]
+    seen = [name[:WIDTH] for name in shown(cells, most, search)]
     assert len(set(seen)) == len(dict(cells))

@@ -41,10 +41,16 @@ def _yaml(definition: Mapping[str, Any]) -> str:
 
 
 def _seeds(view: SweepView) -> list[str]:
-    seeds = sorted({each.seed for each in view.records if each.kind == "replicate"})
+    seeds = sorted({each.seed for each in view.records if each.seed})
     sampler = dict(view.definition.get("sweep", {}).get("sampler", {}))
-    again = f"; replicates have {_range(seeds)}" if seeds else ""
-    return [f"The sampler has seed {sampler.get('seed', 0)}, search trials have seed 0{again}."]
+    words = [f"the sampler has seed {sampler.get('seed', 0)}"]
+    if any(not each.seed for each in view.records):
+        words.append("search trials have seed 0")
+    if seeds:
+        searches = any(each.seed and each.kind == "search" for each in view.records)
+        words.append(f"{'searches' if searches else 'replicates'} have {_range(seeds)}")
+    text = ", ".join(words)
+    return [f"{text[:1].upper()}{text[1:]}."]
 
 
 def _range(seeds: Sequence[int]) -> str:

@@ -262,13 +262,28 @@ def test_how_well_noisy_labels_ranked(searched: SweepView, view: SweepView) -> N
     assert sections_of(replace(view, oracle=True), [ranking]) == []
 
 
+def test_where_each_replicate_is_a_search_their_trials_are_not_mixed(searched: SweepView) -> None:
+    alone = [each for each in searched.records if each.kind == "search"]
+    records = [
+        replace(each, config=each.config | {"replicate": seed}, won=each.number == 0)
+        for seed in (1, 2) for each in alone
+    ]  # fmt: skip
+    again = replace(searched, records=tuple(records))
+    rows = cells_of((section(ranking, again).tables or {})["ranking"])
+    before = cells_of((section(ranking, searched).tables or {})["ranking"])
+    assert [row[2].plain for row in rows] == [row[2].plain for row in before]
+    assert [row[1].plain for row in rows] == [str(2 * int(row[1].plain)) for row in before]
+    said = section(repeat, again).sentences
+    assert said == ["The sampler has seed 3, searches have the seeds 1, 2."]
+
+
 def test_what_repeats_it(view: SweepView) -> None:
     made = section(repeat, view)
     rows = {row[0].plain: row[1].plain for row in cells_of((made.tables or {})["drives"])}
     assert rows["git commit"] == "0123abcd"
     assert rows["packages"] == "torch 2.14\noptuna 5.0"
     assert made.sentences == [
-        "The sampler has seed 3, search trials have seed 0; replicates have the seeds 1 to 8."
+        "The sampler has seed 3, search trials have seed 0, replicates have the seeds 1 to 8."
     ]
     assert [title for title, _ in made.listings] == ["commands", "the sweep and its search space"]
 
