@@ -1,7 +1,8 @@
 """The code blocks of a page, as its readers use them and as tests do.
 
 A comment `<!-- tests: A => B -->` in a page, which its readers do not see, has tests put B in the
-place of A from there on: a sweep in small for a long one, a file for a server.
+place of A from there on: a sweep in small for a long one, a file for a server. With a comment
+`<!-- tests: run B -->` they do what the page takes as done.
 """
 
 import re
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 PART = re.compile(
-    r"""^<!--\ tests:\ (?P<old>\S[^\n]*?)\ =>(?P<new>[^\n]*)-->$
+    r"""^<!--\ tests:\ run\ (?P<done>[^\n]*)\ -->$
+    | ^<!--\ tests:\ (?P<old>\S[^\n]*?)\ =>(?P<new>[^\n]*)-->$
     | ^```(?P<language>\w*)(?:\ title="(?P<title>.*?)")?\n(?P<fenced>.*?)^```$
     | (?P<indented>(?:^\ {4}[^\n]*\n(?:\n+(?=\ {4}))?)+)""",
     re.MULTILINE | re.DOTALL | re.VERBOSE,
@@ -42,10 +44,10 @@ def blocks(page: str, as_tested: bool = False) -> Iterator[Block]:
     for part in PART.finditer(page):
         if part["old"]:
             instead[part["old"]] = part["new"].strip()
-            continue
-        text = part["fenced"] if part["indented"] is None else part["indented"]
-        text = _replaced(text, instead) if as_tested else text
-        yield Block(part["language"] or "", part["title"], text)
+        elif part["done"]:
+            yield from [Block("sh", None, part["done"])] if as_tested else []
+        else:
+            yield _block(part, instead if as_tested else {})
 
 
 def calls(command: str) -> list[list[str]]:
@@ -61,3 +63,8 @@ def _replaced(text: str, instead: dict[str, str]) -> str:
     old = "|".join(map(re.escape, sorted(instead, key=len, reverse=True)))
     whole = rf"(?<![\w.-])(?:{old})(?![\w.-])"
     return re.sub(whole, lambda found: instead[found[0]], text)
+
+
+def _block(part: re.Match[str], instead: dict[str, str]) -> Block:
+    text = part["fenced"] if part["indented"] is None else part["indented"]
+    return Block(part["language"] or "", part["title"], _replaced(text, instead))

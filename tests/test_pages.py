@@ -10,7 +10,8 @@ import pytest
 from pages import blocks, calls
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = ["docs/tutorial.md", "docs/own-images.md", "docs/resume.md", "infra/README.md"]
+RUN = [*(f"docs/{name}.md" for name in ("tutorial", "own-images", "resume", "report"))]
+RUN += ["infra/README.md"]
 IN_PLACE = {"noisetune": [sys.executable, "-m", "noisetune"], "python": [sys.executable]}
 if shutil.which("pdflatex"):
     IN_PLACE["pdflatex"] = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error"]
@@ -22,6 +23,7 @@ quick
 ```
 
 <!-- tests: slow.txt => quick.txt -->
+<!-- tests: run python -c "print(0)" -->
 
     python -c "print(open('slow.txt').read())"   # it is in sweeps/slow.txt.gz, too
     python -c "print(1)" && noisetune list
@@ -37,9 +39,11 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_tests_put_one_thing_in_the_place_of_another() -> None:
-    written, _ = blocks(PAGE)
+    written, typed = blocks(PAGE)
+    assert "slow.txt'" in typed.text
     assert (written.file, written.text, written.commands) == ("quick.txt", "quick\n", [])
-    _, typed = blocks(PAGE, as_tested=True)
+    _, before, typed = blocks(PAGE, as_tested=True)
+    assert before.commands == ['python -c "print(0)"']
     assert [calls(line) for line in typed.commands] == [
         [["python", "-c", "print(open('quick.txt').read())"]],
         [["python", "-c", "print(1)"], ["noisetune", "list"]],
@@ -48,8 +52,8 @@ def test_tests_put_one_thing_in_the_place_of_another() -> None:
 
 
 def test_a_small_page_runs(checkout: Path) -> None:
-    first, second, listed = run_page(PAGE, checkout)
-    assert (first, second) == ("quick\n\n", "1\n")
+    *printed, listed = run_page(PAGE, checkout)
+    assert printed == ["0\n", "quick\n\n", "1\n"]
     assert listed.startswith("no sweep in mlruns yet")
     with pytest.raises(AssertionError, match="no sweep"):
         run_page("    noisetune status nothing\n", checkout)
