@@ -159,7 +159,7 @@ def test_the_command_prints_json_for_a_program(
     said = noisetune("bench", "sharing", "--epochs", "1,2", "--width", 4, "--json")
     assert json.loads(said.out) == figures
     shown = noisetune("bench", "sharing").out
-    assert "wall_seconds             2, 1" in shown
+    assert "wall_seconds  2, 1" in shown
     assert asked == [((1, 2), 4), ((10, 25, 50), 16)]
 
 

@@ -58,6 +58,7 @@ def test_a_program_reads_it_as_json(plan: Callable[..., Any]) -> None:
         "search_trials": 4,
         "replicates": 0,
         "fewest_replicates": 0,
+        "trials_each": None,
         "comparisons": None,
         "exact": True,
         "hours": None,

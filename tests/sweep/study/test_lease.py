@@ -123,10 +123,10 @@ def test_the_superseded_drivers_writes_are_refused(taken: TakenOver) -> None:
     with taken.take_over():
         before = taken.file.read_bytes()
         for write in (
-            lambda: job.study.ask(),
+            lambda: job.asked.study.ask(),
             lambda: job.trial.set_user_attr("reason", "late"),
             lambda: job.trial.report(0.5, 1),
-            lambda: job.study.tell(job.trial, 0.5, TrialState.COMPLETE),
+            lambda: job.asked.study.tell(job.trial, 0.5, TrialState.COMPLETE),
             lambda: own_journal(taken.file, taken.lease),
         ):
             with pytest.raises(LeaseLost):

@@ -120,11 +120,11 @@ def test_a_superseded_driver_writes_nothing(taken: TakenOver) -> None:
     before = taken.content()
     with taken.take_over():
         for write in (
-            lambda: job.study.ask(),
-            lambda: job.study.set_user_attr("note", 1),
+            lambda: job.asked.study.ask(),
+            lambda: job.asked.study.set_user_attr("note", 1),
             lambda: job.trial.set_user_attr("reason", "late"),
             lambda: job.trial.report(0.5, 1),
-            lambda: job.study.tell(job.trial, 0.5),
+            lambda: job.asked.study.tell(job.trial, 0.5),
             lambda: taken.play.ledger.redefine({"new": 1}),
             lambda: own_database(taken.url, taken.lease),
         ):

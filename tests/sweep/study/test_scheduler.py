@@ -89,7 +89,7 @@ def test_telemetry_is_passed_on_and_moves_no_decision(open_scheduler: OpenSchedu
     looks = [MetricPoint("telemetry", step, {"val/accuracy": 0.99}) for step in (1, 2)]
     assert play.scheduler.report(job, looks)
     play.run(job, GOOD)
-    (frozen,) = job.study.get_trials()
+    (frozen,) = job.asked.study.get_trials()
     assert frozen.intermediate_values == dict(enumerate(GOOD, 1))
     assert [record.objective for record in play.records()] == [max(GOOD)]
     assert [each for each in play.heard.words if "telemetry" in each] == [
@@ -112,7 +112,7 @@ def test_a_poor_trial_is_pruned_and_told_at_once(open_scheduler: OpenScheduler) 
     assert [play.run(play.next(), values) for values in (GOOD, GOOD)] == [4, 4]
     poor = play.next()
     assert play.run(poor, BAD) == 1
-    (frozen,) = poor.study.get_trials(states=[TrialState.PRUNED])
+    (frozen,) = poor.asked.study.get_trials(states=[TrialState.PRUNED])
     assert frozen.number == poor.trial.number
     assert frozen.intermediate_values == {1: 0.1}
     assert play.records()[2].reason == "pruned by median"
@@ -207,7 +207,7 @@ def test_points_of_other_stages_are_not_judged(open_scheduler: OpenScheduler) ->
     job = play.next()
     early = [type(point(1, 0.0))("pretrain", step, {"pretrain/loss": 9.0}) for step in (1, 2)]
     assert play.scheduler.report(job, early)
-    assert not job.study.get_trials()[2].intermediate_values
+    assert not job.asked.study.get_trials()[2].intermediate_values
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
@@ -238,7 +238,7 @@ def test_a_repeated_point_counts_once(open_scheduler: OpenScheduler) -> None:
     play.scheduler.report(job, [point(1, 0.5)])
     play.scheduler.report(job, [point(1, 0.9), point(2, 0.6)])
     play.scheduler.complete(job, result_of(job))
-    (frozen,) = job.study.get_trials()
+    (frozen,) = job.asked.study.get_trials()
     assert frozen.intermediate_values == {1: 0.5, 2: 0.6}
     assert frozen.value == 0.6
     assert play.heard.words == [
@@ -294,7 +294,7 @@ def test_an_interrupted_trial_is_taken_up_as_the_same_trial(
     assert (again.name, again.kind, again.trial._trial_id) == (cut.name, kind, cut.trial._trial_id)
     assert (again.config, again.parameters) == (cut.config, cut.parameters)
     after.run(again, [0.9, 0.6, 0.5, 0.4])
-    frozen = next(t for t in again.study.get_trials() if t.number == again.trial.number)
+    frozen = next(t for t in again.asked.study.get_trials() if t.number == again.trial.number)
     assert frozen.intermediate_values == {1: 0.9, 2: 0.6, 3: 0.5, 4: 0.4}
     assert frozen.value == 0.9
     after.run_all(lambda job: GOOD)
@@ -341,7 +341,7 @@ def test_a_trial_that_was_cut_off_before_it_was_drawn_gets_the_same_values(
     before = open_scheduler(space, storage, **sizes)
     first = before.next()
     before.run(first, GOOD)
-    storage.create_new_trial(first.study._study_id)
+    storage.create_new_trial(first.asked.study._study_id)
     after = open_scheduler(space, storage, **sizes)
     assert [job.parameters for job in after.run_all(lambda job: GOOD)] == undisturbed[1:]
 
