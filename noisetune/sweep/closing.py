@@ -1,6 +1,6 @@
 """What a finished sweep leaves in MLflow: its winners, as configurations, files and models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +45,7 @@ class Closing:
         """All of it; what is there from an earlier end of the sweep stays."""
         winners = chosen_trials(self.sweep, records)
         self._winners(winners)
-        self._files(records)
+        self._files(records, {each.name for each in winners.values()})
         if self.site.register:
             self._models(winners)
         if self.report:
@@ -65,7 +65,8 @@ class Closing:
             text = yaml.safe_dump(trial.config, sort_keys=False)
             self.tracker.artifact(f"best/{file}.yaml", text)
 
-    def _files(self, records: Sequence[TrialRecord]) -> None:
+    def _files(self, records: Sequence[TrialRecord], drawn: Collection[str]) -> None:
+        """Tables of the winners and their replicates, and figures of those that are `drawn`."""
         name, home = self.sweep.config.name, self.site.home
         closely = looked_at_closely(self.sweep, records)
         told = Told.of(read_messages(home.outbox(name)), (each.name for each in closely))
@@ -79,7 +80,8 @@ class Closing:
                     # Damaged, or of an earlier version: the others have theirs.
                     self.say(f"no figures of {trial.name}: {error}")
                     continue
-                files = trial_files(told.curves.get(trial.name, {}), kept, classes)
+                curves = told.curves.get(trial.name, {})
+                files = trial_files(curves, kept, classes, figures=trial.name in drawn)
                 publish_files(self.tracker, self.folder, trial, files)
 
     def _models(self, winners: Mapping[str, TrialRecord]) -> None:

@@ -58,19 +58,26 @@ def looked_at_closely(sweep: AnySweep, records: Sequence[TrialRecord]) -> list[T
 
 
 def trial_files(
-    curves: Curves, predictions: Predictions | None, class_names: Sequence[str]
+    curves: Curves,
+    predictions: Predictions | None,
+    class_names: Sequence[str],
+    figures: bool = True,
 ) -> dict[str, bytes]:
-    """The files of a trial by name, those that there is something for."""
+    """The files of a trial by name, those that there is something for.
+
+    Without `figures` they are tables alone: to draw takes half a second a trial.
+    """
     files: dict[str, bytes] = {}
     if curves:
         rows = [("metric", "epoch", "value"), *_curve_rows(curves)]
         files["curves.csv"] = _csv(rows)
-    if (figure := curves_figure(curves)) is not None:
+    if figures and (figure := curves_figure(curves)) is not None:
         files["curves.png"] = figure
     if predictions is not None and CHOICE in predictions.predicted:
         matrices = confusions(predictions, CHOICE, len(class_names))
         files["confusion.csv"] = _csv(confusion_rows(matrices, class_names))
-        files["confusion.png"] = confusion_figure(matrices, class_names)
+        if figures:
+            files["confusion.png"] = confusion_figure(matrices, class_names)
         if issues := list(issue_rows(predictions, CHOICE, class_names)):
             files["label_issues.csv"] = _csv(issues)
     return files
