@@ -37,6 +37,7 @@ def test_what_it_does_not_name_is_not_there() -> None:
         noisetune.run_swep  # noqa: B018
 
 
+@pytest.mark.long
 def test_the_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, ray_at_hand: None
 ) -> None:

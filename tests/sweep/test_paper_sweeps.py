@@ -65,7 +65,17 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
         torch.save(labels, tmp_path / "data" / f"CIFAR-{classes}_human.pt")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+DEAR = ("budget_matched", "frozen", "sensitivity")
+"""Sweeps whose trials take over five seconds to count."""
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, id=file.stem, marks=[pytest.mark.long] * (file.stem in DEAR))
+        for file in FILES
+    ],
+)
 def test_a_sweep_costs_what_its_comment_says(file: Path, everything_there: None) -> None:
     said = COSTS.search(file.read_text())
     assert said is not None

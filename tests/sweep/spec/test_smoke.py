@@ -243,6 +243,7 @@ def check_run(said: Any, file: Path, folder: Path) -> None:
     assert complete == {each.name for each in sweep.conditions}
 
 
+@pytest.mark.long
 def test_a_sweep_of_this_repository_runs_whole_in_small(
     noisetune: Say, ray_at_hand: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_sweep_is_the_same_in_a_database(
     assert len(load_sweep("mine", mlruns=home.root, ledger=url).trials()) == 6
 
 
+@pytest.mark.long
 def test_two_sweeps_share_a_database_and_one_warms_the_other(home: Home, url: str) -> None:
     drive(home, url)
     drive(home, None, sweep={"name": "filed"})

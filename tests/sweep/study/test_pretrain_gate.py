@@ -210,6 +210,7 @@ def collapsing(config: Any, store: Any, options: Options) -> Any:
         return (yield from run_trial(config, store, options))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_at_hand")
 def test_a_collapsed_encoder_is_stopped_before_fine_tuning_starts(tmp_path: Path) -> None:
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
