@@ -62,15 +62,19 @@ def publish_report(home: Home, name: str, tracker: Tracker, say: Callable[[str],
     """
     try:
         made = make_report(home, name, state="finished")
+        _tell(tracker, made.page.parent)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         say(f"the report could not be made ({why}); try `noisetune report {name}`")
         return
-    for file in sorted(made.page.parent.rglob("*")):
-        if file.is_file():
-            place = str(file.relative_to(home.sweep(name)))
-            tracker.file(place, place)
     say(f"report: {made.page}")
+
+
+def _tell(tracker: Tracker, folder: Path) -> None:
+    """Give MLflow all files of a report, which lies in the sweep's folder."""
+    for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+        place = f"{folder.name}/{file.relative_to(folder).as_posix()}"
+        tracker.file(place, place)
 
 
 def watched_reports(

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,21 @@ def test_a_sweep_ends_with_its_report_and_mlflow_has_all_of_it(home: Home, said:
     there = {str(each.relative_to(run.parent)) for each in run.rglob("*.*")}
     assert there == files
     assert (run / "index.html").read_bytes() == page.read_bytes()
+
+
+def test_a_relative_folder_is_as_good(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(home.sweep("mine"), Home(tmp_path).sweep("mine"))
+    monkeypatch.chdir(tmp_path)
+    told: list[tuple[str, str]] = []
+    said: list[str] = []
+    tracker = SimpleNamespace(file=lambda *each: told.append(each))
+    PUBLISH(Home(Path()), "mine", tracker, said.append)  # type: ignore[arg-type]
+    assert len(said) == 1
+    assert said[0].startswith("report: ")
+    assert ("report/index.html", "report/index.html") in told
+    assert all((tmp_path / "sweeps" / "mine" / file).is_file() for _, file in told)
 
 
 def test_made_again_it_is_the_same_bytes(home: Home, tmp_path: Path) -> None:
