@@ -188,7 +188,7 @@ def test_a_finished_sweep_is_resumed_to_nothing(
 
 @pytest.fixture(
     params=[
-        signal.SIGINT,
+        pytest.param(signal.SIGINT, marks=pytest.mark.long),
         pytest.param(signal.SIGTERM, marks=pytest.mark.long),
         pytest.param(signal.SIGHUP, marks=pytest.mark.long),
     ]

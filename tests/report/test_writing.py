@@ -16,6 +16,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
+@pytest.mark.long
 def test_the_same_sweep_gives_the_same_bytes(report: Report) -> None:
     assert dict(report_of(made_up_view()).files()) == dict(report.files())
 

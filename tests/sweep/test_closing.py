@@ -156,6 +156,7 @@ def test_the_end_of_a_finished_sweep_is_told_again_without_its_files(
         assert len(registry.search_model_versions(f"name='{model.name}'")) == 1
 
 
+@pytest.mark.long
 def test_a_damaged_file_is_named_and_the_others_have_theirs(tmp_path: Path) -> None:
     results, _ = swept(tmp_path, share=False)
     folder = results.home.sweep("mine")

@@ -65,7 +65,7 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
         torch.save(labels, tmp_path / "data" / f"CIFAR-{classes}_human.pt")
 
 
-DEAR = ("budget_matched", "frozen", "sensitivity")
+DEAR = ("budget_matched", "frozen", "pretrain_epochs", "sensitivity")
 """Sweeps whose trials take over five seconds to count."""
 
 

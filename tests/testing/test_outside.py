@@ -23,6 +23,7 @@ def with_broken_ones(outside: Any) -> Any:
     return outside
 
 
+@pytest.mark.long
 def test_a_trial_that_names_all_six_runs_to_its_end(with_broken_ones: Any) -> None:
     """Each broken one beside them is a line of warning."""
     outside = with_broken_ones
@@ -40,6 +41,7 @@ def test_a_trial_that_names_all_six_runs_to_its_end(with_broken_ones: Any) -> No
     assert result["detection"]["auroc"] is not None
 
 
+@pytest.mark.long
 def test_its_plugins_are_found_and_keep_their_promises(outside: Any) -> None:
     """Those of the installed ones, and that of the document's own test."""
     (outside.folder / "test_mine.py").write_text(outside.own_test)
