@@ -107,8 +107,8 @@ def test_a_disk_that_is_full_for_them_pauses_the_sweep(
 @pytest.mark.usefixtures("ray_at_hand")
 @pytest.mark.parametrize("share", [True, False])
 def test_they_come_through_ray_and_leave_nothing_there(home: Home, share: bool) -> None:
-    assert run(home, prepare(SPACE, "mine", trial=SCRATCH, replicates=1), share=share).finished
-    assert_kept(home, "mine", 4)
+    assert run(home, prepare(SPACE, "mine", trial=SCRATCH), share=share).finished
+    assert_kept(home, "mine", 2)
     states = [*home.sweep("mine").glob("ray/*")]
     assert not any(
         b"noisetune_predictions" in file.read_bytes() for file in states if file.is_file()
