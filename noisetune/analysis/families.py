@@ -4,7 +4,7 @@ A family is what the question asks, fixed before its first replicate: methods ag
 of their group. Questions that come later form a family of their own, at half the level before.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -48,10 +48,11 @@ def asked_pairs(
     Its second is the one with the value that `against` names of that factor, by default a
     baseline; with `every`, and where no condition is a baseline, all such pairs are asked about.
     """
-    pairs = single_factor_pairs(cells)
-    reference = [pair for pair, is_reference in _with_reference(cells, pairs, against)]
+    factors, pairs = dict(cells), single_factor_pairs(cells)
+    turned = [_reference_second(pair, factors, against) for pair in pairs]
     if every:
-        return [pair for pair, _ in _with_reference(cells, pairs, against, every=True)]
+        return [known or pair for known, pair in zip(turned, pairs, strict=True)]
+    reference = [known for known in turned if known is not None]
     return reference if reference or against is not None else pairs
 
 
@@ -66,19 +67,17 @@ def single_factor_pairs(cells: Cells) -> list[Pair]:
     return pairs
 
 
-def _with_reference(
-    cells: Cells, pairs: Iterable[Pair], against: Mapping[str, Any] | None, every: bool = False
-) -> Iterable[tuple[Pair, bool]]:
-    """The pairs with a reference among them, which comes second; with `every` the others, too."""
-    factors = dict(cells)
-    for first, second in pairs:
-        (field,) = _differing(factors[first], factors[second])
-        if _is_reference(field, factors[second].get(field), against):
-            yield (first, second), True
-        elif _is_reference(field, factors[first].get(field), against):
-            yield (second, first), True
-        elif every:
-            yield (first, second), False
+def _reference_second(
+    pair: Pair, factors: Mapping[str, Mapping[str, Any]], against: Mapping[str, Any] | None
+) -> Pair | None:
+    """The pair with its reference second; None where neither is one."""
+    first, second = pair
+    (field,) = _differing(factors[first], factors[second])
+    if _is_reference(field, factors[second].get(field), against):
+        return first, second
+    if _is_reference(field, factors[first].get(field), against):
+        return second, first
+    return None
 
 
 def _is_reference(field: str, value: Any, against: Mapping[str, Any] | None) -> bool:

@@ -81,7 +81,8 @@ def answers(
     verdicts = _verdicts(arms, question, groups) if asked else {}
     kept = {name: _without_diverged(arms[name], values) for name, values in groups.items()}
     without = _verdicts(arms, question, kept) if asked and kept != groups else {}
-    right = {name: _right(arms[name], choice, predictions) for pair in pairs for name in pair}
+    compared = dict.fromkeys(name for pair in pairs for name in pair)
+    right = {name: _right(arms[name], choice, predictions) for name in compared}
     return [
         _answer(
             each,

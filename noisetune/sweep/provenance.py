@@ -2,8 +2,6 @@
 
 import os
 import platform
-import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -16,13 +14,13 @@ import psutil
 from noisetune.errors import UserError
 from noisetune.lines import append_lines, cut_damaged_end, keep_whole_lines, read_lines
 from noisetune.sweep.home import Home
+from noisetune.tracking import source
 
 if TYPE_CHECKING:
     from noisetune.sweep.resolution import Resolution
 
 PACKAGES = ("torch", "torchvision", "optuna", "ray", "mlflow", "cleanlab", "numpy", "scikit-learn")
 REMEDY = "delete it to do without what it says"
-GIT_SECONDS = 5.0
 GIGABYTE = 2**30
 
 
@@ -70,32 +68,19 @@ def drive_here() -> dict[str, Any]:
 
 
 def command() -> str:
-    """What was typed; of a program that calls the package, its name alone."""
+    """What was typed, without passwords; of a program that calls the package, its name alone."""
     program = Path(sys.argv[0])
     if program.name == "noisetune" or program.parts[-2:] == ("noisetune", "__main__.py"):
-        return shlex.join(["noisetune", *sys.argv[1:]])
+        return source.command(["noisetune", *sys.argv[1:]])
     return program.name
 
 
 def commit(folder: Path) -> str | None:
     """The git commit of the sources, with a mark where they were changed; None where there is
     none."""
-    head = _git(folder, "rev-parse", "HEAD")
-    if not head:
-        return None
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return f"{head} (changed)" if changed else head
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words],
-            capture_output=True, text=True, check=True, timeout=GIT_SECONDS,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    tags = source.git_tags(folder)
+    head = tags.get(source.COMMIT)
+    return f"{head} (changed)" if head and tags[source.DIRTY] == "true" else head
 
 
 def _versions() -> Iterator[tuple[str, str]]:

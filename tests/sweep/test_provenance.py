@@ -85,6 +85,10 @@ def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None
     [
         (["/bin/noisetune", "sweep", "my file.yaml"], "noisetune sweep 'my file.yaml'"),
         (["/lib/noisetune/__main__.py", "resume", "x"], "noisetune resume x"),
+        (
+            ["/bin/noisetune", "resume", "x", "--ledger", "postgresql://me:s3cret@h/d"],
+            "noisetune resume x --ledger 'postgresql://me:***@h/d'",
+        ),
         (["/home/someone/secret/notebook.py", "--token", "x"], "notebook.py"),
     ],
 )
