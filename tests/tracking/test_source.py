@@ -40,7 +40,7 @@ def test_no_repository_and_no_git_are_no_error(
 
 
 def test_a_command_is_kept_without_passwords() -> None:
-    words = ["/opt/bin/noisetune", "sweep", "my sweep.yaml", "--ledger", "postgresql://me:s3@h/d"]
+    words = ["bin/noisetune", "sweep", "my sweep.yaml", "--ledger", "postgresql://me:s3@h/d"]
     shown = command([*words, "--tracking-uri=http://me:s3@h:5000"])
     assert shown.startswith("noisetune sweep 'my sweep.yaml' --ledger ")
     assert "s3" not in shown

@@ -5,16 +5,18 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from dying import DiesAfter, Killed
+from ending import at_random, in_order
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import Play, point
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages import InMemoryStorage, JournalStorage
 
 from noisetune.records import Claim, TrialResult
 from noisetune.sweep.study.job import Job
@@ -48,27 +50,7 @@ def end(play: Play, job: Job, luck: int = 0) -> None:
     play.scheduler.complete(job, TrialResult({}, dict(epochs), {}, {}, {}))
 
 
-def run_in_order(play: Play, luck: int = 0) -> Play:
-    while (job := play.scheduler.next()) is not None:
-        end(play, job, luck)
-    return play
-
-
-def run_at_random(
-    open_play: Callable[[BaseStorage], Play], chance: random.Random, luck: int = 0
-) -> Play:
-    """Up to six at once, ending in any order; the driver is killed now and then."""
-    storage = InMemoryStorage()
-    play, running = open_play(storage), list[Job]()
-    while not play.scheduler.finished:
-        if chance.random() < 0.05:
-            play, running = open_play(storage), []
-        job = play.scheduler.next() if len(running) < 6 and chance.random() < 0.7 else None
-        if job is not None:
-            running.append(job)
-        elif running:
-            end(play, running.pop(chance.randrange(len(running))), luck)
-    return play
+run_in_order, run_at_random = partial(in_order, end), partial(at_random, end)
 
 
 def bought(play: Play) -> Counter[str]:
