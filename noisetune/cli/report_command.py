@@ -83,6 +83,7 @@ def compare(
         typer.Option(help="The folder to write the page into; by default in MLRUNS/comparisons/."),
     ] = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
+    ledger: LedgerOption = None,
 ) -> None:
     """Compare sweeps in the conditions that all of them have, paired where replicates have the
     same seed: the tables here, and a page.
@@ -90,7 +91,7 @@ def compare(
     from noisetune.analysis.comparisons import comparisons_table
     from noisetune.sweep.reports import compare_sweeps, write_comparison
 
-    home = open_home(mlruns)
+    home = open_home(mlruns, ledger)
     view = compare_sweeps(home, names)
     for notice in view.notices:
         console.print(notice, markup=False, highlight=False)

@@ -102,6 +102,16 @@ def show_results(
     wanted.form.show(_tables(prepared, ledger, records, predictions, wanted))
 
 
+def trials_json(home: "Home", name: str) -> list[dict[str, Any]]:
+    """Every trial of a sweep, with its factors, parameters and metrics, as JSON has them."""
+    from noisetune.cli.standing import plain
+    from noisetune.sweep.results import SweepResults
+
+    frame = SweepResults(name, home).trials()
+    rows: list[dict[str, Any]] = plain(frame.astype(object).to_dict("records"))
+    return rows
+
+
 def show_trials(home: "Home", name: str, form: Form) -> None:
     """Print every trial of a sweep; as CSV with factors, parameters and metrics in columns."""
     from noisetune.sweep.results import SweepResults

@@ -16,7 +16,7 @@ from noisetune.cli.common import (
     examples,
     open_home,
 )
-from noisetune.cli.results import Epoch, Form, Wanted, show_results, show_trials
+from noisetune.cli.results import Epoch, Form, Wanted, show_results, show_trials, trials_json
 from noisetune.sweep.home import DEFAULT_MLRUNS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def status(
         bool,
         typer.Option(
             "--trials",
-            help="Every trial instead; as CSV with factors, parameters and metrics in columns.",
+            help="Every trial instead; as CSV or JSON with factors, parameters and metrics.",
         ),
     ] = False,
     watch: Annotated[
@@ -94,6 +94,8 @@ def status(
 
         begun_ledger(home, name)
         watch_sweep(home, name)
+    if trials and as_json:
+        return print(json.dumps(trials_json(home, name), indent=1))
     if trials:
         return show_trials(home, name, form)
     prepared, opened = recorded_sweep(home, name)

@@ -28,7 +28,8 @@ class Home:
     @property
     def tracking_uri(self) -> str:
         """MLflow's database, where no server is named."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        # MLflow keeps its connections by address: a relative one would be another folder's, too.
+        return f"sqlite:///{self.root.absolute() / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:

@@ -17,6 +17,7 @@ from noisetune.report.writing import check_place, report_of, write_report
 from noisetune.sweep.home import Home
 from noisetune.sweep.overview import RunState
 from noisetune.sweep.study.lease import driver_of
+from noisetune.sweep.study.opening import beside
 from noisetune.sweep.viewed import view_of
 from noisetune.texts import counted, factors_text
 from noisetune.tracking.tracker import Tracker
@@ -109,12 +110,13 @@ def _written(view: SweepView, folder: Path, refresh: bool = False, compared: boo
 def compare_sweeps(home: Home, names: Sequence[str]) -> SweepView:
     """Sweeps side by side: the conditions that all have, paired where replicate seeds are equal.
 
-    In each condition every sweep is compared with those that are named after it. UserError where
+    In each condition every sweep is compared with those that are named after it. A ledger that
+    `home` names is read for those sweeps that have theirs in it. UserError where
     they share no condition, and for sweeps with several goals, of which nothing wins.
     """
     if len(set(names)) < 2:
         raise UserError("compare: give the names of two sweeps or more, each once")
-    views = [view_of(home, name) for name in dict.fromkeys(names)]
+    views = [view_of(beside(home, name), name) for name in dict.fromkeys(names)]
     _check_comparable(views)
     shared = _shared(views)
     cells = [{"sweep": view.name} | factors for factors in shared for view in views]

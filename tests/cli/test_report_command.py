@@ -9,12 +9,14 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import BaseStorage, RDBStorage
 
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger, journal
+from noisetune.sweep.study.ledger_database import Place
 
 SPACE = SearchSpace.model_validate(
     {
@@ -34,11 +36,12 @@ def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home.root
 
 
-def begin(home: Home, name: str, level: float) -> None:
+def begin(home: Home, name: str, level: float, database: str | None = None) -> None:
     config = parse_sweep({"name": name, "search_space": "space.yaml"}, "the test")
     sweep = Sweep.prepare(config, SPACE)
     home.sweep(name).mkdir(parents=True)
-    ledger = Ledger.create(journal(home.ledger_file(name)), name, sweep.definition())
+    storage, identity = _storage(home, name, database)
+    ledger = Ledger.create(storage, name, sweep.definition(), identity)
     for condition in sweep.conditions:
         trial = condition.trial({"finetune.lr": 0.1}).to_json()
         for kind, seeds in (("search", [0]), ("replicate", range(1, 7))):
@@ -49,6 +52,14 @@ def begin(home: Home, name: str, level: float) -> None:
                 attributes = {"config": trial | {"replicate": seed}, "metrics": metrics,
                               "parameters": {"finetune.lr": 0.1}}  # fmt: skip
                 study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs=attributes))
+
+
+def _storage(home: Home, name: str, database: str | None) -> tuple[BaseStorage, str | None]:
+    if database is None:
+        return journal(home.ledger_file(name)), None
+    place = Place.new(database)
+    place.write(home.ledger_note(name))
+    return RDBStorage(database), place.identity
 
 
 def test_it_says_where_the_page_is_and_how_long_it_took(
@@ -78,6 +89,27 @@ def test_sweeps_side_by_side(noisetune: Callable[..., Any], mlruns: Path) -> Non
     page = mlruns / "comparisons" / "mine+yours" / "index.html"
     assert str(page) in said.out
     assert "mine and yours" in page.read_text()
+
+
+def test_a_database_is_named_for_those_that_have_their_ledger_in_it(
+    noisetune: Callable[..., Any], mlruns: Path, tmp_path: Path
+) -> None:
+    database = f"sqlite:///{tmp_path / 'ledgers.db'}"
+    begin(Home(mlruns), "theirs", 0.5, database)
+    words = ("mine", "theirs", "--ledger", database, "--out", tmp_path / "out")
+    said = noisetune("compare", *words, "--mlruns", mlruns)
+    assert (said.code, said.err) == (0, "")
+    assert "mine - theirs" in said.out
+    assert "+30.0" in said.out
+
+
+def test_a_program_reads_trials_as_json(noisetune: Callable[..., Any], mlruns: Path) -> None:
+    said = noisetune("status", "mine", "--trials", "--json", "--mlruns", mlruns)
+    rows = json.loads(said.out)
+    assert len(rows) == 14
+    replicate = next(each for each in rows if each["kind"] == "replicate")
+    assert replicate["finetune.lr"] == 0.1
+    assert replicate["test/accuracy_at_last"] == 0.8 + 0.01 - replicate["noise.rate"] / 4
 
 
 @pytest.mark.parametrize(
