@@ -45,6 +45,8 @@ STATE, REASON = "noisetune.state", "noisetune.reason"
 KIND, CONDITION = "noisetune.kind", "noisetune.condition"
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "interrupted": "KILLED"}
 KEPT = "noisetune.told"
+EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's pages otherwise take what they do not know for evaluations of language models."""
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """Several times as fast where PyYAML was built with its library."""
 
@@ -238,7 +240,7 @@ class MlflowRuns(Receiver):
         if found is None:
             # A server decides for itself where artifacts go; a database file cannot.
             location = None if artifacts is None else artifact_address(artifacts, self.sweep)
-            return self.client.create_experiment(self.sweep, artifact_location=location)
+            return self.client.create_experiment(self.sweep, location, EXPERIMENT)
         if found.lifecycle_stage != LifecycleStage.ACTIVE:
             raise UserError(
                 f"MLflow: the experiment {self.sweep!r} was deleted there; restore it with "

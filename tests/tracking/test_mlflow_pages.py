@@ -63,6 +63,13 @@ def test_a_run_has_all_that_a_page_shows(place: Place, sweep: str) -> None:
     assert yaml.safe_load(artifacts(place, sweep)[TRIAL.name]["config.yaml"]) == TRIAL.config
 
 
+def test_a_sweep_is_no_evaluation_of_a_language_model(place: Place, sweep: str) -> None:
+    place.runs(sweep).apply([begun()])
+    experiment = MlflowClient(place.uri).get_experiment_by_name(sweep)
+    assert experiment is not None
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
 def test_the_description_of_the_sweep_is_the_last_one_that_was_told(
     place: Place, sweep: str
 ) -> None:
