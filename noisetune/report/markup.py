@@ -25,7 +25,7 @@ def as_html(table: Table) -> str:
     notes = "".join(f"<p>{escape(note)}</p>" for note in notes_of(table))
     return (
         f'<div class="table" tabindex="0" role="region" aria-label="{escape(title_of(table))}">\n'
-        f"<table>\n<caption>{escape(title_of(table))}</caption>\n"
+        f"<table>\n<caption><span>{escape(title_of(table))}</span></caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>\n"
         + (f'<div class="notes">{notes}</div>\n' if notes else "")
     )

@@ -13,7 +13,7 @@ def test_a_table_has_its_parts() -> None:
     table.add_column("value", justify="right")
     table.add_row("a", Text("1.0\n0.5..1.5", "bold"))
     html = as_html(table)
-    assert "<caption>a &lt;title&gt;</caption>" in html
+    assert "<caption><span>a &lt;title&gt;</span></caption>" in html
     assert '<th scope="col">name<br>of it</th><th scope="col" class="number">value</th>' in html
     assert '<th scope="row">a</th>' in html
     assert '<td class="number"><strong>1.0</strong><br><small>0.5..1.5</small></td>' in html

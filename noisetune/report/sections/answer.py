@@ -157,4 +157,5 @@ def _of_front(view: SweepView) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+    symbol = text.startswith("n = ")
+    return f"{text[:1] if symbol else text[:1].upper()}{text[1:].rstrip('.')}."

@@ -70,7 +70,7 @@ def test_the_answer_has_numbers_and_intervals(view: SweepView) -> None:
 
 def test_of_few_replicates_it_says_what_is_open(searched: SweepView) -> None:
     said = section(answer, searched).sentences
-    assert said[0] == "N = 2: no verdict under n = 5; give more replicates."
+    assert said[0] == "n = 2: no verdict under n = 5; give more replicates."
     assert said[2] == "Open: 6 of 6 comparisons; there is no verdict under 5 replicates."
 
 
