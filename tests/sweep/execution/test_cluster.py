@@ -1,5 +1,6 @@
 """A sweep on a Ray cluster that others started: a head and two nodes, on this machine."""
 
+import json
 import os
 import socket
 import subprocess
@@ -176,6 +177,16 @@ def test_a_sweep_runs_on_the_hosts_of_a_cluster(cluster: Running, tmp_path: Path
         if run.data.tags.get("noisetune.trial", ""):
             rows = client.get_metric_history(run.info.run_id, "val/accuracy")
             assert [row.step for row in rows] == list(range(1, EPOCHS + 1))
+
+
+@pytest.mark.long
+def test_the_doctor_says_what_a_cluster_has(cluster: Running, tmp_path: Path) -> None:
+    words = [*MAIN, "doctor", "--address", cluster.address, "--json"]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert said.returncode == 0, said.stderr
+    ray = next(each for each in json.loads(said.stdout) if each["what"] == "Ray")
+    assert ray["state"] == "ok"
+    assert ray["text"].endswith(f"the cluster at {cluster.address} has 2 CPUs, 0 GPUs")
 
 
 @pytest.mark.long
