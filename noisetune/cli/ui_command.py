@@ -75,7 +75,8 @@ def ui(
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
-    command += ["--port", str(port), "--backend-store-uri", home.tracking_uri]
+    # One reader: by default four load MLflow at once, which takes minutes on a small machine.
+    command += ["--workers", "1", "--port", str(port), "--backend-store-uri", home.tracking_uri]
     command += ["--artifacts-destination", str(home.artifacts.resolve())]
     command += ["--allowed-hosts", os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS") or ALLOWED_HOSTS]
     sys.stdout.flush()

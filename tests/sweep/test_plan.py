@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_sweep import TRIAL, Seen, prepare, run, run_here
+from real_sweep import TRIAL, Seen, prepare, run_here
 
 from noisetune.analysis.summaries import ConditionSummary, summarise
 from noisetune.config import TrialConfig
@@ -253,11 +253,11 @@ class Swept:
 
 
 @pytest.fixture(scope="module")
-def swept(ray_at_hand: None, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     home = Home(tmp_path_factory.mktemp("mlruns"))
     first, second = Seen(), Seen()
     before = planned(search("first"))
-    assert run(home, search("first"), [first]).finished
+    assert run_here(home, search("first"), [first]).finished
     after = planned(search("second"), home)
     assert run_here(home, search("second"), [second]).finished
     return Swept(home, before, after, first, second)
