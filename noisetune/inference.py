@@ -15,7 +15,8 @@ from noisetune.config import PLUGINS, TrialConfig
 from noisetune.data.base import ImageData, Statistics, as_images
 from noisetune.errors import UserError
 from noisetune.models.base import Classifier, ModelConfig
-from noisetune.stages.finetune import SELECTED, augmentation
+from noisetune.stages.finetune import SELECTED
+from noisetune.stages.samples import augmentation
 from noisetune.store import Artifact
 from noisetune.training.augment import normalise
 from noisetune.training.loop import strip

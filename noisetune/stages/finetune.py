@@ -38,8 +38,8 @@ from noisetune.stages.base import (
 )
 from noisetune.stages.labels import HeldOut
 from noisetune.stages.predictions import is_prediction, predicted
+from noisetune.stages.samples import Images, augmentation
 from noisetune.store import Artifact, StageKey
-from noisetune.training.augment import Augment, AugmentConfig, normalise
 from noisetune.training.feeding import Feed
 from noisetune.training.loop import (
     DivergedError,
@@ -91,12 +91,6 @@ def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> S
     return Stage(key, inputs.config.finetune.epochs, compute)
 
 
-def augmentation(config: TrialConfig, data: ImageData) -> AugmentConfig:
-    """How the images are augmented that a trial is fine-tuned on."""
-    chosen = config.finetune.augment
-    return data.ssl_augment if chosen == "ssl" else chosen or data.finetune_augment
-
-
 class _Outputs(NamedTuple):
     """What the network makes of images: `logits` (N, classes), float32, on the device, and
     `features` (N, D) that its head read, in half precision."""
@@ -113,15 +107,12 @@ class _Finetuning:
         self.plan, self.runtime = config.finetune, config.runtime
         self.device = self.runtime.torch_device
         self.ordering = inputs.stream(FINETUNE, "order")
-        self.augmenting = inputs.stream(FINETUNE, "augmentation")
         self.drawing = inputs.stream(FINETUNE, "method")
-        self.augment = Augment(augmentation(config, data), data.size, data.mean, data.std)
+        self.samples = Images(inputs)
         self.networks = [self._network(inputs, encoder, n) for n in range(self.plan.networks)]
         self.network = self.networks[0]
         self.forwards = [self._forward(each) for each in self.networks]
         self.optimizer = self.plan.build_optimizer(nn.ModuleList(self.networks), self.device)
-        self.train_images = Feed(data.x_train, self.runtime)
-        self.test_images = Feed(data.x_test, self.runtime)
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
         self.fit = torch.from_numpy(labels.fit).to(self.device)
@@ -195,13 +186,11 @@ class _Finetuning:
     def _losses(self, epoch: int) -> Generator[Tensor, None, None]:
         """The loss of each batch, in turn with the steps of the optimiser."""
         order = torch.randperm(len(self.fit), generator=self.ordering.generator(epoch))
-        draws = self.augment.sample(len(order), self.augmenting.generator(epoch)).to(self.device)
         parts = order.to(self.device).split(self.sizes)
         random = self.drawing.generator(epoch)
-        with self.train_images.batches([self.fit[part] for part in parts]) as batches:
-            for images, rows, drawn in zip(batches, parts, draws.split(self.sizes), strict=True):
-                labels = self.noisy[self.fit[rows]]
-                batch = Batch(self.augment(images, drawn), labels, rows, random)
+        with self.samples.learning(epoch, [self.fit[part] for part in parts]) as batches:
+            for images, rows in zip(batches, parts, strict=True):
+                batch = Batch(images, self.noisy[self.fit[rows]], rows, random)
                 yield self.criterion.step(self.forwards, batch)
 
     def _choices(self) -> list[str]:
@@ -212,7 +201,7 @@ class _Finetuning:
 
     def _evaluate(self, train_loss: float) -> tuple[Metrics, _Outputs, _Outputs]:
         """The metrics of an epoch, and what the network makes of test set and detection part."""
-        test = self._outputs(self.test_images)
+        test = self._outputs(self.samples.test)
         validation, detection = (
             self._outputs_of(part, test) for part in (self.selected_on, self.detected)
         )
@@ -231,17 +220,17 @@ class _Finetuning:
         """Share of the corrupted training images predicted as their wrong label."""
         if len(self.corrupted) == 0:
             return None
-        outputs = self._outputs(self.train_images, self.corrupted)
+        outputs = self._outputs(self.samples.train, self.corrupted)
         return _agreement(outputs.logits, self.noisy[self.corrupted])
 
     def _probabilities(self) -> Tensor:
-        return torch.softmax(self._outputs(self.train_images, self.fit).logits, dim=1)
+        return torch.softmax(self._outputs(self.samples.train, self.fit).logits, dim=1)
 
     def _outputs_of(self, part: HeldOut, test: _Outputs) -> _Outputs:
         """Those of a held-out part; those of the test set are known already."""
         if part.part == "test":
             return test
-        return self._outputs(self.train_images, torch.from_numpy(part.rows).to(self.device))
+        return self._outputs(self.samples.train, torch.from_numpy(part.rows).to(self.device))
 
     @torch.no_grad()
     def _outputs(self, images: Feed, rows: Tensor | None = None) -> _Outputs:
@@ -250,8 +239,8 @@ class _Finetuning:
         largest = torch.finfo(torch.half).max
         with images.passing(rows) as batches, self.runtime.autocast():
             for batch in batches:
-                plain = normalise(batch, self.augment.mean, self.augment.std)
-                features = self.network.backbone(self.runtime.arrange(plain))
+                plain = self.runtime.arrange(self.samples.plain(batch))
+                features = self.network.backbone(plain)
                 logits.append(self.network.head(features).float())
                 kept.append(features.clamp(-largest, largest).half())
         return _Outputs(torch.cat(logits), torch.cat(kept))
