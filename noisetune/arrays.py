@@ -66,6 +66,10 @@ class Archive:
         with self._zip.open(name + SUFFIX) as file:
             return self._layout(name, file).rows(rows).size
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        with self._zip.open(name + SUFFIX) as file:
+            return self._layout(name, file).shape
+
     def read(self, name: str, rows: int | None = None) -> np.ndarray:
         """The first rows of an array, or all of it."""
         with self._zip.open(name + SUFFIX) as file:
@@ -90,6 +94,15 @@ def read_npy(path: Path) -> np.ndarray:
     """The array in an .npy file; UNREADABLE for another file."""
     with path.open("rb") as file:
         return _content(file, _layout(file, path.stat().st_size))
+
+
+def map_npy(path: Path) -> np.ndarray:
+    """The array in an .npy file, mapped into memory, for reading alone; UNREADABLE for another
+    file."""
+    with path.open("rb") as file:
+        layout = _layout(file, path.stat().st_size)
+        order = "F" if layout.by_columns else "C"
+        return np.memmap(file, layout.dtype, "r", file.tell(), layout.shape, order)
 
 
 def _layout(file: IO[bytes], length: int) -> Layout:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Metrics = dict[str, float | None]
 
 PRETRAIN, TELEMETRY, FINETUNE, DETECT = "pretrain", "telemetry", "finetune", "detect"
-FOLD, DETECT_CV = "fold", "detect_cv"
+EXTRACT, FOLD, DETECT_CV = "extract", "fold", "detect_cv"
 """The stages: of metric points, of stage keys and of the seconds that a trial took."""
 
 GATE = "gate"

@@ -5,6 +5,8 @@ statistics stay, and without gradients. One optimiser holds all weights: it leav
 gradients, weight decay included. When the backbone joins in, its moments begin, the head's go on,
 and so does the schedule of the rate.
 
+A probe is the head by itself, on features that there are already.
+
 A method may train several networks. The first one is the trial's: it is evaluated and kept.
 """
 
@@ -21,8 +23,8 @@ from torch import Tensor, nn
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
-from noisetune.finetuning.base import Batch, Task
-from noisetune.models.base import Classifier
+from noisetune.finetuning.base import PROBE, Batch, Task
+from noisetune.models.base import Classifier, NoBackbone
 from noisetune.records import FINETUNE, MetricPoint, Metrics, Tick
 from noisetune.stages.base import (
     FEATURES,
@@ -38,7 +40,7 @@ from noisetune.stages.base import (
 )
 from noisetune.stages.labels import HeldOut
 from noisetune.stages.predictions import is_prediction, predicted
-from noisetune.stages.samples import Images, augmentation
+from noisetune.stages.samples import augmentation, samples_of
 from noisetune.store import Artifact, StageKey
 from noisetune.training.feeding import Feed
 from noisetune.training.loop import (
@@ -46,7 +48,6 @@ from noisetune.training.loop import (
     pack_module,
     pack_optimizer,
     run_epoch,
-    strip,
     unpack_module,
     unpack_optimizer,
 )
@@ -60,25 +61,31 @@ BEST_BY = {"noisy_best": "val/accuracy", "oracle": "test/accuracy"}
 def finetune_key(
     config: TrialConfig, data: ImageData, origin: StageKey | None, epochs: int
 ) -> StageKey:
-    """What fine-tuning from the encoder after `epochs` epochs under `origin` is stored under."""
+    """What fine-tuning from the encoder after `epochs` epochs under `origin` is stored under.
+
+    Of a probe, `origin` is the key of the features that it reads.
+    """
     held_out = config.data.validation_fraction
     has_test = "test" in config.noise.parts
     read = {
         "data": data.fingerprint,
-        "mean": data.mean,
-        "std": data.std,
         "validation_fraction": held_out,
         "detection_fraction": None if has_test else config.data.detection_fraction,
         "test_seed": None if held_out or not has_test else config.detect.test_seed,
         "noise": config.noise.identity(),
-        "model": config.model.identity(),
         "pretrain": None if origin is None else origin.digest,
-        "pretrain_epochs": epochs,
         "finetune": config.finetune.identity(),
-        "augment": augmentation(config, data).model_dump(mode="json"),
         "runtime": config.runtime.key(),
         "replicate": config.replicate,
     }
+    if config.finetune.train != PROBE:
+        read |= {
+            "mean": data.mean,
+            "std": data.std,
+            "model": config.model.identity(),
+            "pretrain_epochs": epochs,
+            "augment": augmentation(config, data).model_dump(mode="json"),
+        }
     return StageKey(FINETUNE, VERSION, read)
 
 
@@ -93,10 +100,10 @@ def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> S
 
 class _Outputs(NamedTuple):
     """What the network makes of images: `logits` (N, classes), float32, on the device, and
-    `features` (N, D) that its head read, in half precision."""
+    `features` (N, D) that its head read, in half precision; None where they were there before."""
 
     logits: Tensor
-    features: Tensor
+    features: Tensor | None
 
 
 class _Finetuning:
@@ -108,7 +115,7 @@ class _Finetuning:
         self.device = self.runtime.torch_device
         self.ordering = inputs.stream(FINETUNE, "order")
         self.drawing = inputs.stream(FINETUNE, "method")
-        self.samples = Images(inputs)
+        self.samples, self.reads = samples_of(inputs), inputs.features
         self.networks = [self._network(inputs, encoder, n) for n in range(self.plan.networks)]
         self.network = self.networks[0]
         self.forwards = [self._forward(each) for each in self.networks]
@@ -130,13 +137,10 @@ class _Finetuning:
     def _network(self, inputs: Inputs, encoder: Artifact | None, number: int) -> Classifier:
         """Network `number` (0-based): of one encoder, each with weights of its own where that
         leaves some out."""
-        backbone = inputs.backbone(inputs.config.replicate, number)
+        width = None if self.reads is None else self.reads.width
+        backbone = inputs.begun(encoder, number) if width is None else NoBackbone(width)
         with inputs.stream(FINETUNE, "initialisation").initialising(number):
-            network = Classifier(backbone, inputs.data.classes)
-        if encoder is not None:
-            # A given encoder may leave weights out: those stay as they were drawn.
-            begun = strip("network.encoder", encoder.tensors)
-            network.backbone.load_state_dict(network.backbone.state_dict() | begun)
+            network = Classifier(backbone, inputs.data.classes, self.plan.head_width)
         return self.runtime.place(network)
 
     def _forward(self, network: Classifier) -> Callable[[Tensor], Tensor]:
@@ -242,8 +246,9 @@ class _Finetuning:
                 plain = self.runtime.arrange(self.samples.plain(batch))
                 features = self.network.backbone(plain)
                 logits.append(self.network.head(features).float())
-                kept.append(features.clamp(-largest, largest).half())
-        return _Outputs(torch.cat(logits), torch.cat(kept))
+                if self.reads is None:
+                    kept.append(features.clamp(-largest, largest).half())
+        return _Outputs(torch.cat(logits), torch.cat(kept) if kept else None)
 
     def _restore(self, start: Start) -> int:
         if start is None:
@@ -280,10 +285,8 @@ class _Finetuning:
 
 def _kept(outputs: _Outputs, choice: str) -> dict[str, Tensor]:
     """What is kept of the detection part at a choice of epoch."""
-    return {
-        f"{LOGITS}.{choice}": outputs.logits.cpu(),
-        f"{FEATURES}.{choice}": outputs.features.cpu(),
-    }
+    kept = {LOGITS: outputs.logits, FEATURES: outputs.features}
+    return {f"{name}.{choice}": each.cpu() for name, each in kept.items() if each is not None}
 
 
 def _corrupted(inputs: Inputs) -> np.ndarray:

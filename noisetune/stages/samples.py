@@ -1,16 +1,18 @@
-"""What a network is fine-tuned and judged on: the data set's images."""
+"""What a network is fine-tuned and judged on: the data set's images, or features of them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.records import FINETUNE
+from noisetune.ssl.base import Features
 from noisetune.stages.base import Inputs
 from noisetune.training.augment import Augment, AugmentConfig, normalise
 from noisetune.training.feeding import Feed
+from noisetune.training.runtime import Runtime
 
 
 def augmentation(config: TrialConfig, data: ImageData) -> AugmentConfig:
@@ -41,3 +43,27 @@ class Images:
     def plain(self, batch: Tensor) -> Tensor:
         """A batch as the network is judged by it."""
         return normalise(batch, self._augment.mean, self._augment.std)
+
+
+class Vectors:
+    """The features of both parts: there is nothing to augment."""
+
+    def __init__(self, features: Features, runtime: Runtime) -> None:
+        self.train, self.test = Feed(features.train, runtime), Feed(features.test, runtime)
+
+    def learning(
+        self, epoch: int, parts: Sequence[Tensor]
+    ) -> AbstractContextManager[Iterator[Tensor]]:
+        """A batch for each of `parts`, positions (B,) in the training set, in turn."""
+        return self.train.batches(parts)
+
+    def plain(self, batch: Tensor) -> Tensor:
+        """A batch as the head is judged by it."""
+        return batch
+
+
+def samples_of(inputs: Inputs) -> Images | Vectors:
+    """What the trial's network reads."""
+    if inputs.features is None:
+        return Images(inputs)
+    return Vectors(inputs.features, inputs.config.runtime)
