@@ -129,6 +129,7 @@ class _Finetuning:
         self.corrupted = torch.from_numpy(_corrupted(inputs)).to(self.device)
         self.sizes = self.plan.batches(len(self.fit))
         self.points: list[MetricPoint] = []
+        self.whole: Tensor | None = None
         self.selected: dict[str, Tensor] = {}
         self.predicted: dict[str, Tensor] = {}
         self.predictions: list[Tensor] = []
@@ -178,6 +179,7 @@ class _Finetuning:
 
     def _epoch(self, epoch: int) -> Generator[Tick, None, float]:
         self.criterion.epoch_begins(epoch, self._probabilities)
+        self.whole = None
         frozen = epoch < self.plan.frozen_epochs
         for network in self.networks:
             network.train()
@@ -224,17 +226,26 @@ class _Finetuning:
         """Share of the corrupted training images predicted as their wrong label."""
         if len(self.corrupted) == 0:
             return None
-        outputs = self._outputs(self.samples.train, self.corrupted)
+        outputs = self._of_training(self.corrupted)
         return _agreement(outputs.logits, self.noisy[self.corrupted])
 
     def _probabilities(self) -> Tensor:
-        return torch.softmax(self._outputs(self.samples.train, self.fit).logits, dim=1)
+        return torch.softmax(self._of_training(self.fit).logits, dim=1)
 
     def _outputs_of(self, part: HeldOut, test: _Outputs) -> _Outputs:
         """Those of a held-out part; those of the test set are known already."""
         if part.part == "test":
             return test
-        return self._outputs(self.samples.train, torch.from_numpy(part.rows).to(self.device))
+        return self._of_training(torch.from_numpy(part.rows).to(self.device))
+
+    def _of_training(self, rows: Tensor) -> _Outputs:
+        """Those of training images at `rows`: of features all are passed at once, which takes less
+        time than to gather some."""
+        if self.reads is None:
+            return self._outputs(self.samples.train, rows)
+        if self.whole is None:
+            self.whole = self._outputs(self.samples.train).logits
+        return _Outputs(self.whole[rows], None)
 
     @torch.no_grad()
     def _outputs(self, images: Feed, rows: Tensor | None = None) -> _Outputs:
