@@ -70,7 +70,8 @@ class TrialResult:
     labels), `noise` the realised rates and transition matrices and their estimates, `seconds` the
     time spent computing each stage, `telemetry` what was seen of the encoder that was fine-tuned
     (with `epoch`). `cost` is what the trial would cost alone: `passes` through the network for each
-    training image, two for an epoch of pre-training and one for an epoch of fine-tuning.
+    training image, two for an epoch of pre-training and one for an epoch of fine-tuning; of a probe
+    its features once, and the head's share of an epoch.
     `overfitting`, by flat metric names, says what became of the peaks (the clean one is `oracle`,
     the noisy one `noisy_best`): `test/loss_escalation`, `test/overfits` (1 or 0),
     `test/accuracy_drop` and `val/accuracy_drop`. `predictions` are what it makes of each test

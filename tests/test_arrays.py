@@ -56,7 +56,7 @@ def test_every_array_is_read_as_it_was_written(
         assert archive.names == ["a"]
         read = archive.read("a", rows)
         assert archive.size("a", rows) >= wanted.nbytes
-        assert archive.shape("a") == shape
+        assert archive.shape("a") == array.shape
     wholes = [read_npy(folder / "a.npy"), *([map_npy(folder / "a.npy")] if array.nbytes else [])]
     for found, expected in ((read, wanted), *((whole, array) for whole in wholes)):
         assert found.dtype == expected.dtype
