@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Literal, Self
 
 import numpy as np
 
@@ -100,9 +100,9 @@ def map_npy(path: Path) -> np.ndarray:
     """The array in an .npy file, mapped into memory, for reading alone; UNREADABLE for another
     file."""
     with path.open("rb") as file:
-        layout = _layout(file, path.stat().st_size)
-        order = "F" if layout.by_columns else "C"
-        return np.memmap(file, layout.dtype, "r", file.tell(), layout.shape, order)
+        layout, start = _layout(file, path.stat().st_size), file.tell()
+    order: Literal["F", "C"] = "F" if layout.by_columns else "C"
+    return np.memmap(path, layout.dtype, "r", start, layout.shape, order)
 
 
 def _layout(file: IO[bytes], length: int) -> Layout:

@@ -139,8 +139,8 @@ def _train(inputs: Inputs, store: StoreLike, options: Options) -> Generator[Even
     elif (given := given_encoder(config, data, store)) is not None:
         origin, encoder = given
     seconds = None
-    if (given := _given_features(config, data, options.kept)) is not None:
-        origin, features = given
+    if (vectors := _given_features(config, data, options.kept)) is not None:
+        origin, features = vectors
         inputs = replace(inputs, features=features)
     elif config.finetune.train == PROBE:
         origin = extract_key(config, data, origin, epochs)

@@ -43,7 +43,7 @@ def make_features(folder: Path, rows: int, width: int) -> None:
     random = np.random.default_rng(0)
     centres = random.normal(size=(CLASSES, width)).astype(np.float32)
     (folder / FEATURES).mkdir(parents=True)
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for part, count in (("train", rows), ("test", rows // PART_OF_TEST)):
         labels = np.arange(count) % CLASSES
         noise = random.standard_normal((count, width), dtype=np.float32)
