@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Literal, Self
 
 import numpy as np
 
@@ -66,6 +66,10 @@ class Archive:
         with self._zip.open(name + SUFFIX) as file:
             return self._layout(name, file).rows(rows).size
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        with self._zip.open(name + SUFFIX) as file:
+            return self._layout(name, file).shape
+
     def read(self, name: str, rows: int | None = None) -> np.ndarray:
         """The first rows of an array, or all of it."""
         with self._zip.open(name + SUFFIX) as file:
@@ -90,6 +94,15 @@ def read_npy(path: Path) -> np.ndarray:
     """The array in an .npy file; UNREADABLE for another file."""
     with path.open("rb") as file:
         return _content(file, _layout(file, path.stat().st_size))
+
+
+def map_npy(path: Path) -> np.ndarray:
+    """The array in an .npy file, mapped into memory, for reading alone; UNREADABLE for another
+    file."""
+    with path.open("rb") as file:
+        layout, start = _layout(file, path.stat().st_size), file.tell()
+    order: Literal["F", "C"] = "F" if layout.by_columns else "C"
+    return np.memmap(path, layout.dtype, "r", start, layout.shape, order)
 
 
 def _layout(file: IO[bytes], length: int) -> Layout:

@@ -21,13 +21,13 @@ from noisetune import ssl as ssl_plugins
 from noisetune.data.base import DataConfig, ImageData
 from noisetune.detectors.base import DetectConfig
 from noisetune.errors import UserError
-from noisetune.finetuning.base import FinetuneConfig
+from noisetune.finetuning.base import PROBE, FinetuneConfig
 from noisetune.models.base import ModelConfig
 from noisetune.noise.base import NoiseConfig
 from noisetune.plugins import Choices, PluginConfig, choices, section
 from noisetune.protocols import STANDARD, merged, protocol_of, recipe_of
 from noisetune.section import Section
-from noisetune.ssl.base import PretrainConfig, SSLConfig
+from noisetune.ssl.base import GivenFeatures, PretrainConfig, SSLConfig
 from noisetune.training import speed
 from noisetune.training.memory_format import check_memory_format
 from noisetune.training.optimisation import Optimisation
@@ -152,6 +152,15 @@ class TrialConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _features_are_probed(self) -> Self:
+        if not self.has_backbone and self.finetune.train != PROBE:
+            raise ValueError(
+                f"finetune.train: {self.finetune.train}: under pretrain.method "
+                f"{self.pretrain.method} there is no backbone to train; set finetune.train: probe"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _looks_at_prefixes(self) -> Self:
         if isinstance(self.pretrain, SSLConfig) and (early := self.looked_at()):
             self.pretrain.check_prefix(early[0])
@@ -167,6 +176,11 @@ class TrialConfig(Section):
                 "its own name, take it out"
             )
         return self
+
+    @property
+    def has_backbone(self) -> bool:
+        """Whether `model` is read: features that are given have their network behind them."""
+        return not isinstance(self.pretrain, GivenFeatures)
 
     @property
     def pretrain_replicate(self) -> int:
@@ -205,7 +219,7 @@ class TrialConfig(Section):
         """
         choose = None if not speed.measuring() else lambda known: self._choose(known, data)
         runtime = self.runtime.resolve(cpus, gpus, choose)
-        if runtime.channels_last and runtime.device == "cpu":
+        if runtime.channels_last and runtime.device == "cpu" and self.has_backbone:
             check_memory_format(self.model, (data or self.data.load()).shape, runtime)
         return self.model_copy(update={"runtime": runtime})
 
@@ -219,6 +233,9 @@ class TrialConfig(Section):
         runtime = runtime.model_copy(update={"compile": compiled})
         if not runtime.depends_on_trial:
             return runtime
+        if not self.has_backbone:
+            # A head is too small for any way to gain by.
+            return speed.settle(runtime, {})
         return speed.fastest(self.model, (data or self.data.load()).shape, runtime)
 
     def steps(self, images: int) -> int:

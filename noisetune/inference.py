@@ -14,8 +14,11 @@ from safetensors import safe_open
 from noisetune.config import PLUGINS, TrialConfig
 from noisetune.data.base import ImageData, Statistics, as_images
 from noisetune.errors import UserError
-from noisetune.models.base import Classifier, ModelConfig
-from noisetune.stages.finetune import SELECTED, augmentation
+from noisetune.finetuning.base import PROBE
+from noisetune.models.base import Backbone, Classifier, ModelConfig, NoBackbone
+from noisetune.stages.features import Scale, feature_width, scale
+from noisetune.stages.finetune import SELECTED
+from noisetune.stages.samples import augmentation
 from noisetune.store import Artifact
 from noisetune.training.augment import normalise
 from noisetune.training.loop import strip
@@ -29,21 +32,24 @@ IMAGES_AT_ONCE = 256
 class Network:
     """A network in evaluation mode, the moments that images are normalised by, and its classes.
 
-    `shape` is (C, H, W).
+    `shape` is (C, H, W); of a head that was trained on given features (D,).
     """
 
     classifier: Classifier
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     mean: Statistics | None
     std: Statistics | None
     class_names: tuple[str, ...]
 
     @torch.no_grad()
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def probabilities(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """uint8 images (N, H, W, C), of one channel also (N, H, W) -> probabilities (N, classes).
 
-        UserError for images of another type or shape.
+        Of a head on given features: float vectors (N, D), scaled as those that it was trained on.
+        UserError for images or vectors of another type or shape.
         """
+        if len(self.shape) == 1:
+            return self._of_vectors(images)
         given = as_images(images, "images")
         if tuple(given.shape[1:]) != self.shape:
             channels, height, width = self.shape
@@ -55,19 +61,41 @@ class Network:
         logits = [self.classifier(normalise(each, self.mean, self.std)) for each in batches]
         return torch.softmax(torch.cat(logits), dim=1).numpy()
 
+    def _of_vectors(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
+        if vectors.dtype.kind != "f" or vectors.shape[1:] != self.shape:
+            raise UserError(
+                f"features: {vectors.dtype} of shape {vectors.shape}; this head was trained on "
+                f"given features, and takes float vectors (N, {self.shape[0]}) of the same network"
+            )
+        logits = self.classifier(torch.from_numpy(vectors.astype(np.float32)))
+        return torch.softmax(logits, dim=1).numpy()
+
+
+def input_shape(config: TrialConfig, data: ImageData) -> tuple[int, ...]:
+    """(C, H, W) of the images that a trial's network takes; (D,) of the features of a head."""
+    return data.shape if config.has_backbone else (feature_width(config, data),)
+
 
 def write_network(path: Path, config: TrialConfig, data: ImageData, trained: Artifact) -> None:
     """Write the network that fine-tuning kept, that of the best epoch by noisy validation."""
-    normalised = augmentation(config, data).normalise
+    mean, std = _scale(config, data)
     facts = {
         "model": config.model.model_dump(mode="json"),
-        "shape": data.shape,
-        "mean": data.mean if normalised else None,
-        "std": data.std if normalised else None,
+        "shape": input_shape(config, data),
+        "hidden": config.finetune.head_width,
+        "mean": mean,
+        "std": std,
         "class_names": data.class_names,
     }
     tensors = strip(SELECTED, trained.tensors)
     safetensors.torch.save_file(tensors, path, {FACTS: json.dumps(facts)})
+
+
+def _scale(config: TrialConfig, data: ImageData) -> Scale:
+    """Mean and deviation that the network wants its images normalised by."""
+    if config.finetune.train == PROBE:
+        return scale(config, data)
+    return (data.mean, data.std) if augmentation(config, data).normalise else (None, None)
 
 
 def load_network(path: Path) -> Network:
@@ -81,15 +109,22 @@ def load_network(path: Path) -> Network:
 
 
 def _built(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Network:
-    settings, (channels, *size) = facts["model"], facts["shape"]
-    model = PLUGINS["model"][settings["name"]].model_validate(settings)
-    assert isinstance(model, ModelConfig)
-    classifier = Classifier(model.build(channels, tuple(size)), len(facts["class_names"]))
+    shape = tuple(facts["shape"])
+    classifier = Classifier(_backbone(facts), len(facts["class_names"]), facts.get("hidden"))
     classifier.load_state_dict(tensors)
     return Network(
         classifier.eval(),
-        (channels, *size),
+        shape,
         facts["mean"],
         facts["std"],
         tuple(facts["class_names"]),
     )
+
+
+def _backbone(facts: dict[str, Any]) -> Backbone:
+    settings, (first, *size) = facts["model"], facts["shape"]
+    if not size:
+        return NoBackbone(first)
+    model = PLUGINS["model"][settings["name"]].model_validate(settings)
+    assert isinstance(model, ModelConfig)
+    return model.build(first, tuple(size))

@@ -6,7 +6,7 @@ is to stop pulling.
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -15,8 +15,10 @@ from noisetune.config import TrialConfig
 from noisetune.curves import drop_from_peak, loss_escalation, overfits
 from noisetune.data.base import ImageData
 from noisetune.detectors.base import Detector
+from noisetune.finetuning.base import PROBE
 from noisetune.records import (
     DETECT,
+    EXTRACT,
     FINETUNE,
     FOLD,
     PRETRAIN,
@@ -26,13 +28,28 @@ from noisetune.records import (
     TrialResult,
     Waiting,
 )
-from noisetune.ssl.base import SSLConfig
+from noisetune.ssl.base import Features, SSLConfig
 from noisetune.stages.base import SUSPICION, Inputs, points_of
 from noisetune.stages.crossval import PREFIX, cross_validate
 from noisetune.stages.detect import detect_key, detect_stage
-from noisetune.stages.finetune import BEST_BY, LAST, best_epoch, finetune_key, finetune_stage
+from noisetune.stages.features import (
+    PASSES,
+    extract_key,
+    extract_stage,
+    features_in,
+    probe_passes,
+)
+from noisetune.stages.finetune import (
+    BEST_BY,
+    LAST,
+    SELECTED,
+    best_epoch,
+    finetune_key,
+    finetune_stage,
+)
 from noisetune.stages.gate import gate_point, noisy_knn
-from noisetune.stages.given import given_encoder
+from noisetune.stages.given import given_encoder, given_features
+from noisetune.stages.kept import Kept
 from noisetune.stages.labels import describe_noise, draw_labels
 from noisetune.stages.predictions import predictions_of
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
@@ -40,7 +57,7 @@ from noisetune.stages.runner import run_stage, unheard
 from noisetune.stages.scores import OF_DETECTOR
 from noisetune.stages.telemetry import telemetry_stage
 from noisetune.store import Artifact, ReadOnly, StageKey, StoreLike
-from noisetune.training.loop import DivergedError
+from noisetune.training.loop import DivergedError, pack_module
 
 
 @dataclass(frozen=True)
@@ -48,22 +65,25 @@ class Options:
     """What a driver wants of a run, and no result depends on.
 
     `milestones` are pre-training epochs that other trials are known to want; `knn` adds kNN
-    accuracy to the gate.
+    accuracy to the gate; `kept` is what the process has of the trials before.
     """
 
     milestones: tuple[int, ...] = ()
     knn: bool = False
+    kept: Kept = field(default_factory=Kept)
 
 
 def run_trial(
-    config: TrialConfig, store: StoreLike, options: Options = Options()
+    config: TrialConfig, store: StoreLike, options: Options | None = None
 ) -> Generator[Event, None, TrialResult]:
     """Drive one configuration through every stage; returns its result.
 
     Raises UserError for data or weights that cannot be read, and DivergedError where a loss is
     not finite. An encoder that is given has no pre-training stage and no gate.
     """
-    data = config.data.load()
+    options = options or Options()
+    known = options.kept.data
+    data = known.get(config.data) or known.put(config.data, config.data.load())
     try:
         return (yield from _run(config.resolve(data=data), data, store, options))
     except DivergedError as error:
@@ -72,7 +92,8 @@ def run_trial(
 
 
 def trained_network(config: TrialConfig, data: ImageData, store: StoreLike) -> Artifact | None:
-    """What the fine-tuning of a resolved configuration left in a store; nothing is computed.
+    """What the fine-tuning of a resolved configuration left in a store, of a probe with
+    the backbone that its features are by; nothing is computed.
 
     None where that is not there any more, or what it began with.
     """
@@ -82,18 +103,29 @@ def trained_network(config: TrialConfig, data: ImageData, store: StoreLike) -> A
             try:
                 event = next(events)
             except StopIteration as end:
-                return end.value.network
+                return _whole(end.value)
             if isinstance(event, Waiting):
                 return None
 
 
+def _whole(made: "_Trained") -> Artifact:
+    """The network, and of a probe the backbone that its features are by, too."""
+    if made.inputs.features is None or not made.inputs.config.has_backbone:
+        return made.network
+    backbone = pack_module(f"{SELECTED}.backbone", made.inputs.begun(made.encoder))
+    return replace(made.network, tensors=made.network.tensors | backbone)
+
+
 @dataclass(frozen=True)
 class _Trained:
-    """An encoder (None from scratch), its epochs, its telemetry, and the network made of it."""
+    """An encoder (None from scratch), its epochs, its telemetry, and the network made of it, from
+    `inputs`; the seconds of features that were computed, None where the network read images."""
 
+    inputs: Inputs
     encoder: Artifact | None
     epochs: int
     looks: list[Artifact]
+    extracting: float | None
     key: StageKey
     network: Artifact
 
@@ -106,22 +138,53 @@ def _train(inputs: Inputs, store: StoreLike, options: Options) -> Generator[Even
         yield gate_point(inputs, encoder, epochs, options.knn)
     elif (given := given_encoder(config, data, store)) is not None:
         origin, encoder = given
+    seconds = None
+    if (vectors := _given_features(config, data, options.kept)) is not None:
+        origin, features = vectors
+        inputs = replace(inputs, features=features)
+    elif config.finetune.train == PROBE:
+        origin = extract_key(config, data, origin, epochs)
+        made = yield from _extract(inputs, encoder, origin, store, options.kept)
+        inputs, seconds = replace(inputs, features=features_in(made)), made.record["seconds"]
     key = finetune_key(config, data, origin, epochs)
     network = yield from run_stage(finetune_stage(inputs, encoder, key), store)
-    return _Trained(encoder, epochs, looks, key, network)
+    return _Trained(inputs, encoder, epochs, looks, seconds, key, network)
+
+
+def _given_features(
+    config: TrialConfig, data: ImageData, kept: Kept
+) -> tuple[StageKey, Features] | None:
+    """Those that a trial is given, read once in this process; None where it is given none."""
+    what = config.pretrain, config.data
+    if (known := kept.given.get(what)) is not None:
+        return known
+    found = given_features(config, data)
+    return None if found is None else kept.given.put(what, found)
+
+
+def _extract(
+    inputs: Inputs, encoder: Artifact | None, key: StageKey, store: StoreLike, kept: Kept
+) -> Generator[Event, None, Artifact]:
+    """Features by the encoder: of this process, or mapped from the store, or computed."""
+    found = kept.computed.get(key.digest) or store.mapped(key, PASSES)
+    if found is None:
+        made = yield from run_stage(extract_stage(inputs, encoder, key), store)
+        found = store.mapped(key, PASSES) or made
+    return kept.computed.put(key.digest, found)
 
 
 def _run(
     config: TrialConfig, data: ImageData, store: StoreLike, options: Options
 ) -> Generator[Event, None, TrialResult]:
     config.runtime.apply()
-    inputs = Inputs(config, data, draw_labels(config, data))
-    made = yield from _train(inputs, store, options)
-    network = made.network
+    made = yield from _train(Inputs(config, data, draw_labels(config, data)), store, options)
+    inputs, network = made.inputs, made.network
     found = yield from _detect(inputs, made.encoder, network, made.key, store)
     seconds = {FINETUNE: network.record["seconds"], **found.seconds}
     if made.encoder is not None:
         seconds[PRETRAIN] = made.encoder.record["seconds"]
+    if made.extracting is not None:
+        seconds[EXTRACT] = made.extracting
     if made.looks:
         seconds[TELEMETRY] = sum(look.record["seconds"] for look in made.looks)
     return TrialResult(
@@ -130,16 +193,19 @@ def _run(
         detection=found.scores,
         noise=describe_noise(inputs.labels, data) | found.matrices,
         seconds=seconds,
-        cost={"passes": _passes(config, made.epochs)},
+        cost={"passes": _passes(inputs, made.epochs)},
         overfitting=overfitting(network),
         telemetry=last_look(made.looks),
         predictions=predictions_of(inputs, network, found.suspicions),
     )
 
 
-def _passes(config: TrialConfig, epochs: int) -> float:
+def _passes(inputs: Inputs, epochs: int) -> float:
     """What the trial would cost alone, in passes of each training image through the network."""
+    config = inputs.config
     pretraining = epochs * config.pretrain.passes if isinstance(config.pretrain, SSLConfig) else 0.0
+    if inputs.features is not None:
+        return pretraining + probe_passes(config, inputs.data, inputs.features)
     return pretraining + config.finetune.epochs * config.finetune.passes
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Metrics = dict[str, float | None]
 
 PRETRAIN, TELEMETRY, FINETUNE, DETECT = "pretrain", "telemetry", "finetune", "detect"
-FOLD, DETECT_CV = "fold", "detect_cv"
+EXTRACT, FOLD, DETECT_CV = "extract", "fold", "detect_cv"
 """The stages: of metric points, of stage keys and of the seconds that a trial took."""
 
 GATE = "gate"
@@ -70,7 +70,8 @@ class TrialResult:
     labels), `noise` the realised rates and transition matrices and their estimates, `seconds` the
     time spent computing each stage, `telemetry` what was seen of the encoder that was fine-tuned
     (with `epoch`). `cost` is what the trial would cost alone: `passes` through the network for each
-    training image, two for an epoch of pre-training and one for an epoch of fine-tuning.
+    training image, two for an epoch of pre-training and one for an epoch of fine-tuning; of a probe
+    its features once, and the head's share of an epoch.
     `overfitting`, by flat metric names, says what became of the peaks (the clean one is `oracle`,
     the noisy one `noisy_best`): `test/loss_escalation`, `test/overfits` (1 or 0),
     `test/accuracy_drop` and `val/accuracy_drop`. `predictions` are what it makes of each test

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from noisetune.arrays import UNREADABLE, Archive, npy_size, read_npy
+from noisetune.arrays import UNREADABLE, Archive, map_npy, npy_size, read_npy
 
 DTYPES = ["u1", "i8", ">i4", "f4", "?", "U3", "S2", "M8[s]", "c8"]
 
@@ -56,7 +56,9 @@ def test_every_array_is_read_as_it_was_written(
         assert archive.names == ["a"]
         read = archive.read("a", rows)
         assert archive.size("a", rows) >= wanted.nbytes
-    for found, expected in ((read, wanted), (read_npy(folder / "a.npy"), array)):
+        assert archive.shape("a") == array.shape
+    wholes = [read_npy(folder / "a.npy"), *([map_npy(folder / "a.npy")] if array.nbytes else [])]
+    for found, expected in ((read, wanted), *((whole, array) for whole in wholes)):
         assert found.dtype == expected.dtype
         assert found.shape == expected.shape
         assert found.tobytes() == expected.tobytes()
@@ -81,11 +83,11 @@ def test_a_few_rows_take_no_more_than_themselves(tmp_path: Path) -> None:
 def test_a_header_that_lies_is_refused_before_memory_is_taken(tmp_path: Path, text: str) -> None:
     content = header(text) + b"\x00" * 4
     (tmp_path / "a.npy").write_bytes(content)
-    for read in (read_npy, npy_size):
+    for read in (read_npy, npy_size, map_npy):
         with pytest.raises(UNREADABLE):
             read(tmp_path / "a.npy")
     with Archive(write(tmp_path / "a.npz", "a.npy", content)) as archive:
-        for look in (archive.read, archive.size):
+        for look in (archive.read, archive.size, archive.shape):
             with pytest.raises(UNREADABLE):
                 look("a")
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from noisetune.config import TrialConfig
 from noisetune.errors import UserError
 from noisetune.inference import Network, load_network, write_network
 from noisetune.models.base import Classifier
+from noisetune.pipeline import run_trial, trained_network
 from noisetune.stages.finetune import SELECTED
-from noisetune.store import Artifact
+from noisetune.store import Artifact, Store
 from noisetune.training.augment import normalise
 from noisetune.training.loop import pack_module
 
@@ -64,3 +66,40 @@ def test_any_other_file_is_refused(tmp_path: Path, content: bytes) -> None:
         load_network(other)
     with pytest.raises(UserError, match=r"is no network of noisetune's"):
         load_network(tmp_path / "none")
+
+
+def served(config: TrialConfig, folder: Path) -> tuple[Network, Artifact]:
+    """The network of a trial that was run, as it is served."""
+    config, data = config.resolve(), config.data.load()
+    store = Store.open(folder / "stages")
+    for _ in run_trial(config, store):
+        pass
+    trained = trained_network(config, data, store)
+    assert trained is not None
+    write_network(folder / "network.safetensors", config, data, trained)
+    return load_network(folder / "network.safetensors"), trained
+
+
+def probed(pretrain: dict[str, Any], **tuned: Any) -> TrialConfig:
+    finetune = {"train": "probe", "epochs": 2, "batch_size": 16, **tuned}
+    sections = CONFIG.model_dump(mode="json", include={"data", "model"})
+    return TrialConfig.parse({**sections, "pretrain": pretrain, "finetune": finetune}, "the test")
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_a_probe_is_served_with_its_encoder(tmp_path: Path, head: str) -> None:
+    network, trained = served(probed({"method": "none"}, head=head), tmp_path)
+    wanted = torch.softmax(trained.tensors["logits.selected"], dim=1).numpy()
+    assert np.allclose(network.probabilities(IMAGES), wanted, atol=1e-6)
+
+
+def test_a_head_on_given_features_is_asked_with_features(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    given = {part: random.normal(size=(rows, 5)) for part, rows in (("train", 40), ("test", 12))}
+    np.savez(tmp_path / "given.npz", **given)
+    config = probed({"method": "features", "path": str(tmp_path / "given.npz")})
+    network, trained = served(config, tmp_path)
+    wanted = torch.softmax(trained.tensors["logits.selected"], dim=1).numpy()
+    assert np.allclose(network.probabilities(given["test"]), wanted, atol=1e-6)
+    of_other_images(network, IMAGES, r"features: uint8 .* takes float vectors \(N, 5\)")
+    of_other_images(network, given["test"][:, :3], r"float64 of shape \(12, 3\); this head was")

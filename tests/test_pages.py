@@ -10,7 +10,7 @@ import pytest
 from pages import blocks, calls
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = [*(f"docs/{name}.md" for name in ("tutorial", "own-images", "resume", "report"))]
+RUN = [*(f"docs/{name}.md" for name in ("tutorial", "own-images", "features", "resume", "report"))]
 RUN += ["infra/README.md"]
 IN_PLACE = {"noisetune": [sys.executable, "-m", "noisetune"], "python": [sys.executable]}
 if shutil.which("pdflatex"):

@@ -54,6 +54,26 @@ def engine(
 
 @bench.command(
     epilog=examples(
+        "noisetune bench features --json",
+        "noisetune bench features --trials 100 --rows 10000 --width 384",
+    )
+)
+def features(
+    trials: Annotated[int, typer.Option(min=1, help="Trials of the sweep.")] = 1000,
+    rows: Annotated[int, typer.Option(min=100, help="Training images.")] = 50_000,
+    width: Annotated[int, typer.Option(min=1, help="Values of a feature.")] = 512,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of a trial.")] = 10,
+    batch_size: Annotated[int, typer.Option(min=3, help="Images a step.")] = 1024,
+    as_json: JsonOption = False,
+) -> None:
+    """Train heads on made-up features, with detection, store, ledger and MLflow on."""
+    from noisetune.bench.features import measure_features
+
+    _show(measure_features(trials, rows, width, epochs, batch_size), as_json)
+
+
+@bench.command(
+    epilog=examples(
         "noisetune bench train",
         "noisetune bench train --device cuda --json",
         "noisetune bench train --threads 2 --width 16 --side-by-side",

@@ -22,7 +22,7 @@ from noisetune.cli.common import (
 from noisetune.cli.volume import QuietOption, VerboseOption, set_volume
 from noisetune.errors import UserError, machine_errors
 from noisetune.files import check_output, write_output
-from noisetune.records import DETECT, FINETUNE, FOLD, GATE, PRETRAIN
+from noisetune.records import DETECT, EXTRACT, FINETUNE, FOLD, GATE, PRETRAIN
 from noisetune.sweep.home import DEFAULT_MLRUNS
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Bars:
         self._began, self._heard, self._computed = time.time(), False, False
         self._epochs = {
             PRETRAIN: getattr(trial.pretrain, "epochs", 0),
+            EXTRACT: 1,
             FINETUNE: trial.finetune.epochs,
             DETECT: 0,
             FOLD: trial.detect.folds or 0,
@@ -109,7 +110,14 @@ class Bars:
             disable=quiet,
         )
         self._bars = {
-            stage: self._progress.add_task(stage, total=1.0, metrics="", start=False)
+            stage: self._progress.add_task(
+                # Features are seldom computed, and tell nothing where they are there already.
+                stage,
+                total=1.0,
+                metrics="",
+                start=False,
+                visible=stage != EXTRACT,
+            )
             for stage, epochs in self._epochs.items()
             if epochs or stage == DETECT
         }
@@ -138,6 +146,7 @@ class Bars:
         if bar is None:
             return
         self._progress.start_task(bar)
+        self._progress.update(bar, visible=True)
         if isinstance(event, MetricPoint):
             epochs = self._epochs[event.stage]
             done = event.step / epochs if epochs else 1.0
@@ -146,6 +155,8 @@ class Bars:
                 self._progress.stop_task(bar)
         elif isinstance(event, Tick):
             self._progress.update(bar, completed=event.done)
+            if event.done >= 1:
+                self._progress.stop_task(bar)
         else:
             self._progress.update(bar, metrics="waiting: another process computes it")
 

@@ -70,12 +70,16 @@ class ImageData:
         return self._images_hash(self.x_train)
 
     @cached_property
+    def test_images_hash(self) -> str:
+        return self._images_hash(self.x_test)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Tells this data set from every other one: images, labels and classes, train and test."""
         parts = [
             self.train_images_hash,
             content_hash(self.y_train),
-            self._images_hash(self.x_test),
+            self.test_images_hash,
             content_hash(self.y_test),
             repr((self.class_names, self.superclasses)),  # some noise goes by them
             "" if self.labels_clean else "truth of training labels unknown",

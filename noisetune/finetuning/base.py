@@ -16,7 +16,7 @@ Forward = Callable[[Tensor], Tensor]
 """Images (B, C, H, W) as a batch has them -> logits (B, classes), float32, with gradients."""
 Predict = Callable[[], Tensor]
 """Computes the probabilities (n, classes) of all images trained on, plain, by the first network."""
-PROBED = "probe_then_tune"
+PROBED, PROBE = "probe_then_tune", "probe"
 
 FinetuneAugment = Annotated[
     Annotated[AugmentConfig, Tag(AugmentConfig.__name__)]
@@ -37,9 +37,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from: `images` float (B, C, H, W), augmented; their noisy `labels` (B,)
-    and `rows` (B,), both int64 on the device. `random` is a generator on the CPU for what a method
-    draws itself: a run that is continued draws the same from it."""
+    """What a step learns from: `images` float (B, C, H, W), augmented, or of a probe their features
+    (B, D); their noisy `labels` (B,) and `rows` (B,), both int64 on the device. `random` is a
+    generator on the CPU for what a method draws itself: a run that is continued draws the same from
+    it."""
 
     images: Tensor
     labels: Tensor
@@ -72,15 +73,21 @@ class FinetuneConfig(PluginConfig, Optimisation):
 
     method: str
     """The method: a file of `noisetune/finetuning/`, or a plug-in of another package."""
-    train: Literal["all", "head", "probe_then_tune"] = "all"
+    train: Literal["all", "head", "probe_then_tune", "probe"] = "all"
     """What of the network: `all` of it; the `head` alone, on a frozen backbone (batch-norm
-    statistics too); or the head for `probe_epochs` of the `epochs`, then all."""
+    statistics too) that sees each epoch's augmented images; the head for `probe_epochs` of the
+    `epochs`, then all; or `probe`, the head on features of the plain images, which are computed
+    once without augmentation and shared by all trials with this encoder."""
     probe_epochs: int = Field(default=5, ge=1)
     """Of `probe_then_tune`: so many of `epochs` train the head; the schedule and the head's
     optimiser state go on, the backbone's begins."""
+    head: Literal["linear", "mlp"] = "linear"
+    """What is put on the encoder: one linear layer, or `mlp`, two with a ReLU between them."""
+    hidden: int = Field(default=512, ge=1)
+    """Of `head: mlp`: the values between its two layers."""
     augment: FinetuneAugment | None = None
     """How images are augmented; by default as the data set says. `ssl` is one view as the data
-    set's pre-training makes them."""
+    set's pre-training makes them. Under `train: probe` nothing reads it."""
 
     @model_validator(mode="after")
     def _tunes_after_the_probe(self) -> Self:
@@ -91,10 +98,24 @@ class FinetuneConfig(PluginConfig, Optimisation):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_probe_has_no_images_to_change(self) -> Self:
+        if self.train == PROBE and getattr(type(self), "changes_images", False):
+            raise ValueError(
+                f"train: probe: method {self.method} changes images, and a probe learns from "
+                "features that were computed before; set train: head, or take another method"
+            )
+        return self
+
     @property
     def frozen_epochs(self) -> int:
         """How many of the first epochs train the head alone."""
-        return {"all": 0, "head": self.epochs, PROBED: self.probe_epochs}[self.train]
+        return {"all": 0, PROBED: self.probe_epochs}.get(self.train, self.epochs)
+
+    @property
+    def head_width(self) -> int | None:
+        """The values between the two layers of the head; None where it has one."""
+        return self.hidden if self.head == "mlp" else None
 
     @property
     def passes(self) -> float:
@@ -104,6 +125,8 @@ class FinetuneConfig(PluginConfig, Optimisation):
     def identity(self) -> dict[str, Any]:
         """What a stage key knows the method by: all that it reads of its settings."""
         unread = {"augment"} | (set() if self.train == PROBED else {"probe_epochs"})
+        # Heads were all linear once, and what was stored then is the same still.
+        unread |= {"head", "hidden"} if self.head_width is None else set()
         return self.model_dump(mode="json", exclude=unread)
 
     def criterion(self, task: Task) -> Criterion:

@@ -78,13 +78,33 @@ class ModelConfig(PluginConfig):
         return self.model_dump(mode="json")
 
 
-class Classifier(nn.Module):
-    """A backbone with one linear layer: images (B, C, H, W) -> logits (B, classes)."""
+class NoBackbone(Backbone):
+    """In the place of a backbone where features are read: vectors (B, feature_dim) pass as they
+    are."""
 
-    def __init__(self, backbone: Backbone, classes: int) -> None:
+    def __init__(self, feature_dim: int) -> None:
+        super().__init__()
+        self.feature_dim = feature_dim
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return vectors
+
+
+def build_head(features: int, classes: int, hidden: int | None = None) -> nn.Module:
+    """Features (B, features) -> logits (B, classes): one linear layer, or two with a ReLU between
+    them, of `hidden` values."""
+    if hidden is None:
+        return nn.Linear(features, classes)
+    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+
+
+class Classifier(nn.Module):
+    """A backbone with a head (`build_head`): images (B, C, H, W) -> logits (B, classes)."""
+
+    def __init__(self, backbone: Backbone, classes: int, hidden: int | None = None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.feature_dim, classes)
+        self.head = build_head(backbone.feature_dim, classes, hidden)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.backbone(images))

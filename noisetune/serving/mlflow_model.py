@@ -11,7 +11,8 @@ from noisetune.inference import load_network
 
 
 class Winner(PythonModel):
-    """uint8 images (N, H, W, C) -> probabilities (N, classes)."""
+    """uint8 images (N, H, W, C), or what features a head was trained on -> probabilities
+    (N, classes)."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self.network = load_network(Path(context.artifacts["network"]))

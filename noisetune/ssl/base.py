@@ -53,6 +53,45 @@ class GivenEncoder(PretrainConfig):
         return None
 
 
+@dataclass(frozen=True)
+class Features:
+    """A vector for each image: float32 (N, D) of the training part, (M, D) of the test part.
+
+    They may lie over a file that is mapped into memory; nobody writes to them.
+    """
+
+    train: Tensor
+    test: Tensor
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.train.shape[1]
+
+
+class GivenFeatures(PretrainConfig):
+    """Vectors that exist already: there is no backbone, and a head alone is trained, on them."""
+
+    def read(self) -> tuple[Features, str]:
+        """All vectors that are given, and what tells their content from any other.
+
+        UserError, naming the field, for what is not there, or are no finite vectors.
+        """
+        raise NotImplementedError
+
+    def width(self) -> int:
+        """How many values a vector has, where `read` finds nothing wrong."""
+        return self.read()[0].width
+
+    def prepared(self, features: Features) -> Features:
+        """What the head reads of the vectors of the images that a trial has."""
+        return features
+
+    def identity(self) -> dict[str, Any]:
+        """What a stage key knows of the settings beside the content: how it is `prepared`."""
+        return {}
+
+
 class Plateau(PluginConfig):
     """Ends a pre-training once kNN accuracy under the trial's own noisy labels stands still."""
 

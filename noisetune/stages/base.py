@@ -4,13 +4,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.models.base import Backbone
 from noisetune.records import ENCODER, Event, MetricPoint
 from noisetune.seeds import Purpose, Stream
-from noisetune.stages.labels import NoisyLabels
+from noisetune.ssl.base import Features
+from noisetune.stages.labels import HeldOut, NoisyLabels
 from noisetune.store import Artifact, StageKey
+from noisetune.training.loop import strip
 
 LOGITS, FEATURES, PREDICTIONS = "logits", "features", "predictions"
 """What fine-tuning keeps of the detection part; the first two at two choices of epoch."""
@@ -48,13 +53,15 @@ class Stage:
 class Inputs:
     """What a trial works on: its resolved configuration, its images, its labels.
 
-    `fold` is the fold (0-based) that is left out of them, None for the trial itself.
+    `fold` is the fold (0-based) that is left out of them, None for the trial itself. `features`
+    stand for the images where a head alone is trained, on them.
     """
 
     config: TrialConfig
     data: ImageData
     labels: NoisyLabels
     fold: int | None = None
+    features: Features | None = None
 
     def stream(self, stage: str, purpose: Purpose) -> Stream:
         """The random numbers of a purpose of a stage."""
@@ -67,6 +74,23 @@ class Inputs:
         """
         with Stream(replicate, ENCODER, "initialisation", self.fold).initialising(number):
             return self.config.model.build(self.data.channels, self.data.size)
+
+    def begun(self, encoder: Artifact | None, number: int = 0) -> Backbone:
+        """What network `number` begins with: `encoder`, or from scratch without one."""
+        backbone = self.backbone(self.config.replicate, number)
+        if encoder is not None:
+            # A given encoder may leave weights out: those stay as they were drawn.
+            begun = strip("network.encoder", encoder.tensors)
+            backbone.load_state_dict(backbone.state_dict() | begun)
+        return backbone
+
+    def features_of(self, part: HeldOut) -> Tensor | None:
+        """The features (n, D) of held-out images, where those are what is read."""
+        if self.features is None:
+            return None
+        if part.part == "test":
+            return self.features.test
+        return self.features.train[torch.from_numpy(part.rows)]
 
 
 def points_of(artifact: Artifact) -> list[MetricPoint]:

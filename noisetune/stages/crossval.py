@@ -138,7 +138,8 @@ def _detection(
     true = inputs.data.y_train.numpy() if inputs.data.labels_clean else None
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        evidence = evidence_of(inputs.labels.train, kept, fold_of)
+        given = {} if inputs.features is None else {FEATURES: inputs.features.train}
+        evidence = evidence_of(inputs.labels.train, {**kept, **given}, fold_of)
         yield from detect(DETECT_CV, PREFIX, evidence, true, detector)
 
     return Stage(crossval_key(inputs.config, origin, detector), 0, compute)
@@ -153,6 +154,7 @@ def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:
     others = splitting.rng().permutation(np.sort(np.concatenate(folds)))
     fraction = config.data.validation_fraction or INNER_FRACTION
     count = min(max(1, round(len(others) * fraction)), max(1, len(others) - FEWEST))
+    features = inputs.features
     validation = others[:count]
     learnt = others if config.detect.checkpoint == "last" else others[count:]
     return Inputs(
@@ -166,6 +168,7 @@ def _fold_inputs(inputs: Inputs, fold: int) -> Inputs:
             detection=np.empty(0, dtype=np.int64),
         ),
         fold,
+        features and replace(features, test=features.train[torch.from_numpy(held_out)]),
     )
 
 

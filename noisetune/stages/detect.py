@@ -48,7 +48,10 @@ def detect_stage(
     settings, part = inputs.config.detect, inputs.labels.detected
 
     def compute(start: Start, due: Callable[[int], bool]) -> Iterator[StageEvent]:
-        evidence = evidence_of(part.noisy, judged_part(network.tensors, settings.checkpoint))
+        judged = judged_part(network.tensors, settings.checkpoint)
+        if (features := inputs.features_of(part)) is not None:
+            judged[FEATURES] = features
+        evidence = evidence_of(part.noisy, judged)
         yield from detect(DETECT, "", evidence, part.truth(inputs.data), detector or settings)
 
     return Stage(key, 0, compute)

@@ -5,6 +5,8 @@ statistics stay, and without gradients. One optimiser holds all weights: it leav
 gradients, weight decay included. When the backbone joins in, its moments begin, the head's go on,
 and so does the schedule of the rate.
 
+A probe is the head by itself, on features that there are already.
+
 A method may train several networks. The first one is the trial's: it is evaluated and kept.
 """
 
@@ -21,8 +23,8 @@ from torch import Tensor, nn
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
-from noisetune.finetuning.base import Batch, Task
-from noisetune.models.base import Classifier
+from noisetune.finetuning.base import PROBE, Batch, Task
+from noisetune.models.base import Classifier, NoBackbone
 from noisetune.records import FINETUNE, MetricPoint, Metrics, Tick
 from noisetune.stages.base import (
     FEATURES,
@@ -38,15 +40,14 @@ from noisetune.stages.base import (
 )
 from noisetune.stages.labels import HeldOut
 from noisetune.stages.predictions import is_prediction, predicted
+from noisetune.stages.samples import augmentation, samples_of
 from noisetune.store import Artifact, StageKey
-from noisetune.training.augment import Augment, AugmentConfig, normalise
 from noisetune.training.feeding import Feed
 from noisetune.training.loop import (
     DivergedError,
     pack_module,
     pack_optimizer,
     run_epoch,
-    strip,
     unpack_module,
     unpack_optimizer,
 )
@@ -60,25 +61,31 @@ BEST_BY = {"noisy_best": "val/accuracy", "oracle": "test/accuracy"}
 def finetune_key(
     config: TrialConfig, data: ImageData, origin: StageKey | None, epochs: int
 ) -> StageKey:
-    """What fine-tuning from the encoder after `epochs` epochs under `origin` is stored under."""
+    """What fine-tuning from the encoder after `epochs` epochs under `origin` is stored under.
+
+    Of a probe, `origin` is the key of the features that it reads.
+    """
     held_out = config.data.validation_fraction
     has_test = "test" in config.noise.parts
     read = {
         "data": data.fingerprint,
-        "mean": data.mean,
-        "std": data.std,
         "validation_fraction": held_out,
         "detection_fraction": None if has_test else config.data.detection_fraction,
         "test_seed": None if held_out or not has_test else config.detect.test_seed,
         "noise": config.noise.identity(),
-        "model": config.model.identity(),
         "pretrain": None if origin is None else origin.digest,
-        "pretrain_epochs": epochs,
         "finetune": config.finetune.identity(),
-        "augment": augmentation(config, data).model_dump(mode="json"),
         "runtime": config.runtime.key(),
         "replicate": config.replicate,
     }
+    if config.finetune.train != PROBE:
+        read |= {
+            "mean": data.mean,
+            "std": data.std,
+            "model": config.model.identity(),
+            "pretrain_epochs": epochs,
+            "augment": augmentation(config, data).model_dump(mode="json"),
+        }
     return StageKey(FINETUNE, VERSION, read)
 
 
@@ -91,18 +98,12 @@ def finetune_stage(inputs: Inputs, encoder: Artifact | None, key: StageKey) -> S
     return Stage(key, inputs.config.finetune.epochs, compute)
 
 
-def augmentation(config: TrialConfig, data: ImageData) -> AugmentConfig:
-    """How the images are augmented that a trial is fine-tuned on."""
-    chosen = config.finetune.augment
-    return data.ssl_augment if chosen == "ssl" else chosen or data.finetune_augment
-
-
 class _Outputs(NamedTuple):
     """What the network makes of images: `logits` (N, classes), float32, on the device, and
-    `features` (N, D) that its head read, in half precision."""
+    `features` (N, D) that its head read, in half precision; None where they were there before."""
 
     logits: Tensor
-    features: Tensor
+    features: Tensor | None
 
 
 class _Finetuning:
@@ -113,15 +114,12 @@ class _Finetuning:
         self.plan, self.runtime = config.finetune, config.runtime
         self.device = self.runtime.torch_device
         self.ordering = inputs.stream(FINETUNE, "order")
-        self.augmenting = inputs.stream(FINETUNE, "augmentation")
         self.drawing = inputs.stream(FINETUNE, "method")
-        self.augment = Augment(augmentation(config, data), data.size, data.mean, data.std)
+        self.samples, self.reads = samples_of(inputs), inputs.features
         self.networks = [self._network(inputs, encoder, n) for n in range(self.plan.networks)]
         self.network = self.networks[0]
         self.forwards = [self._forward(each) for each in self.networks]
         self.optimizer = self.plan.build_optimizer(nn.ModuleList(self.networks), self.device)
-        self.train_images = Feed(data.x_train, self.runtime)
-        self.test_images = Feed(data.x_test, self.runtime)
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
         self.fit = torch.from_numpy(labels.fit).to(self.device)
@@ -131,6 +129,7 @@ class _Finetuning:
         self.corrupted = torch.from_numpy(_corrupted(inputs)).to(self.device)
         self.sizes = self.plan.batches(len(self.fit))
         self.points: list[MetricPoint] = []
+        self.whole: Tensor | None = None
         self.selected: dict[str, Tensor] = {}
         self.predicted: dict[str, Tensor] = {}
         self.predictions: list[Tensor] = []
@@ -139,13 +138,10 @@ class _Finetuning:
     def _network(self, inputs: Inputs, encoder: Artifact | None, number: int) -> Classifier:
         """Network `number` (0-based): of one encoder, each with weights of its own where that
         leaves some out."""
-        backbone = inputs.backbone(inputs.config.replicate, number)
+        width = None if self.reads is None else self.reads.width
+        backbone = inputs.begun(encoder, number) if width is None else NoBackbone(width)
         with inputs.stream(FINETUNE, "initialisation").initialising(number):
-            network = Classifier(backbone, inputs.data.classes)
-        if encoder is not None:
-            # A given encoder may leave weights out: those stay as they were drawn.
-            begun = strip("network.encoder", encoder.tensors)
-            network.backbone.load_state_dict(network.backbone.state_dict() | begun)
+            network = Classifier(backbone, inputs.data.classes, self.plan.head_width)
         return self.runtime.place(network)
 
     def _forward(self, network: Classifier) -> Callable[[Tensor], Tensor]:
@@ -183,6 +179,7 @@ class _Finetuning:
 
     def _epoch(self, epoch: int) -> Generator[Tick, None, float]:
         self.criterion.epoch_begins(epoch, self._probabilities)
+        self.whole = None
         frozen = epoch < self.plan.frozen_epochs
         for network in self.networks:
             network.train()
@@ -195,13 +192,11 @@ class _Finetuning:
     def _losses(self, epoch: int) -> Generator[Tensor, None, None]:
         """The loss of each batch, in turn with the steps of the optimiser."""
         order = torch.randperm(len(self.fit), generator=self.ordering.generator(epoch))
-        draws = self.augment.sample(len(order), self.augmenting.generator(epoch)).to(self.device)
         parts = order.to(self.device).split(self.sizes)
         random = self.drawing.generator(epoch)
-        with self.train_images.batches([self.fit[part] for part in parts]) as batches:
-            for images, rows, drawn in zip(batches, parts, draws.split(self.sizes), strict=True):
-                labels = self.noisy[self.fit[rows]]
-                batch = Batch(self.augment(images, drawn), labels, rows, random)
+        with self.samples.learning(epoch, [self.fit[part] for part in parts]) as batches:
+            for images, rows in zip(batches, parts, strict=True):
+                batch = Batch(images, self.noisy[self.fit[rows]], rows, random)
                 yield self.criterion.step(self.forwards, batch)
 
     def _choices(self) -> list[str]:
@@ -212,7 +207,7 @@ class _Finetuning:
 
     def _evaluate(self, train_loss: float) -> tuple[Metrics, _Outputs, _Outputs]:
         """The metrics of an epoch, and what the network makes of test set and detection part."""
-        test = self._outputs(self.test_images)
+        test = self._outputs(self.samples.test)
         validation, detection = (
             self._outputs_of(part, test) for part in (self.selected_on, self.detected)
         )
@@ -231,17 +226,26 @@ class _Finetuning:
         """Share of the corrupted training images predicted as their wrong label."""
         if len(self.corrupted) == 0:
             return None
-        outputs = self._outputs(self.train_images, self.corrupted)
+        outputs = self._of_training(self.corrupted)
         return _agreement(outputs.logits, self.noisy[self.corrupted])
 
     def _probabilities(self) -> Tensor:
-        return torch.softmax(self._outputs(self.train_images, self.fit).logits, dim=1)
+        return torch.softmax(self._of_training(self.fit).logits, dim=1)
 
     def _outputs_of(self, part: HeldOut, test: _Outputs) -> _Outputs:
         """Those of a held-out part; those of the test set are known already."""
         if part.part == "test":
             return test
-        return self._outputs(self.train_images, torch.from_numpy(part.rows).to(self.device))
+        return self._of_training(torch.from_numpy(part.rows).to(self.device))
+
+    def _of_training(self, rows: Tensor) -> _Outputs:
+        """Those of training images at `rows`: of features all are passed at once, which takes less
+        time than to gather some."""
+        if self.reads is None:
+            return self._outputs(self.samples.train, rows)
+        if self.whole is None:
+            self.whole = self._outputs(self.samples.train).logits
+        return _Outputs(self.whole[rows], None)
 
     @torch.no_grad()
     def _outputs(self, images: Feed, rows: Tensor | None = None) -> _Outputs:
@@ -250,11 +254,12 @@ class _Finetuning:
         largest = torch.finfo(torch.half).max
         with images.passing(rows) as batches, self.runtime.autocast():
             for batch in batches:
-                plain = normalise(batch, self.augment.mean, self.augment.std)
-                features = self.network.backbone(self.runtime.arrange(plain))
+                plain = self.runtime.arrange(self.samples.plain(batch))
+                features = self.network.backbone(plain)
                 logits.append(self.network.head(features).float())
-                kept.append(features.clamp(-largest, largest).half())
-        return _Outputs(torch.cat(logits), torch.cat(kept))
+                if self.reads is None:
+                    kept.append(features.clamp(-largest, largest).half())
+        return _Outputs(torch.cat(logits), torch.cat(kept) if kept else None)
 
     def _restore(self, start: Start) -> int:
         if start is None:
@@ -291,10 +296,8 @@ class _Finetuning:
 
 def _kept(outputs: _Outputs, choice: str) -> dict[str, Tensor]:
     """What is kept of the detection part at a choice of epoch."""
-    return {
-        f"{LOGITS}.{choice}": outputs.logits.cpu(),
-        f"{FEATURES}.{choice}": outputs.features.cpu(),
-    }
+    kept = {LOGITS: outputs.logits, FEATURES: outputs.features}
+    return {f"{name}.{choice}": each.cpu() for name, each in kept.items() if each is not None}
 
 
 def _corrupted(inputs: Inputs) -> np.ndarray:

@@ -1,9 +1,13 @@
-"""An encoder that a trial is given: there is nothing to compute, only what it is to be known by."""
+"""What a trial is given, an encoder or features: there is nothing to compute, only what it is to be
+known by."""
+
+from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
-from noisetune.records import ENCODER
-from noisetune.ssl.base import GivenEncoder
+from noisetune.errors import UserError
+from noisetune.records import ENCODER, EXTRACT
+from noisetune.ssl.base import Features, GivenEncoder, GivenFeatures
 from noisetune.stages.base import record_of
 from noisetune.store import Artifact, StageKey, StoreLike
 from noisetune.training.weights import content_hash
@@ -38,3 +42,35 @@ def given_encoder(
     key = StageKey(ENCODER, VERSION, {"weights": content_hash(weights)})
     tensors = {f"network.encoder.{name}": tensor for name, tensor in weights.items()}
     return key, Artifact(tensors, record_of([], 0.0))
+
+
+def given_features(config: TrialConfig, data: ImageData) -> tuple[StageKey, Features] | None:
+    """A trial's given features of the images of `data`; None where it has none.
+
+    Their key holds their content, which images they are of, and how they are scaled, and not where
+    they came from. Nothing is stored under it. UserError for features that are not there, or are
+    not those of these images.
+    """
+    method = config.pretrain
+    if not isinstance(method, GivenFeatures):
+        return None
+    given, content = method.read()
+    limits = config.data.train_samples, config.data.test_samples
+    features = Features(
+        _of_images("train", given.train, len(data.x_train), limits[0]),
+        _of_images("test", given.test, len(data.x_test), limits[1]),
+    )
+    rows = len(features.train), len(features.test)
+    key = StageKey(EXTRACT, VERSION, {"given": content, "rows": rows, **method.identity()})
+    return key, method.prepared(features)
+
+
+def _of_images(part: str, vectors: Tensor, images: int, limit: int | None) -> Tensor:
+    """The vectors of so many images: all, or the first ones where a `limit` keeps those."""
+    if len(vectors) == images or (images == limit and len(vectors) > images):
+        return vectors[:images]
+    raise UserError(
+        f"pretrain.path: {part} has {len(vectors)} rows, and the data set has {images} {part} "
+        f"images; it must have one for each image as it is loaded, or, where data.{part}_samples "
+        "keeps the first ones, for all"
+    )

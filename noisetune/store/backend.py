@@ -5,6 +5,7 @@ FileNotFoundError when read, and nothing at all when listed or removed.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 MANIFEST = "manifest.json"
@@ -19,6 +20,11 @@ class Backend(Protocol):
     def read(self, path: str) -> bytes: ...
     def names(self, path: str) -> list[str]: ...
     def exists(self, path: str) -> bool: ...
+
+    def place(self, path: str) -> Path | None:
+        """Where a path is on this host, to be read alone; None where it is no file here."""
+        ...
+
     def size(self, path: str) -> int: ...
     def free(self) -> int | None: ...
 

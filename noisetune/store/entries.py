@@ -4,8 +4,9 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import TypeVar
 
 from . import lease as leases
 from .artifact import DamagedError, checked_files, read_manifest
@@ -13,6 +14,8 @@ from .backend import MANIFEST, Backend
 from .keys import STAGE_NAME
 
 log = logging.getLogger(__name__)
+
+Taken = TypeVar("Taken")
 
 DAMAGED = ".damaged"
 STEP_FOLDER = re.compile(r"step-(\d{6,})")
@@ -51,6 +54,23 @@ def read_entry(backend: Backend, folder: str, step: int) -> dict[str, bytes] | N
 
     DamagedError: its checksums do not hold, and it now stands aside.
     """
+    return _taken(backend, folder, step, dict)
+
+
+def is_intact(backend: Backend, folder: str, step: int) -> bool:
+    """Whether an entry is there and its checksums hold; no more than a file of it is in memory.
+
+    DamagedError, as `read_entry`.
+    """
+    return _taken(backend, folder, step, lambda files: [name for name, _ in files]) is not None
+
+
+def _taken(
+    backend: Backend,
+    folder: str,
+    step: int,
+    take: Callable[[Iterator[tuple[str, bytes]]], Taken],
+) -> Taken | None:
     entry = entry_folder(folder, step)
     if (sealed := _sealed(backend, entry)) is None:
         return None
@@ -58,7 +78,7 @@ def read_entry(backend: Backend, folder: str, step: int) -> dict[str, bytes] | N
         manifest = read_manifest(sealed)
         if (manifest["digest"], manifest["step"]) != (folder.rsplit("/", 1)[1], step):
             raise DamagedError(f"it is step {manifest['step']} of {manifest['digest']}")
-        return dict(checked_files(backend, entry, manifest))
+        return take(checked_files(backend, entry, manifest))
     except DamagedError as problem:
         if _set_aside(backend, entry, sealed, str(problem)):
             raise

@@ -70,6 +70,9 @@ class Folder:
     def exists(self, path: str) -> bool:
         return (self.root / path).exists()
 
+    def place(self, path: str) -> Path | None:
+        return self.root / path
+
     def size(self, path: str) -> int:
         total = 0
         for folder, _, files in os.walk(self.root / path):

@@ -4,6 +4,7 @@ import errno
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import fsspec
 
@@ -50,6 +51,9 @@ class Objects:
     def exists(self, path: str) -> bool:
         self.fs.invalidate_cache()
         return bool(self.fs.exists(self._at(path)))
+
+    def place(self, path: str) -> Path | None:
+        return None
 
     def size(self, path: str) -> int:
         return int(self.fs.du(self._at(path)))

@@ -21,9 +21,16 @@ from noisetune.errors import MachineError
 
 from . import lease as leases
 from . import upkeep
-from .artifact import Artifact, DamagedError, pack, unpack, write_manifest
+from .artifact import Artifact, DamagedError, map_files, pack, unpack, write_manifest
 from .backend import MANIFEST, Backend
-from .entries import entry_folder, is_published, key_folder, read_entry, step_folders
+from .entries import (
+    entry_folder,
+    is_intact,
+    is_published,
+    key_folder,
+    read_entry,
+    step_folders,
+)
 from .folder import Folder
 from .keys import StageKey, encode
 from .lease import TTL_SECONDS, Lease, LeaseInfo
@@ -44,6 +51,7 @@ class StoreLike(Protocol):
 
     def steps(self, key: StageKey) -> Sequence[int]: ...
     def load(self, key: StageKey, step: int) -> Artifact | None: ...
+    def mapped(self, key: StageKey, step: int) -> Artifact | None: ...
     def latest(self, key: StageKey, at_most: int) -> tuple[int, Artifact] | None: ...
     def publish(self, key: StageKey, step: int, artifact: Artifact, lease: Lease) -> None: ...
     def drop(self, key: StageKey, step: int) -> None: ...
@@ -105,6 +113,18 @@ class Store:
         with suppress(OSError):
             self.backend.touch(f"{entry_folder(folder, step)}/{MANIFEST}")
         return unpack(files)
+
+    def mapped(self, key: StageKey, step: int) -> Artifact | None:
+        """As `load`, with tensors that lie over the entry's file, as the processes of a host share
+        it; None where this store has no files to map, too."""
+        folder = _folder(key)
+        place = self.backend.place(entry_folder(folder, step))
+        # It may be evicted while it is looked at.
+        with suppress(DamagedError, FileNotFoundError):
+            if place is not None and is_intact(self.backend, folder, step):
+                self.backend.touch(f"{entry_folder(folder, step)}/{MANIFEST}")
+                return map_files(place)
+        return None
 
     def latest(self, key: StageKey, at_most: int) -> tuple[int, Artifact] | None:
         """The nearest usable entry at or below a step."""
@@ -190,6 +210,9 @@ class NullStore:
     def load(self, key: StageKey, step: int) -> Artifact | None:
         return None
 
+    def mapped(self, key: StageKey, step: int) -> Artifact | None:
+        return None
+
     def latest(self, key: StageKey, at_most: int) -> tuple[int, Artifact] | None:
         return None
 
@@ -226,6 +249,9 @@ class ReadOnly(NullStore):
 
     def load(self, key: StageKey, step: int) -> Artifact | None:
         return self._store.load(key, step)
+
+    def mapped(self, key: StageKey, step: int) -> Artifact | None:
+        return self._store.mapped(key, step)
 
     def latest(self, key: StageKey, at_most: int) -> tuple[int, Artifact] | None:
         return self._store.latest(key, at_most)

@@ -11,7 +11,7 @@ import yaml
 from noisetune.config import TrialConfig
 from noisetune.datasets import Datasets
 from noisetune.errors import UserError
-from noisetune.inference import write_network
+from noisetune.inference import input_shape, write_network
 from noisetune.pipeline import trained_network
 from noisetune.records import TrialRecord
 from noisetune.store import StoreLike
@@ -112,7 +112,8 @@ class Closing:
         with TemporaryDirectory() as aside:
             file = Path(aside) / "network.safetensors"
             write_network(file, config, data, network)
-            write_model(self.folder / place, _code(), file, data.shape, data.classes, ["noisetune"])
+            shape = input_shape(config, data)
+            write_model(self.folder / place, _code(), file, shape, data.classes, ["noisetune"])
         return True
 
     def _config(self, trial: TrialRecord) -> TrialConfig:

@@ -10,10 +10,12 @@ from noisetune.config import TrialConfig
 from noisetune.data.base import DataConfig
 from noisetune.datasets import Datasets
 from noisetune.errors import UserError
+from noisetune.finetuning.base import PROBE
 from noisetune.models.base import ModelConfig
 from noisetune.records import (
     DETECT,
     DETECT_CV,
+    EXTRACT,
     FINETUNE,
     FOLD,
     PRETRAIN,
@@ -24,8 +26,9 @@ from noisetune.records import (
 from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.stages.crossval import crossval_key, fold_key
 from noisetune.stages.detect import detect_key
+from noisetune.stages.features import PASSES, extract_key
 from noisetune.stages.finetune import finetune_key
-from noisetune.stages.given import given_encoder, is_missing, unseen_key
+from noisetune.stages.given import given_encoder, given_features, is_missing, unseen_key
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import StageKey, StoreLike
 from noisetune.sweep.resolution import Resolution, resolutions
@@ -152,8 +155,10 @@ def make_plan(
 
 
 def _shown(work: list[_Work]) -> tuple[str, ...]:
-    crossed = (FOLD, DETECT_CV) if any(each.key.stage == FOLD for each in work) else ()
-    return (PRETRAIN, FINETUNE, DETECT, *crossed)
+    stages = {each.key.stage for each in work}
+    extracted = (EXTRACT,) if EXTRACT in stages else ()
+    crossed = (FOLD, DETECT_CV) if FOLD in stages else ()
+    return (PRETRAIN, *extracted, FINETUNE, DETECT, *crossed)
 
 
 def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
@@ -220,15 +225,16 @@ def _refuse_endless(config: SweepConfig, states: Sequence[ConditionState]) -> No
 
 
 def _given(trials: list[TrialConfig], data: Datasets, store: StoreLike) -> dict[_Origin, StageKey]:
-    """What each given encoder is known by; each is read once."""
+    """What each given encoder, and all given features, are known by; each is read once."""
     found: dict[_Origin, StageKey] = {}
     for trial in trials:
         if _origin(trial) not in found:
             if not data.fetch and is_missing(trial):
                 found[_origin(trial)] = unseen_key(trial)
                 continue
-            encoder = given_encoder(trial, data.load(trial.data), store)
-            found |= {} if encoder is None else {_origin(trial): encoder[0]}
+            images = data.load(trial.data)
+            given = given_encoder(trial, images, store) or given_features(trial, images)
+            found |= {} if given is None else {_origin(trial): given[0]}
     return found
 
 
@@ -245,6 +251,9 @@ def _stages(
         assert origin is not None
         epochs = config.pretrain.epochs
         yield _Work(origin, epochs, config, config.looked_at())
+    if config.finetune.train == PROBE and config.has_backbone:
+        origin = extract_key(config, data, origin, epochs)
+        yield _Work(origin, PASSES, config)
     tuning = finetune_key(config, data, origin, epochs)
     yield _Work(tuning, config.finetune.epochs, config)
     for detector in config.detect.detectors:

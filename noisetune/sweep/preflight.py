@@ -6,7 +6,7 @@ from noisetune.errors import UserError
 from noisetune.models.base import ModelConfig
 from noisetune.noise.base import Matrix, NoiseConfig, diagonally_dominant
 from noisetune.ssl.base import PretrainConfig
-from noisetune.stages.given import given_encoder, is_missing
+from noisetune.stages.given import given_encoder, given_features, is_missing
 from noisetune.stages.labels import clean_part, require_images
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
@@ -20,7 +20,8 @@ NULL = NullStore()
 def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
     """Refuse, before anything starts, data that cannot be read or are too few, a device that a
     trial does not have or a memory format that it fails at, labels that tell nothing, backbones
-    that cannot take the images, and encoders that are given and are not there or do not fit."""
+    that cannot take the images, and encoders and features that are given and are not there or do
+    not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -51,8 +52,9 @@ def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None =
                 "nothing; lower the rate, or set objective.allow_uninformative: true"
             )
         _check_encoders(condition, data, store, checked, datasets.fetch)
-        for values in condition.corners():
-            check_memory_format(condition.trial(values).model, data.shape, runtime)
+        for trial in map(condition.trial, condition.corners()):
+            if trial.has_backbone:
+                check_memory_format(trial.model, data.shape, runtime)
 
 
 def _check_encoders(
@@ -63,12 +65,15 @@ def _check_encoders(
     fetch: bool,
 ) -> None:
     """Build, without content, every backbone that trials of a condition may have, and read every
-    given encoder that they may begin with, each once; without `fetch` none that is not here."""
+    encoder and all features that they may be given, each once; without `fetch` no weights that are
+    not here."""
     for values in condition.corners():
         trial = condition.trial(values)
         what = trial.pretrain, trial.model, trial.data
         if what not in checked:
-            trial.model.state(data.channels, data.size)
+            if trial.has_backbone:
+                trial.model.state(data.channels, data.size)
             if fetch or not is_missing(trial):
                 given_encoder(trial, data, store)
+            given_features(trial, data)
             checked.add(what)

@@ -1,7 +1,7 @@
 """What every method of fine-tuning promises."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from noisetune.finetuning.base import Batch, Criterion, FinetuneConfig, Forward, Task
 from noisetune.noise.base import RateNoise
 from noisetune.seeds import generator, seeded_initialisation
+from noisetune.ssl.base import Features
 from noisetune.stages.base import Inputs, Stage
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.testing.every import variations
@@ -81,6 +82,16 @@ def the_order_of_the_rows_does_not_matter(config: type[FinetuneConfig], **settin
 def a_run_goes_on_bit_for_bit(config: type[FinetuneConfig], **settings: Any) -> None:
     method = small(config, **(QUICK | {"epochs": 4} | settings))
     assert_goes_on(_stage(tiny_inputs(finetune=method)), after=2)
+
+
+@promise(FinetuneConfig)
+def a_probe_goes_on_bit_for_bit(config: type[FinetuneConfig], **settings: Any) -> None:
+    """Of one that changes no images: its head learns from features that are there."""
+    if getattr(config, "changes_images", False):
+        return
+    method = small(config, **(QUICK | {"epochs": 4, "train": "probe"} | settings))
+    if method.train == "probe":
+        assert_goes_on(_stage(_with_features(tiny_inputs(finetune=method))), after=2)
 
 
 @promise(FinetuneConfig)
@@ -182,6 +193,12 @@ class _Run:
     @torch.no_grad()
     def _predict(self) -> Tensor:
         return torch.softmax(self.networks[0](self.images), dim=1)
+
+
+def _with_features(inputs: Inputs) -> Inputs:
+    """The pixels of the images stand for what an encoder makes of them."""
+    train, test = (each.flatten(1) / 255 for each in (inputs.data.x_train, inputs.data.x_test))
+    return replace(inputs, features=Features(train, test))
 
 
 def _stage(inputs: Inputs) -> Stage:

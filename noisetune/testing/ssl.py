@@ -10,7 +10,14 @@ from torch import Tensor
 from noisetune.config import PLUGINS, default_choice
 from noisetune.models.base import ModelConfig
 from noisetune.seeds import generator, seeded_initialisation
-from noisetune.ssl.base import GivenEncoder, Learner, PretrainConfig, Progress, SSLConfig
+from noisetune.ssl.base import (
+    GivenEncoder,
+    GivenFeatures,
+    Learner,
+    PretrainConfig,
+    Progress,
+    SSLConfig,
+)
 from noisetune.stages.base import Inputs, Stage
 from noisetune.stages.pretrain import augmentation, pretrain_key, pretrain_stage, view_augment
 from noisetune.store import NullStore
@@ -23,9 +30,9 @@ QUICK = {"epochs": 2, "batch_size": 20}
 
 @promise(PretrainConfig)
 def what_begins_at_random_has_no_settings(config: type[PretrainConfig], **settings: Any) -> None:
-    if not issubclass(config, SSLConfig | GivenEncoder):
+    if not issubclass(config, SSLConfig | GivenEncoder | GivenFeatures):
         own = sorted(config.model_fields.keys() - {"method"})
-        assert not own, f"nothing reads {own}: derive from SSLConfig or GivenEncoder"
+        assert not own, f"nothing reads {own}: derive from a class that says what does"
 
 
 @promise(SSLConfig)

@@ -1,5 +1,6 @@
 """How images reach a stage: all of them on the device, or batches gathered ahead of their use."""
 
+import math
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,8 @@ THREAD_NAME = "noisetune-feed"
 
 
 class Feed:
-    """uint8 images (N, C, H, W), read in batches on the device of `runtime`.
+    """uint8 images (N, C, H, W), or their features (N, D), read in batches on the device of
+    `runtime`.
 
     Resident images lie on the device and are indexed there; on the CPU they are the tensor itself,
     never a copy. Streamed ones stay where they are, in memory or in a memory-mapped file: threads
@@ -48,8 +50,8 @@ class Feed:
 
     def passing(self, rows: Tensor | None = None) -> AbstractContextManager[Iterator[Tensor]]:
         """All images, or those at `rows` (M,), in order, in batches of a size for evaluation."""
-        height, width = self.images.shape[2:]
-        size = min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // (height * width)))
+        pixels = math.prod(self.images.shape[2:])
+        size = min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // pixels))
         if rows is not None:
             return self.batches(rows.split(size))
         if self.resident:
@@ -114,7 +116,8 @@ class _Lane:
 
     def gather(self, rows: Tensor) -> Tensor:
         """The batch at `rows`; called on a thread."""
-        return self._read(rows, torch.empty(len(rows), *self.images.shape[1:], dtype=torch.uint8))
+        empty = torch.empty(len(rows), *self.images.shape[1:], dtype=self.images.dtype)
+        return self._read(rows, empty)
 
     def take(self, batch: Tensor) -> Tensor:
         """The batch for use; called by who asked for it."""
@@ -132,7 +135,7 @@ class _GpuLane(_Lane):
 
     def __post_init__(self) -> None:
         shape = (self.most, *self.images.shape[1:])
-        self.buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        self.buffer = torch.empty(shape, dtype=self.images.dtype, pin_memory=True)
         self.stream = torch.cuda.Stream(self.device)
         self.copied = torch.cuda.Event()
 

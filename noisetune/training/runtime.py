@@ -121,7 +121,8 @@ class Runtime(Section):
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def arrange(self, images: Tensor) -> Tensor:
-        return images.contiguous(memory_format=self.memory_format)
+        """Images in the memory format; features of them, which have none, as they are."""
+        return images.contiguous(memory_format=self.memory_format) if images.dim() == 4 else images
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")

@@ -181,3 +181,13 @@ def test_no_flipped_bit_is_ever_taken_for_the_result(published, data):
     assert loaded is None or (
         loaded.record == artifact.record and torch.equal(loaded.tensors["w"], artifact.tensors["w"])
     )
+
+
+@HARMS
+def test_a_damaged_entry_is_mapped_to_nobody(folder, key, publish, harm, reason):
+    """It stands aside, as one that is read does."""
+    publish(folder, key, 1)
+    harm(folder, step_folder(key, 1))
+    assert folder.mapped(key, 1) is None
+    (aside,) = folder.backend.names(".damaged")
+    assert reason in folder.backend.read(f".damaged/{aside}/reason.json").decode()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from noisetune.errors import UserError
-from noisetune.store import Artifact, NullStore, StageKey, Store, backend
+from noisetune.store import Artifact, NullStore, ReadOnly, StageKey, Store, backend
 
 EXAMPLES = {
     "scalar": torch.tensor(1.5),
@@ -198,3 +198,23 @@ def test_the_null_store_grants_every_lease_and_keeps_nothing(key):
     assert [*store.steps(key), *store.list()] == []
     assert store.verify().damaged == {}
     assert store.gc(0).removed == []
+
+
+def test_a_mapped_entry_lies_over_its_file(folder, key, publish):
+    """It stays whole when the entry is evicted, and what is written to it reaches no file."""
+    made = publish(folder, key, 3)
+    mapped = folder.mapped(key, 3)
+    assert mapped.record == made.record
+    assert mapped.tensors["w"].equal(made.tensors["w"])
+    mapped.tensors["w"][0] = 7
+    assert folder.load(key, 3).tensors["w"].equal(made.tensors["w"])
+    folder.drop(key, 3)
+    assert mapped.tensors["w"].tolist() == [7, 3, 3, 3]
+    assert folder.mapped(key, 3) is None
+
+
+def test_who_has_no_files_maps_nothing(store, key, publish):
+    publish(store, key, 1)
+    assert (store.mapped(key, 1) is None) == (store.backend.place("") is None)
+    assert ReadOnly(store).mapped(key, 2) is None
+    assert NullStore().mapped(key, 1) is None

@@ -15,6 +15,7 @@ from noisetune.errors import UserError, fault_of_machine
 from noisetune.pipeline import Options, run_trial
 from noisetune.predictions import pack
 from noisetune.records import FINETUNE, GATE, Event, MetricPoint, TrialResult, Waiting
+from noisetune.stages.kept import Kept
 from noisetune.store import NullStore, Store
 from noisetune.sweep.execution.message import Message
 from noisetune.training.loop import DivergedError
@@ -30,6 +31,9 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
     A generator is never checkpointed: a trial that starts again is rebuilt from its configuration
     and finds its finished stages in the store.
     """
+
+    # Of the process: its trials follow each other.
+    kept = Kept()
 
     class PipelineTrainable(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
@@ -52,7 +56,7 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             """
             trial = TrialConfig.parse(job["config"], job["name"])
             store = NullStore() if job["store"] is None else Store.open(job["store"])
-            options = Options(tuple(job["milestones"]), job["knn"])
+            options = Options(tuple(job["milestones"]), job["knn"], kept)
             result = yield from pipeline(trial, store, options)
             if result.predictions is not None:
                 # In a step of their own: Ray keeps the last one of every trial in memory.

@@ -43,7 +43,9 @@ def _suiting(sweep: Sweep, datasets: Datasets) -> Runtime:
     for trial in (each.trial(values) for each in sweep.conditions for values in each.corners()):
         data = datasets.load(trial.data)
         images = trial.steps(len(data.x_train)) * trial.finetune.batch_size
-        work.append((forward_flops(trial.model, data.shape) * images, trial))
+        # A head by itself decides nothing.
+        operations = forward_flops(trial.model, data.shape) if trial.has_backbone else 0
+        work.append((operations * images, trial))
     _, largest = max(work, key=lambda each: each[0])
     cpu, gpu = sweep.config.resources.cpu, sweep.config.resources.known_gpu
     if gpu and not torch.cuda.is_available() and ray.is_initialized():
@@ -52,7 +54,8 @@ def _suiting(sweep: Sweep, datasets: Datasets) -> Runtime:
         found = ray.get(look.remote(largest.to_json(), cpu, gpu))
         return Runtime.model_validate(found)
     runtime = largest.resolve(cpu, gpu, datasets.load(largest.data)).runtime
-    shapes = ((each.model, datasets.load(each.data).shape) for _, each in work)
+    networks = (each for _, each in work if each.has_backbone)
+    shapes = ((each.model, datasets.load(each.data).shape) for each in networks)
     if any(corrupts_memory(model, shape, runtime) for model, shape in shapes):
         # What suits the largest network may be what a small one of the sweep fails at.
         return runtime.model_copy(update={"channels_last": False})
