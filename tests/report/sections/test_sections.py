@@ -44,8 +44,8 @@ def lines_of(made: Drawing, panel: int = 0) -> list[Any]:
 def test_they_come_in_the_order_of_a_reader(view: SweepView) -> None:
     assert [each.title for each in sections_of(view)] == [
         *("The answer", "Results", "Accuracy against noise", "Fine-tuning"),
-        *("Label errors and calibration", "What the parameters do", "Encoders"),
-        *("Pruning and cost", "How well noisy labels chose", "To repeat it"),
+        *("Choosing the epoch", "Label errors and calibration", "What the parameters do"),
+        *("Encoders", "Pruning and cost", "How well noisy labels chose", "To repeat it"),
     ]
 
 
