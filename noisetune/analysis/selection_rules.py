@@ -84,10 +84,8 @@ def _cells(summary: ConditionSummary, choice: Choice) -> list[str]:
     if summary.winner is not None and not summary.replicates["last"]:
         form, of = "({})", _alone(summary, summary.winner)
     rule, mark = rule_of(of, choice), CONDITIONAL if of.one_encoder else ""
-    ends = (rule.behind.mean, rule.behind.low, rule.behind.high)
-    points = Interval(*(None if end is None else 100 * end for end in ends), rule.behind.n)
     epoch = "" if rule.epoch is None else f"{rule.epoch:.1f}"
-    behind = "" if choice == "oracle" else interval_text(points, 1, mark)
+    behind = "" if choice == "oracle" else interval_text(_in_points(rule.behind), 1, mark)
     return [
         str(len(summary.replicates[choice])),
         form.format(epoch) if epoch else "",
@@ -96,7 +94,16 @@ def _cells(summary: ConditionSummary, choice: Choice) -> list[str]:
     ]
 
 
+def _in_points(share: Interval) -> Interval:
+    mean, low, high = (
+        None if end is None else 100 * end for end in (share.mean, share.low, share.high)
+    )
+    return Interval(mean, low, high, share.n)
+
+
 def _alone(summary: ConditionSummary, trial: TrialRecord) -> ConditionSummary:
     """The condition as if a trial were its one replicate."""
-    replicates = {choice: accuracies([trial], choice) for choice in CHOICES}
+    replicates: dict[str, dict[int, float]] = {
+        choice: accuracies([trial], choice) for choice in CHOICES
+    }
     return replace(summary, runs=(trial,), replicates=replicates)

@@ -33,12 +33,13 @@ class Config(Detector):
 
     def judge(self, evidence: Evidence) -> Judgement:
         assert evidence.features is not None
-        votes = np.zeros(evidence.probabilities.shape, dtype=np.float32)
-        fold = np.zeros(len(votes)) if evidence.fold is None else evidence.fold
+        count, classes = evidence.probabilities.shape
+        votes = np.zeros((count, classes), dtype=np.float32)
+        fold = np.zeros(count) if evidence.fold is None else evidence.fold
         for network in np.unique(fold):
             rows = np.flatnonzero(fold == network)
             features, given = evidence.features[rows], evidence.given[rows]
-            votes[rows] = votes_of(features, given, votes.shape[1], self.k)
+            votes[rows] = votes_of(features, given, classes, self.k)
         return judged(votes, evidence.given)
 
 

@@ -30,8 +30,9 @@ ROOTS: dict[str, Model] = {
     "A search space": SearchSpace,
 }
 SECTION: dict[Model, str] = {
-    config: name for name, configs in PLUGINS.items() for config in configs.values()
-} | dict.fromkeys(DETECTORS.values(), "detect")
+    **{config: name for name, configs in PLUGINS.items() for config in configs.values()},
+    **dict.fromkeys(DETECTORS.values(), "detect"),
+}
 """The section that a plug-in is a choice of; detectors stand in `detect.also`, too."""
 
 
