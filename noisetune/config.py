@@ -58,13 +58,19 @@ def _detection(detectors: Choices) -> Choices:
     composed.broken = detectors.broken
     also = GenericAlias(tuple, (AnyDetector, ...)), Field(default=())
     fields: dict[str, Any] = {"also": also}
+    shared = create_model(
+        DetectConfig.__name__,
+        __base__=DetectConfig,
+        __module__=DetectConfig.__module__,
+        __doc__=DetectConfig.__doc__,
+        **fields,
+    )
     for name, detector in detectors.items():
         composed[name] = create_model(
             detector.__name__,
-            __base__=(detector, DetectConfig),
+            __base__=(detector, shared),
             __module__=detector.__module__,
             __doc__=detector.__doc__,
-            **fields,
         )
     return composed
 

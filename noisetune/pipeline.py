@@ -28,6 +28,7 @@ from noisetune.records import (
     TrialResult,
     Waiting,
 )
+from noisetune.selection import choose_epochs
 from noisetune.ssl.base import Features, SSLConfig
 from noisetune.stages.base import SUSPICION, Inputs, points_of
 from noisetune.stages.crossval import PREFIX, cross_validate
@@ -39,14 +40,7 @@ from noisetune.stages.features import (
     features_in,
     probe_passes,
 )
-from noisetune.stages.finetune import (
-    BEST_BY,
-    LAST,
-    SELECTED,
-    best_epoch,
-    finetune_key,
-    finetune_stage,
-)
+from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.gate import gate_point, noisy_knn
 from noisetune.stages.given import given_encoder, given_features
 from noisetune.stages.kept import Kept
@@ -310,15 +304,12 @@ def last_look(looks: list[Artifact]) -> Metrics:
 
 
 def chosen_epochs(network: Artifact) -> dict[str, Metrics]:
-    """The metrics of the last epoch, of the best by noisy validation, and of the oracle's choice.
+    """The metrics of the epoch that each rule chooses.
 
     The oracle looks at the clean test set: it is reported, never selected by.
     """
-    points = {point.step: point for point in points_of(network)}
-    ordered = list(points.values())
-    best = {name: best_epoch(ordered, metric) for name, metric in BEST_BY.items()}
-    epochs = {LAST: ordered[-1].step, **best}
-    return {name: {"epoch": epoch, **points[epoch].values} for name, epoch in epochs.items()}
+    chosen = choose_epochs(points_of(network))
+    return {choice: {"epoch": point.step, **point.values} for choice, point in chosen.items()}
 
 
 def overfitting(network: Artifact) -> Metrics:

@@ -26,12 +26,12 @@ PREDICTED, PROBABILITY, SCORE = "predicted", "probability", "score"
 class Predictions:
     """Of N test images, and of M labels in which errors were sought.
 
-    `predicted` and `probability` give, by choice of epoch (`last`, `noisy_best`, `oracle`), the
-    class (N,) that the network takes an image for, and how sure it is (N,), float16; `true` are
-    the clean labels (N,). `given` are the labels (M,) in which errors were sought, `scores` each
-    detector's suspicion of them (M,), float32, higher for likelier errors. They are of the test
-    images, in their order, where `rows` is None; else of these rows (M,) of the training set, whose
-    clean labels are `rows_true`, None where nobody knows them.
+    `predicted` and `probability` give, by choice of epoch (`last`, `noisy_best`, `label_wave`,
+    `oracle`), the class (N,) that the network takes an image for, and how sure it is (N,), float16;
+    `true` are the clean labels (N,). `given` are the labels (M,) in which errors were sought,
+    `scores` each detector's suspicion of them (M,), float32, higher for likelier errors. They are
+    of the test images, in their order, where `rows` is None; else of these rows (M,) of the
+    training set, whose clean labels are `rows_true`, None where nobody knows them.
     """
 
     predicted: Mapping[str, Integers]

@@ -65,13 +65,14 @@ Event = MetricPoint | Tick | Waiting
 class TrialResult:
     """How a trial ended.
 
-    `epochs` maps `last`, `noisy_best` and `oracle` to that epoch's metrics (with `epoch`);
-    `detection` holds the scores of the flagged test labels (as `cv_...` those of the training
-    labels), `noise` the realised rates and transition matrices and their estimates, `seconds` the
-    time spent computing each stage, `telemetry` what was seen of the encoder that was fine-tuned
-    (with `epoch`). `cost` is what the trial would cost alone: `passes` through the network for each
-    training image, two for an epoch of pre-training and one for an epoch of fine-tuning; of a probe
-    its features once, and the head's share of an epoch.
+    `epochs` maps each choice of epoch (`last`, `noisy_best`, `label_wave`, `oracle`) to the metrics
+    of that epoch (with `epoch`); results of earlier versions have no `label_wave`. `detection`
+    holds the scores of the flagged test labels (as `cv_...` those of the training labels), `noise`
+    the realised rates and transition matrices and their estimates, `seconds` the time spent
+    computing each stage, `telemetry` what was seen of the encoder that was fine-tuned (with
+    `epoch`). `cost` is what the trial would cost alone: `passes` through the network for each
+    training image, two for an epoch of pre-training and one for an epoch of fine-tuning; of a
+    probe its features once, and the head's share of an epoch.
     `overfitting`, by flat metric names, says what became of the peaks (the clean one is `oracle`,
     the noisy one `noisy_best`): `test/loss_escalation`, `test/overfits` (1 or 0),
     `test/accuracy_drop` and `val/accuracy_drop`. `predictions` are what it makes of each test

@@ -1,11 +1,23 @@
-"""The rules by which trials are chosen: who is compared with whom, who wins, how sure that is.
+"""The rules by which epochs and trials are chosen: who is compared with whom, who wins, how sure
+that is.
 
-Each stands here once, for the sweep that chooses and for the tables that show what was chosen.
+Each stands here once, for who chooses and for the tables that show what was chosen.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar, get_args
+
+from noisetune.records import MetricPoint
+
+Choice = Literal["last", "noisy_best", "label_wave", "oracle"]
+"""Of the epochs of fine-tuning: the last, the best by noisy validation, the first at which the
+predictions of training images stood still (Label Wave), the best by clean test."""
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+
+NOISY, CLEAN, CHANGED = "val/accuracy", "test/accuracy", "train/changed_predictions"
+WINDOW = 3
+"""Epochs over which changed predictions are averaged, this one and those before it."""
 
 GROUPING = ("data", "noise")
 """What conditions must have in common to be compared: sections, and factors of their bundles."""
@@ -22,6 +34,45 @@ class Numbered(Protocol):
 
 
 Trial = TypeVar("Trial", bound=Numbered)
+
+
+def choose_epochs(points: Sequence[MetricPoint]) -> dict[Choice, MetricPoint]:
+    """What each rule chooses of the epochs of a fine-tuning so far: one or more, in their order.
+
+    With a further epoch each choice stays, or becomes that one. `label_wave` is left out where an
+    epoch is of an earlier version, which did not record changed predictions.
+    """
+    chosen: dict[Choice, MetricPoint] = {
+        "last": points[-1],
+        "noisy_best": best_epoch(points, NOISY),
+    }
+    if all(CHANGED in point.values for point in points):
+        chosen["label_wave"] = label_wave(points)
+    return chosen | {"oracle": best_epoch(points, CLEAN)}
+
+
+def best_epoch(points: Sequence[MetricPoint], metric: str) -> MetricPoint:
+    """The first of the epochs with the highest value of `metric`; None counts as 0."""
+    return max(points, key=lambda point: point.values.get(metric) or 0.0)
+
+
+def label_wave(points: Sequence[MetricPoint]) -> MetricPoint:
+    """The epoch at which Label Wave stops (Yuan et al. 2024, arXiv 2502.07551): the first local
+    minimum of the share of training images that are predicted otherwise than an epoch before.
+
+    The share is averaged over `WINDOW` epochs, or as many as there are. Where it never rises the
+    choice is the first of the lowest; of a single epoch, which has nothing to change from, itself.
+    """
+    shares = [(point, value) for point in points if (value := point.values[CHANGED]) is not None]
+    best, lowest = points[-1], math.inf
+    for place, (point, _) in enumerate(shares):
+        recent = [share for _, share in shares[max(0, place + 1 - WINDOW) : place + 1]]
+        average = sum(recent) / len(recent)
+        if average > lowest + ROUNDING:
+            break
+        if average < lowest - ROUNDING:
+            best, lowest = point, average
+    return best
 
 
 def is_grouping(field: str) -> bool:

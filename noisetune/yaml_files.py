@@ -121,6 +121,10 @@ def _explain_one(problem: dict[str, Any], source: str, model: type[BaseModel]) -
             f"{source}: {where}.{selector}: {context['tag']!r} is unknown; "
             f"choose one of {context['expected_tags']}"
         )
+    if problem["type"] == "union_tag_not_found":
+        selector = problem["ctx"]["discriminator"].strip("'")
+        known = ", ".join(sorted(set.union(*map(_tags, sections))))
+        return f"{source}: {where}.{selector}: is missing; choose one of {known}"
     given = problem["input"]
     if not path and isinstance(given, dict):
         # A rule over several sections: its message names the field.

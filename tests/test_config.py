@@ -178,6 +178,15 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
             "finetune.augment.crop_scale: the lower bound 0.5 is above the upper bound 0.1",
         ),
         ("detect: {filter_by: all}", "detect.filter_by: 'all': it should be 'prune_by_noise_rate'"),
+        (
+            "detect: {also: [{k: 3}]}",
+            "detect.also.0.method: is missing; choose one of aum, confident_learning, knn, margin",
+        ),
+        ("detect: {also: [{method: knn, k: 0}]}", "detect.also.0.k: 0: it should be greater than"),
+        (
+            "detect: {also: [{method: knn}, {method: knn}]}",
+            "detect.also: knn_10 looks at the trial",
+        ),
         ("runtime: {threads: 0}", "runtime.threads: 0: it should be greater than or equal to 1"),
         ("runtime: {threads: few}", "runtime.threads: 'few': it should be 'auto'"),
         ("runtime: {device: tpu}", "runtime.device: 'tpu': it should be 'auto', 'cpu' or 'cuda'"),

@@ -14,6 +14,7 @@ from noisetune.config import PLUGINS, TrialConfig
 from noisetune.errors import UserError
 from noisetune.pipeline import Options, chosen_epochs, overfitting, run_trial
 from noisetune.records import MetricPoint, TrialResult
+from noisetune.selection import CHANGED, CHOICES
 from noisetune.ssl.base import GivenEncoder
 from noisetune.stages.base import record_of
 from noisetune.store import Artifact, Lease, NullStore, StageKey, Store
@@ -178,12 +179,21 @@ def test_a_trial_that_is_no_longer_pulled_frees_its_stage_and_can_go_on(
 
 
 def test_the_chosen_epochs_by_hand() -> None:
-    """Ties go to the first; noisy validation, clean test and the last may be three epochs."""
+    """Ties go to the first; every rule may choose an epoch of its own. What an earlier version
+    stored has no changed predictions."""
     noisy, clean = (0.2, 0.5, 0.5, 0.3), (0.6, 0.7, 0.9, 0.8)
     points = [
         MetricPoint("finetune", step, {"val/accuracy": val, "test/accuracy": test})
         for step, (val, test) in enumerate(zip(noisy, clean, strict=True), 1)
     ]
+    changes = (None, 0.3, 0.2, 0.6)
+    recorded = [
+        MetricPoint(point.stage, point.step, point.values | {CHANGED: change})
+        for point, change in zip(points, changes, strict=True)
+    ]
+    chosen = chosen_epochs(Artifact({}, record_of(recorded, 1.0)))
+    assert chosen.keys() == set(CHOICES)
+    assert chosen["label_wave"] == {"epoch": 3, **recorded[2].values}
     assert chosen_epochs(Artifact({}, record_of(points, 1.0))) == {
         "last": {"epoch": 4, "val/accuracy": 0.3, "test/accuracy": 0.8},
         "noisy_best": {"epoch": 2, "val/accuracy": 0.5, "test/accuracy": 0.7},
@@ -228,7 +238,7 @@ def test_the_result_says_how_a_training_overfitted(run: Run) -> None:
 def test_the_result_tells_the_points_of_the_chosen_epochs(run: Run) -> None:
     points, result = run(finetune={"epochs": 4})
     values = {point.step: point.values for point in points if point.stage == "finetune"}
-    assert result.epochs.keys() == {"last", "noisy_best", "oracle"}
+    assert result.epochs.keys() == set(CHOICES)
     for epoch in result.epochs.values():
         assert epoch == {"epoch": epoch["epoch"], **values[epoch["epoch"]]}
     assert result.epochs["last"]["epoch"] == 4
@@ -285,7 +295,7 @@ def test_a_trial_with_human_labels_seeks_errors_in_held_out_training_images(
     assert result.detection["error_rate"] == result.noise["detection_rate"] > 0
     assert 0.2 < result.noise["train_rate"] < 0.6
     np.testing.assert_allclose(np.nansum(np.array(result.noise["train_matrix"], float), 1), 1)
-    assert result.epochs.keys() == {"last", "noisy_best", "oracle"}
+    assert result.epochs.keys() == set(CHOICES)
     assert points[-1].stage == "detect"
 
 
@@ -302,7 +312,7 @@ def test_labels_in_another_order_are_a_user_error_before_anything_is_computed(
 def test_a_trial_of_the_papers_protocol_shows_its_figure_beside_the_sound_ones(run: Run) -> None:
     """Its own figure is the oracle's, and its validation labels are those of detection."""
     points, result = run(protocol="paper", finetune={"epochs": 3}, detect={})
-    assert result.epochs.keys() == {"last", "noisy_best", "oracle"}
+    assert result.epochs.keys() == set(CHOICES)
     tuning = [point.values["test/accuracy"] for point in points if point.stage == "finetune"]
     assert result.epochs["oracle"]["test/accuracy"] == max(tuning)
     assert result.epochs["last"]["test/accuracy"] == tuning[-1]
@@ -317,6 +327,34 @@ def test_a_trial_of_the_papers_protocol_shows_its_figure_beside_the_sound_ones(r
 def test_every_noise_model_goes_all_the_way(run: Run, model: str) -> None:
     _, result = run(noise={"model": model}, pretrain={"method": "none"}, finetune={"epochs": 1})
     assert (result.noise["train_rate"] > 0) == (model != "none")
+
+
+def test_every_detector_looks_at_one_trial_and_costs_no_training(
+    run: Run, store: Store, computed: list[str]
+) -> None:
+    """At the held-out labels, and by folds at those of training."""
+    once: dict[str, Any] = {"pretrain": {"method": "none"}, "noise": {"rate": 0.4}}
+    run(store, detect={"folds": 3}, **once)
+    computed.clear()
+    also = [{"method": name} for name in PLUGINS["detect"] if name != "confident_learning"]
+    _, result = run(store, detect={"folds": 3, "also": also}, **once)
+    assert computed == ["detect"] * len(also) + ["detect_cv"] * len(also)
+    labels = [each.label for each in TrialConfig.parse(result.config, "x").detect.also]
+    assert len(labels) == len(also)
+    for name in ("auroc", "auprc", "precision_at_k"):
+        assert all(result.detection[f"{label}/{name}"] is not None for label in labels)
+        assert all(result.detection[f"{label}/cv_{name}"] is not None for label in labels)
+    assert result.predictions is not None
+    assert result.predictions.scores.keys() == {*labels, "confident_learning_prune_by_noise_rate"}
+
+
+@pytest.mark.parametrize("method", ["wrong_events", "aum"])
+def test_a_single_epoch_is_enough(run: Run, method: str) -> None:
+    """For a detector of what happens over the epochs, and for Label Wave."""
+    _, result = run(finetune={"epochs": 1}, detect={"method": method}, noise={"rate": 0.4})
+    assert result.detection["auroc"] is not None
+    assert result.detection["f1"] is None
+    assert result.epochs["label_wave"] == result.epochs["last"]
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])

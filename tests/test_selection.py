@@ -7,13 +7,102 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisetune.selection import best_trial, group_of, is_grouping, selection_resolution
+from noisetune.records import MetricPoint
+from noisetune.selection import (
+    CHANGED,
+    CLEAN,
+    NOISY,
+    WINDOW,
+    best_epoch,
+    best_trial,
+    choose_epochs,
+    group_of,
+    is_grouping,
+    label_wave,
+    selection_resolution,
+)
 
 
 @dataclass(frozen=True)
 class Trial:
     number: int
     value: float | None
+
+
+def epochs(metric: str, *values: float | None) -> list[MetricPoint]:
+    return [MetricPoint("finetune", step, {metric: value}) for step, value in enumerate(values, 1)]
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [((0.1, 0.5, 0.4), 2), ((0.5, 0.5, 0.5), 1), ((0.2, 0.4, 0.4), 2), ((None, 0.1), 2)],
+)
+def test_the_best_epoch_is_the_first_of_the_best(values: tuple[float, ...], best: int) -> None:
+    assert best_epoch(epochs(NOISY, *values), NOISY).step == best
+
+
+@pytest.mark.parametrize(
+    ("changes", "stop"),
+    [
+        ((None,), 1),
+        ((None, 0.5), 2),
+        ((None, 0.5, 0.4, 0.3), 4),
+        ((None, 0.5, 0.3, 0.6, 0.1), 3),
+        # One epoch that rises is evened out by the two before it.
+        ((None, 0.9, 0.5, 0.3, 0.4, 0.2), 6),
+        ((None, 0.2, 0.0, 0.0, 0.0, 0.0), 5),
+    ],
+)
+def test_label_wave_by_hand(changes: tuple[float, ...], stop: int) -> None:
+    assert label_wave(epochs(CHANGED, *changes)).step == stop
+
+
+shares = st.lists(st.integers(0, 20).map(lambda count: count / 20), max_size=12)
+
+
+@given(shares)
+def test_label_wave_is_the_lowest_average_before_the_first_that_is_higher(
+    changes: list[float],
+) -> None:
+    """Each average by itself, exact."""
+    counts = [round(20 * share) for share in changes]
+    sums = [counts[max(0, end - WINDOW) : end] for end in range(1, len(counts) + 1)]
+    averages = [sum(window) * 6 // len(window) for window in sums]  # 6: of 1, 2 and 3 epochs
+    higher = [end for end in range(1, len(averages)) if averages[end] > min(averages[:end])]
+    before = averages[: min(higher, default=len(averages))]
+    expected = 2 + before.index(min(before)) if before else 1
+    assert label_wave(epochs(CHANGED, None, *changes)).step == expected
+
+
+def recorded(rows: list[tuple[float, float, float]]) -> list[MetricPoint]:
+    """Epochs with all that is chosen by; in the first one nothing can have changed."""
+    return [
+        MetricPoint(
+            "finetune",
+            step,
+            {NOISY: noisy, CLEAN: clean, CHANGED: change if step > 1 else None},
+        )
+        for step, (noisy, clean, change) in enumerate(rows, 1)
+    ]
+
+
+rows = st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=1, max_size=8)
+
+
+@given(rows.map(recorded))
+def test_with_a_further_epoch_a_choice_stays_or_becomes_that_one(points: list[MetricPoint]) -> None:
+    """So that what is kept of a choice can be kept when its epoch is there."""
+    for end in range(2, len(points) + 1):
+        before, now = choose_epochs(points[: end - 1]), choose_epochs(points[:end])
+        for choice, point in now.items():
+            assert point in (before[choice], points[end - 1])
+
+
+def test_epochs_of_an_earlier_version_have_no_label_wave() -> None:
+    old = epochs(NOISY, 0.1, 0.2)
+    assert choose_epochs(old).keys() == {"last", "noisy_best", "oracle"}
+    mixed = [*old, MetricPoint("finetune", 3, {NOISY: 0.1, CHANGED: None})]
+    assert "label_wave" not in choose_epochs(mixed)
 
 
 values = st.lists(st.none() | st.floats(-1, 1), max_size=8)

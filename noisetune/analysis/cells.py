@@ -7,8 +7,25 @@ import numpy as np
 from noisetune.analysis.intervals import collapsed
 from noisetune.analysis.statistics import FEW, Interval, mean_interval
 from noisetune.records import TrialRecord
+from noisetune.selection import CHOICES, Choice
 
 CONDITIONAL = "†"
+RULES: dict[Choice, str] = {
+    "last": "last",
+    "noisy_best": "noisy\nbest",
+    "label_wave": "label\nwave",
+    "oracle": "oracle",
+}
+"""What a column of each choice of epoch is headed by."""
+
+
+def known_choices(
+    arms: Sequence[tuple[Mapping[str, Mapping[int, float]], TrialRecord | None]],
+) -> list[Choice]:
+    """The choices of epoch to show of arms: replicates, by choice and seed, and the trial that they
+    run again. Trials of earlier versions have no accuracy where Label Wave stops."""
+    waved = any(accuracy_text(again["label_wave"], trial, "label_wave") for again, trial in arms)
+    return [choice for choice in CHOICES if waved or choice != "label_wave"]
 
 
 def accuracy_text(replicates: Mapping[int, float], trial: TrialRecord | None, choice: str) -> str:

@@ -11,14 +11,16 @@ from noisetune.analysis.cells import CONDITIONAL
 from noisetune.analysis.evidence import FEWEST
 from noisetune.analysis.power import replicates_for, smallest_difference
 from noisetune.analysis.question import Answer, Question, answers
-from noisetune.analysis.summaries import Choice, ConditionSummary
+from noisetune.analysis.summaries import ConditionSummary
 from noisetune.analysis.tables import captioned, plain_table, shown
 from noisetune.analysis.verdicts import Verdict
 from noisetune.predictions import Kept
+from noisetune.selection import Choice
 
 EPOCHS = {
     "last": "the last epoch",
     "noisy_best": "the noisy-best epoch",
+    "label_wave": "the epoch at which Label Wave stops",
     "oracle": "the epoch best by clean test (oracle)",
 }
 SECOND_LINE = (

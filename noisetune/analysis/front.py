@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from noisetune.analysis.cells import accuracy_text
-from noisetune.analysis.summaries import CHOICES, accuracies
+from noisetune.analysis.cells import RULES, accuracy_text, known_choices
+from noisetune.analysis.summaries import accuracies
 from noisetune.analysis.tables import captioned, plain_table, short_names, shown
 from noisetune.records import TrialRecord
+from noisetune.selection import CHOICES
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def front_table(points: Sequence[FrontPoint], metrics: Sequence[str], oracle: bo
     table.add_column("settings")
     for metric in metrics:
         table.add_column(metric.replace("/", "/\n"), justify="right")
-    for heading in ("n", "last", "noisy best", "oracle"):
+    choices = known_choices([(point.replicates, point.trial) for point in points])
+    for heading in ("n", *(RULES[choice] for choice in choices)):
         table.add_column(heading, justify="right", no_wrap=True)
     for point in points:
         trial, short = point.trial, short_names(point.trial.parameters)
@@ -92,6 +94,6 @@ def front_table(points: Sequence[FrontPoint], metrics: Sequence[str], oracle: bo
             "\n".join(settings) or "fixed recipe",
             *(f"{value:.4g}" for value in trial.objectives),
             str(len(point.replicates["last"])),
-            *(accuracy_text(point.replicates[choice], trial, choice) for choice in CHOICES),
+            *(accuracy_text(point.replicates[choice], trial, choice) for choice in choices),
         )
     return table

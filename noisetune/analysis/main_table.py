@@ -1,4 +1,4 @@
-"""The table of a paper: accuracy three ways and detection, and what of it is established."""
+"""The table of a paper: accuracy at each choice of epoch, detection, and what is established."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,18 +6,20 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from noisetune.analysis.cells import RULES, known_choices
 from noisetune.analysis.metric_tables import metric_cell
 from noisetune.analysis.question import Answer
-from noisetune.analysis.summaries import CHOICES, ConditionSummary, best_of_groups
+from noisetune.analysis.summaries import ConditionSummary, best_of_groups
 from noisetune.analysis.tables import (
     ADAPTIVE_NOTE,
     FEW_NOTE,
     NOT_REPLICATED,
     accuracy_cell,
     captioned,
+    factor_cells,
+    factor_columns,
     plain_table,
     points_text,
-    short_names,
     shown,
 )
 
@@ -56,21 +58,20 @@ def main_table(
         for metric, heading in DETECTION.items()
         if any(metric_cell(each, metric) for each in summaries)
     }
+    choices = known_choices([(each.replicates, each.winner) for each in summaries])
     table = plain_table("clean test accuracy in %, and label errors found; over n replicates")
-    for heading in short_names(summaries[0].factors).values() or ("condition",):
-        table.add_column(heading)
-    for heading in ("n", "last", "noisy\nbest", "oracle", *columns.values()):
+    factor_columns(table, summaries)
+    for heading in ("n", *(RULES[choice] for choice in choices), *columns.values()):
         table.add_column(heading, justify="right")
     for heading in ("above", "leads", "other\nsettings"):
         table.add_column(heading)
     if resolutions:
         table.add_column("resolution", justify="right")
     for each in summaries:
-        factors = [shown(value) for value in each.factors.values()] or ["all"]
         cells = [
             Text(accuracy_cell(each, choice), "bold" if each.name in above and choice == epoch
                  else "")
-            for choice in CHOICES
+            for choice in choices
         ]  # fmt: skip
         detection = [metric_cell(each, metric) for metric in columns]
         ties = "" if each.ties is None else str(each.ties)
@@ -78,7 +79,7 @@ def main_table(
         chosen = [over, leads.get(each.name, ""), ties]
         if resolutions:
             chosen.append(points_text(resolutions.get(each.name)))
-        table.add_row(*factors, str(len(each.runs)), *cells, *detection, *chosen)
+        table.add_row(*factor_cells(each), str(len(each.runs)), *cells, *detection, *chosen)
     notes = [*_notes(summaries, bool(above), adaptive), *([RESOLUTION] if resolutions else [])]
     table.caption = captioned(notes, summaries)
     return table

@@ -2,13 +2,20 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from rich.table import Table
 
 from noisetune.analysis.cells import CONDITIONAL, interval_text
 from noisetune.analysis.statistics import Interval, mean_interval
 from noisetune.analysis.summaries import ConditionSummary
-from noisetune.analysis.tables import ADAPTIVE_NOTE, captioned, plain_table, short_names, shown
+from noisetune.analysis.tables import (
+    ADAPTIVE_NOTE,
+    captioned,
+    factor_cells,
+    factor_columns,
+    plain_table,
+)
 
 _FLAGGED = {
     "f1": "F1",
@@ -32,10 +39,10 @@ def _detected(prefix: str, names: Mapping[str, str]) -> dict[str, str]:
 GROUPS: dict[str, dict[str, dict[str, str]]] = {
     "detection": {
         "label errors flagged among the held-out labels": _detected("", _FLAGGED),
-        "held-out labels ranked by self-confidence": _detected("", _RANKED),
+        "held-out labels ranked by suspicion": _detected("", _RANKED),
         "noise of the held-out labels, estimated": _detected("", _NOISE),
         "label errors flagged among the training labels": _detected("cv_", _FLAGGED),
-        "training labels ranked by self-confidence": _detected("cv_", _RANKED),
+        "training labels ranked by suspicion": _detected("cv_", _RANKED),
         "noise of the training labels, estimated": _detected("cv_", _NOISE),
     },
     "overfitting": {
@@ -117,25 +124,45 @@ def metric_table(
     adaptive: bool = False,
 ) -> Table:
     """One row a condition, one column for each of `metrics` (name -> heading)."""
+    rows = [Row(each, (), [metric_cell(each, metric) for metric in metrics]) for each in summaries]
+    return table_of(rows, title, (), list(metrics.values()), adaptive)
+
+
+class Row(NamedTuple):
+    """Of a condition, or of something in it that has the `names`: cells of figures."""
+
+    summary: ConditionSummary
+    names: Sequence[str]
+    cells: Sequence[str]
+
+
+def table_of(
+    rows: Sequence[Row],
+    title: str,
+    names: Sequence[str],
+    headings: Sequence[str],
+    adaptive: bool = False,
+) -> Table:
+    """Rows, one or more, with a heading for each of their names and of their figures."""
     table = plain_table(f"{title}; mean and 95 % interval over n replicates")
-    cells = [[metric_cell(summary, metric) for metric in metrics] for summary in summaries]
-    notes = ["(in brackets: the search trial that won)"] if "(" in str(cells) else []
+    notes = ["(in brackets: the search trial that won)"] if _bracketed(rows) else []
     notes += [ADAPTIVE_NOTE] if adaptive else []
-    marked = [
-        summary
-        for summary, row in zip(summaries, cells, strict=True)
-        if any(CONDITIONAL in cell for cell in row)
-    ]
+    marked = [row.summary for row in rows if any(CONDITIONAL in cell for cell in row.cells)]
     table.caption = captioned(notes, marked) or None
-    for heading in short_names(summaries[0].factors).values() or ("condition",):
+    factor_columns(table, [row.summary for row in rows])
+    for heading in names:
         table.add_column(heading)
     table.add_column("n", justify="right", no_wrap=True)
-    for heading in metrics.values():
+    for heading in headings:
         table.add_column(heading, justify="right")
-    for summary, row in zip(summaries, cells, strict=True):
-        factors = [shown(value) for value in summary.factors.values()] or ["all"]
-        table.add_row(*factors, str(len(summary.runs)), *row)
+    for row in rows:
+        runs = str(len(row.summary.runs))
+        table.add_row(*factor_cells(row.summary), *row.names, runs, *row.cells)
     return table
+
+
+def _bracketed(rows: Iterable[Row]) -> bool:
+    return any(cell.startswith("(") for row in rows for cell in row.cells)
 
 
 def metric_cell(summary: ConditionSummary, metric: str) -> str:

@@ -11,10 +11,11 @@ from noisetune.analysis.families import Family, Pair
 from noisetune.analysis.image_sampling import interval_over_images
 from noisetune.analysis.intervals import collapsed
 from noisetune.analysis.statistics import Comparison, Interval, compare_all
-from noisetune.analysis.summaries import Choice, ConditionSummary
+from noisetune.analysis.summaries import ConditionSummary
 from noisetune.analysis.verdicts import Verdict, judge
 from noisetune.predictions import Kept
 from noisetune.records import Claim
+from noisetune.selection import Choice
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ Right = list[NDArray[np.bool_]]
 
 def _right(summary: ConditionSummary, choice: Choice, predictions: Kept | None) -> Right:
     kept = predictions.of(run.name for run in summary.runs) if predictions is not None else {}
-    return [each.correct(choice) for each in kept.values()]
+    return [each.correct(choice) for each in kept.values() if choice in each.predicted]
 
 
 def _over_images(a: Right, b: Right) -> Interval | None:

@@ -47,7 +47,7 @@ class Reproduced:
     ours minus the paper's, with Welch's interval of two samples where both have values by seed.
     `verdict` then says whether the two are `consistent` (0 is in it) or `differ`; of a mean alone
     whether it is `inside` or `outside` our interval; or why nothing can be said. For accuracy,
-    `last` and `noisy_best` are ours at the other choices of epoch.
+    `last`, `noisy_best` and `label_wave` are ours at the other choices of epoch.
     """
 
     where: dict[str, Any]
@@ -65,6 +65,7 @@ class Reproduced:
     reasons: tuple[str, ...]
     last: Interval | None
     noisy_best: Interval | None
+    label_wave: Interval | None
 
 
 def reproduce(
@@ -192,11 +193,11 @@ def _row(
     if comparable and ours.mean is not None:
         gap = welch_difference(values, theirs) if theirs else difference_of(ours, value)
     by_epoch = summary is not None and figure == "accuracy"
-    last, noisy_best = (
+    last, noisy_best, label_wave = (
         mean_interval(_values(summary, f"test/accuracy_at_{choice}", of.scale))
         if by_epoch
         else None
-        for choice in ("last", "noisy_best")
+        for choice in ("last", "noisy_best", "label_wave")
     )
     said = of_two_samples(gap, ours) if theirs else verdict(ours, value, rounding)
     return Reproduced(
@@ -215,6 +216,7 @@ def _row(
         reasons=tuple(reasons) if summary is not None else (),
         last=last,
         noisy_best=noisy_best,
+        label_wave=label_wave,
     )
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 from rich.table import Table
 
+from noisetune.analysis.cells import RULES
 from noisetune.analysis.claims import held_lines
 from noisetune.analysis.published_tables import FIGURES, PublishedTable
 from noisetune.analysis.reproduction import Reproduced, common_reasons
 from noisetune.analysis.statistics import Interval
 from noisetune.analysis.tables import CONDITIONAL, captioned, plain_table, short_names, shown
+from noisetune.selection import Choice
 
 READ_OFF = "~"
 
@@ -47,13 +49,20 @@ def _figure_table(
     for heading in ("paper", "ours", "n", "diff."):
         made.add_column(heading, justify="right", no_wrap=True)
     made.add_column("verdict")
-    for heading in ("last", "noisy\nbest") if by_epoch else ():
-        made.add_column(heading, justify="right")
+    others = _other_choices(rows) if by_epoch else []
+    for choice in others:
+        made.add_column(RULES[choice], justify="right")
     for row in rows:
         cell = " ".join(f"{shown(row.where[key]):<{widths[key]}}" for key in short)
-        others = [_interval(each, row) for each in (row.last, row.noisy_best)] if by_epoch else []
-        made.add_row(cell, *_cells(row, table.printed[figure]), *others)
+        beside = [_interval(getattr(row, choice), row) for choice in others]
+        made.add_row(cell, *_cells(row, table.printed[figure]), *beside)
     return made
+
+
+def _other_choices(rows: Sequence[Reproduced]) -> list[Choice]:
+    """Those beside the oracle's, as far as trials have them."""
+    waved = any(row.label_wave is not None and row.label_wave.n for row in rows)
+    return ["last", "noisy_best", "label_wave"] if waved else ["last", "noisy_best"]
 
 
 def _cells(row: Reproduced, last_digit: float) -> list[str]:
@@ -123,6 +132,7 @@ def _csv_line(row: Reproduced) -> dict[str, Any]:
         "difference": row.difference,
         "last": row.last,
         "noisy_best": row.noisy_best,
+        "label_wave": row.label_wave,
     }
     ends = {
         f"{name}_{end}": getattr(interval, end, None)

@@ -3,16 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 from noisetune.analysis.statistics import kendall
 from noisetune.analysis.ties import tied_methods, tied_settings
 from noisetune.records import TrialRecord
-from noisetune.selection import best_trial, group_of, selection_resolution
+from noisetune.selection import CHOICES, best_trial, group_of, selection_resolution
 
-Choice = Literal["last", "noisy_best", "oracle"]
-"""Of the epochs of fine-tuning: the last, the best by noisy validation, the best by clean test."""
-CHOICES: tuple[Choice, ...] = get_args(Choice)
 FEWEST_RANKED = 4
 
 

@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from rich.table import Table
 
-from noisetune.analysis.cells import CONDITIONAL, accuracy_text
+from noisetune.analysis.cells import CONDITIONAL, RULES, accuracy_text, known_choices
 from noisetune.analysis.intervals import clopper_pearson, collapsed
 from noisetune.analysis.statistics import FEW
-from noisetune.analysis.summaries import CHOICES, ConditionSummary
+from noisetune.analysis.summaries import ConditionSummary
+from noisetune.selection import Choice
 
 CONDITIONAL_NOTE = (
     f"{CONDITIONAL} conditional on one encoder, with which all replicates begin: not tested"
@@ -25,6 +26,12 @@ SEARCHED_NOTE = (
     "each of the n is a search of {0} trials on a fresh seed, so that a claim is about the method; "
     "(again): the mean over their winners, each the highest of its search"
 )
+EPOCH_NOTES = {
+    "last": "the last epoch",
+    "noisy_best": "the best by noisy validation",
+    "label_wave": "that at which Label Wave stops",
+    "oracle": "the best by clean test (oracle)",
+}
 FEW_NOTE = (
     f"up to n = {FEW} the mean and each value, else the mean and its 95 % interval (bootstrap-t)"
 )
@@ -55,16 +62,17 @@ def plain_table(title: str) -> Table:
 def conditions_table(
     summaries: Sequence[ConditionSummary], objective: str, oracle: bool, adaptive: bool = False
 ) -> Table:
-    """One row a condition: its trials, its winner, and accuracy at the three choices of epoch.
+    """One row a condition: its trials, its winner, and accuracy at each choice of epoch.
 
     `adaptive`: the sweep chose its number of replicates as it went.
     """
     mark = " (ORACLE objective)" if oracle else ""
     trials_each = max(summary.trials_each or 0 for summary in summaries)
     chosen = CHOSEN_NOTE if trials_each else AGAIN_NOTE
+    choices = known_choices([(each.replicates, each.winner) for each in summaries])
     table = plain_table(f"chosen by {objective}{mark}; clean test accuracy in % over n replicates")
     notes = [
-        "accuracy at the last epoch, the best by noisy validation, the best by clean test (oracle)",
+        f"accuracy at {', '.join(EPOCH_NOTES[choice] for choice in choices)}",
         *([FEW_NOTE] if any(each.replicates["last"] for each in summaries) else []),
         *([ADAPTIVE_NOTE] if adaptive else []),
         *([chosen.format(objective)] if any(map(_searched, summaries)) else []),
@@ -78,16 +86,25 @@ def conditions_table(
     if any(each.winner is not None and not each.replicates["last"] for each in summaries):
         notes.append(NOT_REPLICATED)
     table.caption = captioned(notes, summaries)
-    for heading in short_names(summaries[0].factors).values() or ("condition",):
-        table.add_column(heading)
+    factor_columns(table, summaries)
     for heading in ("trials", "chosen", f"best {objective}\n(again)".replace("/", "/\n")):
         table.add_column(heading)
-    for heading in ("n", "last", "noisy\nbest", "oracle"):
+    for heading in ("n", *(RULES[choice] for choice in choices)):
         table.add_column(heading, justify="right")
     for summary in summaries:
-        factors = [shown(value) for value in summary.factors.values()] or ["all"]
-        table.add_row(*factors, *_result_cells(summary, oracle))
+        table.add_row(*factor_cells(summary), *_result_cells(summary, oracle, choices))
     return table
+
+
+def factor_columns(table: Table, summaries: Sequence[ConditionSummary]) -> None:
+    """Columns that tell the conditions apart."""
+    for heading in short_names(summaries[0].factors).values() or ("condition",):
+        table.add_column(heading)
+
+
+def factor_cells(summary: ConditionSummary) -> list[str]:
+    """What stands in these columns."""
+    return [shown(value) for value in summary.factors.values()] or ["all"]
 
 
 class Marked(Protocol):
@@ -103,7 +120,7 @@ def captioned(notes: Sequence[str], marked: Iterable[Marked]) -> str:
     return "\n".join([*notes, *([CONDITIONAL_NOTE] if shared else [])])
 
 
-def _result_cells(summary: ConditionSummary, oracle: bool) -> list[str]:
+def _result_cells(summary: ConditionSummary, oracle: bool, choices: Sequence[Choice]) -> list[str]:
     shown_as = {"complete": "done"}
     states = ("complete", "pruned", "failed", "running", "interrupted")
     counts = [
@@ -113,7 +130,7 @@ def _result_cells(summary: ConditionSummary, oracle: bool) -> list[str]:
     ]
     trials = "\n".join(counts) or "-"
     if summary.winner is None:
-        return [trials, "none completed", *[""] * 5]
+        return [trials, "none completed", *[""] * (2 + len(choices))]
     short = short_names(summary.winner.parameters)
     chosen = "\n".join(
         f"{short[key]} {shown(value)}" for key, value in summary.winner.parameters.items()
@@ -123,7 +140,7 @@ def _result_cells(summary: ConditionSummary, oracle: bool) -> list[str]:
         chosen or "fixed",
         _objective_cell(summary, oracle),
         _n_cell(summary),
-        *(accuracy_cell(summary, choice) for choice in CHOICES),
+        *(accuracy_cell(summary, choice) for choice in choices),
     ]
 
 

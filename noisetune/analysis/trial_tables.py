@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from noisetune.analysis.summaries import Choice
 from noisetune.predictions import Integers, Predictions
+from noisetune.selection import Choice
 
 MOST_ISSUES = 1000
 """So many labels stand in a table of likely errors: the most suspicious ones."""

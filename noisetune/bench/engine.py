@@ -13,6 +13,7 @@ import psutil
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options
 from noisetune.records import FINETUNE, Event, MetricPoint, Metrics, TrialRecord, TrialResult
+from noisetune.selection import CHOICES
 from noisetune.store import StoreLike
 from noisetune.sweep.execution.launch import ray_session
 from noisetune.sweep.home import Home, Site
@@ -41,7 +42,7 @@ def instant_pipeline(
         }
         yield MetricPoint(FINETUNE, step, values)
     last: Metrics = {"epoch": float(POINTS), "test/accuracy": quality}
-    epochs = dict.fromkeys(("last", "noisy_best", "oracle"), last)
+    epochs: dict[str, Metrics] = dict.fromkeys(CHOICES, last)
     return TrialResult(config.to_json(), epochs, {}, {}, {FINETUNE: 0.0})
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from noisetune.cli.common import STDOUT, console, print_table
 from noisetune.errors import UserError
 from noisetune.files import check_output, write_output
+from noisetune.selection import CHOICES, Choice
 from noisetune.texts import counted
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from noisetune.sweep.study.ledger import Ledger
     from noisetune.sweep.winners import AnySweep
 
-Epoch = Literal["last", "noisy_best", "oracle", "all"]
+Epoch = Literal[Choice, "all"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,6 @@ def _tables(
 ) -> "Iterator[Table]":
     """The conditions, the paired comparisons where there are replicates, the groups of metrics;
     with several goals the Pareto fronts."""
-    from noisetune.analysis.metric_tables import metric_tables
     from noisetune.analysis.summaries import summarise
     from noisetune.analysis.tables import conditions_table
     from noisetune.sweep.winners import front_of
@@ -161,10 +161,27 @@ def _tables(
     yield conditions_table(summaries, objective.metric, objective.oracle, adaptive)
     yield from _compared(prepared, ledger, summaries, predictions, wanted.epoch)
     for group in wanted.groups:
-        tables = list(metric_tables(summaries, group, adaptive))
+        tables = list(_group_tables(summaries, group, adaptive))
         if not tables:
             wanted.form.note(f"no trial of this sweep has figures of {group}")
         yield from tables
+
+
+def _group_tables(
+    summaries: "list[ConditionSummary]", group: str, adaptive: bool
+) -> "Iterator[Table]":
+    """Those of a group of metrics; of detection first the detectors side by side."""
+    from noisetune.analysis.detectors import detector_tables
+    from noisetune.analysis.metric_tables import metric_tables
+    from noisetune.analysis.selection_rules import selection_table
+
+    if group == "selection":
+        table = selection_table(summaries, adaptive)
+        yield from [] if table is None else [table]
+        return
+    if group == "detection":
+        yield from detector_tables(summaries, adaptive)
+    yield from metric_tables(summaries, group, adaptive)
 
 
 def _compared(
@@ -177,7 +194,6 @@ def _compared(
     """The differences at the epochs that are wanted, and what is gained over all groups."""
     from noisetune.analysis.comparisons import comparisons_table
     from noisetune.analysis.gains import gains_table
-    from noisetune.analysis.summaries import CHOICES
     from noisetune.sweep.study.comparing import question_of
 
     question = question_of(ledger, prepared.config, prepared.cells)

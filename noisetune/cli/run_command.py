@@ -167,17 +167,21 @@ def _line(values: dict[str, float | None]) -> str:
 
 
 def _table(result: Any) -> Table:
-    """The three choices of epoch, side by side, and the detection."""
+    """The choices of epoch, side by side, and the detection."""
     from noisetune.analysis.tables import plain_table
 
     table = plain_table("accuracy by choice of epoch; the oracle looks at the clean test set")
     for heading in ("epoch chosen by", "epoch", "noisy validation", "clean test", "memorised"):
         table.add_column(heading, justify="right" if heading != "epoch chosen by" else "left")
-    names = {"last": "last", "noisy_best": "noisy validation", "oracle": "clean test (oracle)"}
-    for choice, name in names.items():
-        values = result.epochs[choice]
+    names = {
+        "last": "last",
+        "noisy_best": "noisy validation",
+        "label_wave": "changed predictions (Label Wave)",
+        "oracle": "clean test (oracle)",
+    }
+    for choice, values in result.epochs.items():
         table.add_row(
-            name,
+            names[choice],
             str(values["epoch"]),
             *(
                 "-" if values[metric] is None else f"{100 * values[metric]:.1f} %"

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from noisetune.selection import CHOICES
+
 if TYPE_CHECKING:
     from noisetune.analysis.summaries import ConditionSummary
     from noisetune.sweep.home import Home
@@ -50,7 +52,7 @@ def _conditions(
 ) -> dict[str, Any]:
     from noisetune.analysis.gains import gains_of
     from noisetune.analysis.question import answers
-    from noisetune.analysis.summaries import CHOICES, summarise
+    from noisetune.analysis.summaries import summarise
     from noisetune.sweep.study.comparing import question_of
 
     summaries = summarise(records, prepared.config.objective.maximize)
@@ -66,7 +68,9 @@ def _conditions(
 
 
 def _condition(summary: "ConditionSummary") -> dict[str, Any]:
+    from noisetune.analysis.detectors import detector_scores
     from noisetune.analysis.metric_tables import GROUPS, metric_intervals, metrics_of
+    from noisetune.analysis.selection_rules import rule_of
     from noisetune.analysis.statistics import mean_interval
 
     winner = summary.winner
@@ -89,6 +93,8 @@ def _condition(summary: "ConditionSummary") -> dict[str, Any]:
         "ties": summary.ties,
         "kendall_tau": summary.tau,
         "conditional_on_one_encoder": summary.one_encoder,
+        "selection": {choice: rule_of(summary, choice) for choice in CHOICES},
+        "detectors": detector_scores(summary),
         "metrics": {group: metric_intervals(summary, metrics_of(group)) for group in GROUPS},
     }
 

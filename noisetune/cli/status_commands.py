@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "noisetune status quickstart",
             "noisetune status quickstart --detection --overfitting",
+            "noisetune status quickstart --selection",
             "noisetune status quickstart --epoch all --latex",
             "noisetune status quickstart --trials --csv trials.csv",
             "noisetune status quickstart --watch",
@@ -49,12 +50,21 @@ def status(
     epoch: Annotated[
         Epoch | None,
         typer.Option(
-            help="Compare conditions at this choice of epoch, or at `all` three; by default the "
+            help="Compare conditions at this choice of epoch, or at `all` of them; by default the "
             "one that the sweep asks about, which alone has verdicts."
         ),
     ] = None,
+    selection: Annotated[
+        bool,
+        typer.Option(
+            "--selection", help="The rules of choosing an epoch, and what each loses, too."
+        ),
+    ] = False,
     detection: Annotated[
-        bool, typer.Option("--detection", help="How well label errors are found, too.")
+        bool,
+        typer.Option(
+            "--detection", help="How well label errors are found, and by which detector, too."
+        ),
     ] = False,
     overfitting: Annotated[
         bool, typer.Option("--overfitting", help="What the curves say of overfitting, too.")
@@ -103,7 +113,12 @@ def status(
         from noisetune.cli.standing import standing_json
 
         return print(json.dumps(standing_json(home, prepared, opened), indent=1))
-    asked = {"detection": detection, "overfitting": overfitting, "telemetry": telemetry}
+    asked = {
+        "selection": selection,
+        "detection": detection,
+        "overfitting": overfitting,
+        "telemetry": telemetry,
+    }
     groups = tuple(group for group, wanted in asked.items() if wanted)
     show_results(home, prepared, opened, Wanted(epoch, groups, form))
 

@@ -117,7 +117,9 @@ def _origin(entry: "EntryInfo") -> str:
 def _inputs_text(entry: "EntryInfo") -> str:
     inputs = entry.inputs
     if entry.stage in (DETECT, DETECT_CV):
-        return f"filter {inputs['detect']['filter_by']} on {inputs['finetune'][:8]}"
+        detector = inputs["detect"]
+        how = f"filter {detector['filter_by']}" if "filter_by" in detector else detector["method"]
+        return f"{how} on {inputs['finetune'][:8]}"
     if entry.stage == FOLD:
         return f"fold {inputs['fold'] + 1} of {inputs['folds']} as {inputs['finetune'][:8]}"
     if entry.stage == TELEMETRY:

@@ -10,7 +10,7 @@ from pydantic import Field
 from noisetune.errors import UserError
 from noisetune.plugins import PluginConfig
 
-Kept = Literal["features", "predictions"]
+Kept = Literal["features", "predictions", "margins"]
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,11 @@ class Evidence:
 
     `given` labels (N,), int64 in 0..C-1; `probabilities` (N, C), rows sum to 1. `features`
     (N, D), float32, are what the classifier's head read, at the epoch of the probabilities;
-    `predictions` (E, N), int64, the class that was predicted after each epoch: None where a network
-    was stored before they were kept. `fold` (N,) tells images judged by different networks apart,
-    whose features cannot be compared; None where one network judged all.
-    Raises ValueError for labels and probabilities that do not fit.
+    `predictions` (E, N), int64, the class that was predicted after each of the E epochs, one or
+    more, and `margins` (N, C), float32, the mean over all of them of the logit of each class minus
+    the largest other one. They are None where a network was stored before they were kept. `fold`
+    (N,) tells images judged by different networks apart, whose features cannot be compared; None
+    where one network judged all. Raises ValueError for labels and probabilities that do not fit.
     """
 
     given: NDArray[np.int64]
@@ -30,6 +31,7 @@ class Evidence:
     features: NDArray[np.float32] | None = None
     predictions: NDArray[np.int64] | None = None
     fold: NDArray[np.int64] | None = None
+    margins: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         probabilities = checked_probabilities(self.probabilities)
@@ -84,15 +86,16 @@ class DetectConfig(Detector):
 
     checkpoint: Literal["selected", "last"] = "selected"
     """Which network gives the probabilities: that of the epoch `selected` by noisy validation
-    accuracy, or the `last` one."""
+    accuracy, or the `last` one. Detectors of what happened over the epochs read all of these,
+    whichever it is."""
     test_seed: Literal["own", "training"] = "own"
     """The seed of the noise of test labels: one of its `own`, or that of the `training` labels."""
     folds: int | None = Field(default=None, ge=2)
     """Judge the training labels, too: by cross-validation over so many folds, each a fine-tuning of
     its own."""
     also: tuple[Any, ...] = ()
-    """Further detectors that look at the same network, each scored under its own name; they cost
-    no training."""
+    """Further detectors that look at the same network, each with its `method` and its own fields,
+    and scored under its own name; they cost no training."""
 
     @property
     def detectors(self) -> tuple[Detector, ...]:

@@ -7,7 +7,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from noisetune.config import PLUGINS, SELECTORS, TrialConfig, default_choice
+from noisetune.config import DETECTORS, PLUGINS, SELECTORS, TrialConfig, default_choice
 from noisetune.reference.engines import engine_parts
 from noisetune.reference.fields import Row, rows, table
 from noisetune.section import yaml_fields
@@ -30,9 +30,10 @@ ROOTS: dict[str, Model] = {
     "A search space": SearchSpace,
 }
 SECTION: dict[Model, str] = {
-    config: name for name, configs in PLUGINS.items() for config in configs.values()
+    **{config: name for name, configs in PLUGINS.items() for config in configs.values()},
+    **dict.fromkeys(DETECTORS.values(), "detect"),
 }
-"""The section that a plug-in is a choice of."""
+"""The section that a plug-in is a choice of; detectors stand in `detect.also`, too."""
 
 
 def page() -> str:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from noisetune.analysis.intervals import collapsed
 from noisetune.analysis.statistics import FEW, mean_interval
-from noisetune.analysis.summaries import Choice, ConditionSummary
+from noisetune.analysis.summaries import ConditionSummary
 from noisetune.report.arms import Panel
 from noisetune.report.style import Look, marked
+from noisetune.selection import Choice
 
 BESIDE = 0.012
 """How far arms stand beside each other, as a share of the axis: their intervals stay apart."""

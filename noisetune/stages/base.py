@@ -17,8 +17,9 @@ from noisetune.stages.labels import HeldOut, NoisyLabels
 from noisetune.store import Artifact, StageKey
 from noisetune.training.loop import strip
 
-LOGITS, FEATURES, PREDICTIONS = "logits", "features", "predictions"
-"""What fine-tuning keeps of the detection part; the first two at two choices of epoch."""
+LOGITS, FEATURES, PREDICTIONS, MARGINS = "logits", "features", "predictions", "margins"
+"""What fine-tuning keeps of the detection part: the first two at two choices of epoch, the
+predictions after each one, the margins summed over all."""
 
 SUSPICION = "suspicion"
 """What detection keeps of each label: the higher, the more likely it is wrong."""

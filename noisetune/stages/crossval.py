@@ -26,6 +26,7 @@ from noisetune.seeds import Stream
 from noisetune.stages.base import (
     FEATURES,
     LOGITS,
+    MARGINS,
     PREDICTIONS,
     Checkpoint,
     Inputs,
@@ -118,7 +119,8 @@ def _in_order(
 ) -> tuple[dict[str, Tensor], NDArray[np.int64]]:
     """What was kept of each fold, in the order of the training set, and the fold of each image."""
     order = np.argsort(np.concatenate(folds))
-    kept = [name for name in (LOGITS, FEATURES, PREDICTIONS) if all(name in part for part in parts)]
+    names = (LOGITS, FEATURES, PREDICTIONS, MARGINS)
+    kept = [name for name in names if all(name in part for part in parts)]
     whole = {}
     for name in kept:
         axis = 1 if name == PREDICTIONS else 0

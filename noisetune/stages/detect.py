@@ -14,6 +14,7 @@ from noisetune.records import DETECT, MetricPoint, Metrics
 from noisetune.stages.base import (
     FEATURES,
     LOGITS,
+    MARGINS,
     PREDICTIONS,
     SUSPICION,
     Checkpoint,
@@ -58,9 +59,11 @@ def detect_stage(
 
 
 def judged_part(kept: Mapping[str, Tensor], choice: str) -> dict[str, Tensor]:
-    """Logits, features and predictions of the detection part, out of what fine-tuning kept, at a
-    `choice` of epoch; a network that was stored before may lack the last two."""
-    names = {f"{name}.{choice}": name for name in (LOGITS, FEATURES)} | {PREDICTIONS: PREDICTIONS}
+    """Logits and features of the detection part, out of what fine-tuning kept, at a `choice` of
+    epoch, and predictions and margins of all epochs; of a network that was stored before some of
+    these may be missing."""
+    names = {f"{name}.{choice}": name for name in (LOGITS, FEATURES)}
+    names |= {name: name for name in (PREDICTIONS, MARGINS)}
     return {name: kept[stored] for stored, name in names.items() if stored in kept}
 
 
@@ -69,12 +72,14 @@ def evidence_of(
 ) -> Evidence:
     """What detectors read of labels (N,), out of the `judged_part` of their images."""
     features, predictions = judged.get(FEATURES), judged.get(PREDICTIONS)
+    margins = judged.get(MARGINS)
     return Evidence(
         given,
         torch.softmax(judged[LOGITS].double(), dim=1).numpy(),
         None if features is None else features.float().numpy(),
         None if predictions is None else predictions.long().numpy(),
         fold,
+        None if margins is None else (margins / len(judged[PREDICTIONS])).numpy(),
     )
 
 

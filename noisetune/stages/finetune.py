@@ -26,9 +26,11 @@ from noisetune.data.base import ImageData
 from noisetune.finetuning.base import PROBE, Batch, Task
 from noisetune.models.base import Classifier, NoBackbone
 from noisetune.records import FINETUNE, MetricPoint, Metrics, Tick
+from noisetune.selection import CHANGED, Choice, choose_epochs
 from noisetune.stages.base import (
     FEATURES,
     LOGITS,
+    MARGINS,
     PREDICTIONS,
     Checkpoint,
     Inputs,
@@ -38,8 +40,9 @@ from noisetune.stages.base import (
     points_of,
     record_of,
 )
+from noisetune.stages.fluctuation import SeenPredictions
 from noisetune.stages.labels import HeldOut
-from noisetune.stages.predictions import is_prediction, predicted
+from noisetune.stages.predictions import is_prediction, margins, predicted
 from noisetune.stages.samples import augmentation, samples_of
 from noisetune.store import Artifact, StageKey
 from noisetune.training.feeding import Feed
@@ -54,8 +57,6 @@ from noisetune.training.loop import (
 
 VERSION = 2
 SELECTED, LAST = "selected", "last"
-BEST_BY = {"noisy_best": "val/accuracy", "oracle": "test/accuracy"}
-"""What chooses an epoch beside the last: by noisy validation, and by the clean test set."""
 
 
 def finetune_key(
@@ -133,6 +134,8 @@ class _Finetuning:
         self.selected: dict[str, Tensor] = {}
         self.predicted: dict[str, Tensor] = {}
         self.predictions: list[Tensor] = []
+        self.margins: Tensor | None = torch.zeros(())
+        self.seen = SeenPredictions(len(self.fit), self.device)
         self.seconds = 0.0
 
     def _network(self, inputs: Inputs, encoder: Artifact | None, number: int) -> Classifier:
@@ -165,6 +168,8 @@ class _Finetuning:
             point = MetricPoint(FINETUNE, epoch + 1, values)
             self.points.append(point)
             self.predictions.append(judged.logits.argmax(1).short().cpu())
+            if self.margins is not None:
+                self.margins = self.margins + margins(judged.logits)
             choices = self._choices()
             for choice in choices:
                 self.predicted |= predicted(test.logits, choice)
@@ -197,13 +202,13 @@ class _Finetuning:
         with self.samples.learning(epoch, [self.fit[part] for part in parts]) as batches:
             for images, rows in zip(batches, parts, strict=True):
                 batch = Batch(images, self.noisy[self.fit[rows]], rows, random)
-                yield self.criterion.step(self.forwards, batch)
+                first = self.seen.watching(self.forwards[0], batch)
+                yield self.criterion.step([first, *self.forwards[1:]], batch)
 
-    def _choices(self) -> list[str]:
+    def _choices(self) -> list[Choice]:
         """The choices of epoch that fall on the last one, as far as is known by now."""
-        now = self.points[-1].step
-        best = (name for name, by in BEST_BY.items() if best_epoch(self.points, by) == now)
-        return [LAST, *best]
+        chosen, now = choose_epochs(self.points), self.points[-1]
+        return [choice for choice, point in chosen.items() if point is now]
 
     def _evaluate(self, train_loss: float) -> tuple[Metrics, _Outputs, _Outputs]:
         """The metrics of an epoch, and what the network makes of test set and detection part."""
@@ -212,22 +217,30 @@ class _Finetuning:
             self._outputs_of(part, test) for part in (self.selected_on, self.detected)
         )
         noisy = self.noisy_selected
+        plain = None if self.seen.complete else self._classes(self.fit)
         values: Metrics = {
             "train/loss": train_loss,
+            CHANGED: self.seen.changed(plain),
             "val/loss": float(F.cross_entropy(validation.logits, noisy)),
             "val/accuracy": _agreement(validation.logits, noisy),
             "test/loss": float(F.cross_entropy(test.logits, self.clean_test)),
             "test/accuracy": _agreement(test.logits, self.clean_test),
-            "detect/memorisation": self._memorisation(),
+            "detect/memorisation": self._memorisation(plain),
         }
         return values, test, detection
 
-    def _memorisation(self) -> float | None:
-        """Share of the corrupted training images predicted as their wrong label."""
+    def _memorisation(self, plain: Tensor | None) -> float | None:
+        """Share of the corrupted training images predicted as their wrong label; `plain`
+        predictions of all that are trained on spare a pass."""
         if len(self.corrupted) == 0:
             return None
-        outputs = self._of_training(self.corrupted)
-        return _agreement(outputs.logits, self.noisy[self.corrupted])
+        rows = self.fit[self.corrupted]
+        predicted = self._classes(rows) if plain is None else plain[self.corrupted]
+        return _share(predicted == self.noisy[rows])
+
+    def _classes(self, rows: Tensor) -> Tensor:
+        """What the network takes these training images for, as they are."""
+        return self._of_training(rows).logits.argmax(1)
 
     def _probabilities(self) -> Tensor:
         return torch.softmax(self._of_training(self.fit).logits, dim=1)
@@ -271,6 +284,9 @@ class _Finetuning:
         self.points, self.seconds = points_of(artifact), artifact.record["seconds"]
         kept = artifact.tensors
         self.predictions = list(kept[PREDICTIONS])
+        # Checkpoints of earlier versions lack them, and the sum of a part would mislead.
+        self.margins = kept.get(MARGINS)
+        self.seen.restore(kept)
         self.selected = {name: kept[name] for name in kept if SELECTED in name.split(".")[:2]}
         self.predicted = {name: kept[name] for name in kept if is_prediction(name)}
         return step
@@ -283,13 +299,15 @@ class _Finetuning:
 
     def _state(self) -> dict[str, Tensor]:
         """What a run needs to go on."""
-        state = pack_optimizer(self.optimizer)
+        state = pack_optimizer(self.optimizer) | self.seen.state()
         for prefix, module in self._modules():
             state |= pack_module(prefix, module)
         return state
 
     def _artifact(self, tensors: dict[str, Tensor]) -> Artifact:
         judged = {PREDICTIONS: torch.stack(self.predictions)}
+        if self.margins is not None:
+            judged[MARGINS] = self.margins
         kept = self.selected | self.predicted | tensors | judged
         return Artifact(kept, record_of(self.points, self.seconds))
 
@@ -301,11 +319,11 @@ def _kept(outputs: _Outputs, choice: str) -> dict[str, Tensor]:
 
 
 def _corrupted(inputs: Inputs) -> np.ndarray:
-    """The training images whose label is wrong; none where nobody knows which are."""
+    """The places, among the images trained on, of those whose label is wrong; none where nobody
+    knows which are."""
     labels, data = inputs.labels, inputs.data
-    if not data.labels_clean:
-        return labels.fit[:0]
-    return labels.fit[labels.train[labels.fit] != data.y_train.numpy()[labels.fit]]
+    wrong = labels.train[labels.fit] != data.y_train.numpy()[labels.fit]
+    return np.flatnonzero(wrong & data.labels_clean)
 
 
 def _require_finite(values: Metrics, epoch: int) -> None:
@@ -316,11 +334,9 @@ def _require_finite(values: Metrics, epoch: int) -> None:
         raise DivergedError(f"{', '.join(broken)} of epoch {epoch} is not finite")
 
 
-def best_epoch(points: list[MetricPoint], metric: str, maximize: bool = True) -> int:
-    """The first of the epochs with the best value of `metric`."""
-    sign = 1 if maximize else -1
-    return max(points, key=lambda point: sign * (point.values[metric] or 0.0)).step
-
-
 def _agreement(logits: Tensor, labels: Tensor) -> float:
-    return float((logits.argmax(1) == labels).double().mean())
+    return _share(logits.argmax(1) == labels)
+
+
+def _share(mask: Tensor) -> float:
+    return float(mask.double().mean())

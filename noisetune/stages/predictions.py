@@ -20,6 +20,14 @@ def predicted(logits: Tensor, choice: str) -> dict[str, Tensor]:
     }
 
 
+def margins(logits: Tensor) -> Tensor:
+    """Of logits (N, C) how far each class is above the highest of the others (N, C), on the CPU."""
+    highest, place = logits.max(1, keepdim=True)
+    second = logits.scatter(1, place, -torch.inf).amax(1, keepdim=True)
+    others = highest.expand_as(logits).scatter(1, place, second)
+    return (logits - others).cpu()
+
+
 def is_prediction(name: str) -> bool:
     """Whether a tensor of fine-tuning's artifact is one of them."""
     return name.split(".")[0] in (PREDICTED, PROBABILITY)

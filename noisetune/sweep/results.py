@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -12,13 +12,13 @@ from noisetune.analysis.statistics import mean_interval
 from noisetune.analysis.summaries import summarise
 from noisetune.predictions import Predictions
 from noisetune.records import TrialRecord
+from noisetune.selection import Choice
 from noisetune.sweep.home import Home
 from noisetune.sweep.study.comparing import question_of
 from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep, standing_records
 from noisetune.sweep.winners import offered
 from noisetune.tracking.outbox import read_messages
 
-Epoch = Literal["last", "noisy_best", "oracle"]
 CURVES = ["trial", "stage", "step", "metric", "value"]
 END = ["kind", "number", "state", "reason"]
 COMPARISON = [
@@ -82,11 +82,12 @@ class SweepResults:
         told_once = rows.drop_duplicates(["trial", "metric", "step"], ignore_index=True)
         return told_once.astype({"value": float})
 
-    def winners(self, epoch: Epoch = "noisy_best") -> pd.DataFrame:
+    def winners(self, epoch: Choice = "noisy_best") -> pd.DataFrame:
         """One row a condition with its winner; of several goals, one row a trial of its front.
 
         `accuracy` is the mean clean test accuracy (0..1) of its `replicates` on fresh seeds, at
-        the `epoch` that is last, best by noisy validation, or best by clean test labels (oracle);
+        the `epoch` that is last, best by noisy validation, where Label Wave stops, or best by clean
+        test labels (oracle);
         `accuracy_low` and `accuracy_high` bound its 95 % interval (bootstrap-t; Student's t up to
         five), NaN for fewer than two. With `one_encoder` the interval is conditional on the encoder
         that they share.
@@ -108,7 +109,7 @@ class SweepResults:
             _frame(found, ACCURACY).astype(dict.fromkeys(ACCURACY[1:4], float)),
         )
 
-    def comparisons(self, epoch: Epoch | None = None) -> pd.DataFrame:
+    def comparisons(self, epoch: Choice | None = None) -> pd.DataFrame:
         """One row a comparison that the sweep asks about: `a` minus `b`, in accuracy (0..1).
 
         `low`, `high` and `p_holm` hold where the number of replicates `n` was fixed beforehand;

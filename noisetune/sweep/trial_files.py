@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from noisetune.analysis.summaries import Choice
 from noisetune.analysis.trial_figures import Curves, confusion_figure, curves_figure
 from noisetune.analysis.trial_tables import Row, confusion_rows, confusions, issue_rows
 from noisetune.files import replace_file
 from noisetune.predictions import Predictions
 from noisetune.records import FINETUNE, TrialRecord
+from noisetune.selection import Choice
 from noisetune.sweep.winners import AnySweep, offered
 from noisetune.texts import file_stem
 from noisetune.tracking.messages import Message

@@ -1,13 +1,14 @@
 """What every detector of label errors promises."""
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from noisetune.detectors.base import Detector, Evidence, Judgement
+from noisetune.detectors.base import Detector, Evidence, Judgement, Kept
+from noisetune.errors import UserError
 from noisetune.testing.every import variations
 from noisetune.testing.promises import promise, small
 
@@ -66,11 +67,32 @@ def it_changes_nothing_and_draws_nothing(config: type[Detector], **settings: Any
 def it_reads_what_it_declares(config: type[Detector], **settings: Any) -> None:
     """Without the rest it says the same."""
     detector, (evidence, _) = small(config, **settings), planted()
-    for name in {"features", "predictions"} - set(detector.reads):
+    for name in set(get_args(Kept)) - set(detector.reads):
         nothing: dict[str, Any] = {name: None}
         without = replace(evidence, **nothing)
         detector.check(without)
         _assert_equal(detector.judge(evidence), detector.judge(without), f"without {name}")
+
+
+@promise(Detector)
+def what_it_reads_and_was_not_kept_is_said(config: type[Detector], **settings: Any) -> None:
+    """Of networks that an earlier version stored."""
+    detector, (evidence, _) = small(config, **settings), planted()
+    for name in detector.reads:
+        nothing: dict[str, Any] = {name: None}
+        refusal = _refusal(detector, replace(evidence, **nothing))
+        assert refusal, f"check: it takes a network without {name}, which it reads"
+        assert name in refusal, f"check: it says nothing of the {name}: {refusal}"
+
+
+@promise(Detector)
+def one_epoch_is_enough(config: type[Detector], **settings: Any) -> None:
+    """`finetune.epochs: 1` is a trial: what is read of its epochs is that of one."""
+    detector, (evidence, wrong) = small(config, **settings), planted()
+    assert evidence.predictions is not None
+    judgement = detector.judge(replace(evidence, predictions=evidence.predictions[:1]))
+    area = roc_auc_score(wrong, judgement.suspicion)
+    assert area > EASY, f"suspicion: AUROC {area:.2f} of a single epoch where the case is easy"
 
 
 @promise(Detector)
@@ -108,8 +130,8 @@ def its_label_is_a_name(config: type[Detector], **settings: Any) -> None:
 def planted(seed: int = 0) -> tuple[Evidence, NDArray[np.bool_]]:
     """An easy case, and which of its labels are wrong.
 
-    Probabilities and features lean to the true classes; predictions do at first, and some wrong
-    labels are memorised later.
+    Probabilities, margins and features lean to the true classes; predictions do at first, and some
+    wrong labels are memorised later.
     """
     rng = np.random.default_rng(seed)
     true = rng.integers(0, CLASSES, COUNT)
@@ -119,8 +141,20 @@ def planted(seed: int = 0) -> tuple[Evidence, NDArray[np.bool_]]:
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     features = rng.normal(size=(COUNT, WIDTH)) + 4 * np.eye(WIDTH)[true]
     astray = rng.random((EPOCHS, COUNT)) < np.linspace(0.1, 0.3, EPOCHS)[:, None]
-    predictions = np.where(astray, given, true)
-    return Evidence(given, chances, features.astype(np.float32), predictions), wrong
+    evidence = Evidence(
+        given,
+        chances,
+        features=features.astype(np.float32),
+        predictions=np.where(astray, given, true),
+        margins=_margins(logits).astype(np.float32),
+    )
+    return evidence, wrong
+
+
+def _margins(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Of logits (N, C) how far each class is above the largest of the others (N, C)."""
+    others = np.where(np.eye(CLASSES, dtype=bool), -np.inf, logits[:, None]).max(axis=2)
+    return logits - others
 
 
 def part_of(evidence: Evidence, rows: NDArray[np.int64]) -> Evidence:
@@ -132,7 +166,17 @@ def part_of(evidence: Evidence, rows: NDArray[np.int64]) -> Evidence:
         None if evidence.features is None else evidence.features[rows],
         None if epochs is None else epochs[:, rows],
         None if evidence.fold is None else evidence.fold[rows],
+        None if evidence.margins is None else evidence.margins[rows],
     )
+
+
+def _refusal(detector: Detector, evidence: Evidence) -> str:
+    """Why a detector does not take it; empty where it does."""
+    try:
+        detector.check(evidence)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _ordered(judgement: Judgement, order: NDArray[np.int64]) -> Judgement:

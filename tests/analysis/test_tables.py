@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisetune.analysis.summaries import (
-    CHOICES,
     ConditionSummary,
     best_of_groups,
     group_of,
@@ -16,6 +15,7 @@ from noisetune.analysis.summaries import (
 )
 from noisetune.analysis.tables import accuracy_cell, conditions_table, short_names, shown
 from noisetune.records import TrialRecord
+from noisetune.selection import CHOICES
 
 
 def trial(

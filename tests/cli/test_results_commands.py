@@ -75,6 +75,18 @@ def test_status_has_the_tables_that_are_asked_for(said: Callable[..., str]) -> N
     )
 
 
+def test_status_says_what_each_rule_loses(said: Callable[..., str]) -> None:
+    """These trials are of an earlier version: nothing is known of Label Wave."""
+    text = said("status", "mine", "--selection")
+    assert "rules of choosing the epoch" in text
+    assert "behind: points of accuracy below the oracle" in text
+    first, _ = json.loads(said("status", "mine", "--json"))["conditions"]
+    assert first["selection"]["last"]["behind"] == {"mean": 0, "low": 0, "high": 0, "n": 3}
+    assert first["selection"]["label_wave"]["behind"]["mean"] is None
+    assert first["replicates"]["label_wave"]["values"] == {}
+    assert first["detectors"]["confident_learning"]["f1"]["n"] == 3
+
+
 @pytest.mark.parametrize(
     ("epoch", "count"), [("last", 1), ("noisy_best", 1), ("oracle", 1), ("all", 3)]
 )

@@ -73,6 +73,19 @@ def test_an_entry_of_another_version_is_listed(stage: str) -> None:
     assert _origin(entry) == "what another version of noisetune reads"
 
 
+@pytest.mark.parametrize(
+    ("detector", "name"),
+    [
+        ({"method": "confident_learning", "filter_by": "both"}, "filter both"),
+        ({"method": "aum"}, "aum"),
+    ],
+)
+def test_an_entry_of_detection_names_the_detector(detector: dict[str, Any], name: str) -> None:
+    read = {"detect": detector, "finetune": "0123456789"}
+    entry = EntryInfo("detect", "0" * 32, 1, 2, 3.0, 4.0, 5, read, {})
+    assert _origin(entry) == f"{name} on 01234567"
+
+
 def test_ls_says_what_folds_and_telemetry_were_made_from(
     noisetune: Callable[..., Any], tmp_path: Path
 ) -> None:

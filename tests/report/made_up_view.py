@@ -12,10 +12,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from noisetune.analysis.families import asked_pairs, with_new
 from noisetune.analysis.question import Question
-from noisetune.analysis.summaries import CHOICES, summarise
+from noisetune.analysis.summaries import summarise
 from noisetune.predictions import Predictions
 from noisetune.records import TrialRecord
 from noisetune.report.view import SweepView
+from noisetune.selection import CHOICES
 from noisetune.texts import factors_text
 
 RATES, METHODS = (0.2, 0.4, 0.6), ("none", "simclr", "barlow_twins")

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from noisetune.config import TrialConfig
 from noisetune.models.base import Classifier
 from noisetune.records import MetricPoint
+from noisetune.selection import best_epoch
 from noisetune.stages import runner
 from noisetune.stages.base import Inputs, Stage
-from noisetune.stages.finetune import best_epoch, finetune_key, finetune_stage
+from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage
 from noisetune.store import Artifact, NullStore, Store
@@ -24,6 +25,7 @@ Drive = Callable[..., tuple[list[MetricPoint], Artifact]]
 AssertSame = Callable[[Artifact, Artifact], None]
 METRICS = {
     "train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy", "detect/memorisation",
+    "train/changed_predictions",
 }  # fmt: skip
 
 
@@ -36,24 +38,6 @@ def staged(inputs: Inputs) -> Stage:
 def stage_of(tiny_trial: TinyTrial, inputs_of: InputsOf) -> Callable[..., Stage]:
     """The fine-tuning of the tiny trial, from scratch, with changes."""
     return lambda **changes: staged(inputs_of(tiny_trial(**changes)))
-
-
-def accuracies(*values: float | None) -> list[MetricPoint]:
-    return [
-        MetricPoint("finetune", step, {"val/accuracy": value})
-        for step, value in enumerate(values, 1)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("values", "best"), [((0.1, 0.5, 0.4), 2), ((0.5, 0.5, 0.5), 1), ((0.2, 0.4, 0.4), 2)]
-)
-def test_the_best_epoch_is_the_first_of_the_best(values: tuple[float, ...], best: int) -> None:
-    assert best_epoch(accuracies(*values), "val/accuracy") == best
-
-
-def test_the_best_of_a_loss_is_the_lowest() -> None:
-    assert best_epoch(accuracies(0.5, 0.2, 0.2, 0.3), "val/accuracy", maximize=False) == 2
 
 
 def test_each_epoch_tells_every_metric(stage_of: Callable[..., Stage], drive: Drive) -> None:
@@ -79,7 +63,7 @@ def test_the_selected_network_has_the_metrics_of_the_best_epoch(
     noisy, held_out = torch.from_numpy(labels.train), labels.validation
     wrong = labels.fit[(noisy != data.y_train).numpy()[labels.fit]]
     memorised = train[wrong].argmax(1) == noisy[wrong]
-    best = points[best_epoch(points, "val/accuracy") - 1].values
+    best = best_epoch(points, "val/accuracy").values
     torch.testing.assert_close(test, made.tensors["logits.selected"])
     assert best["test/accuracy"] == (test.argmax(1) == data.y_test).double().mean()
     assert best["test/loss"] == pytest.approx(F.cross_entropy(test, data.y_test).item(), rel=1e-5)

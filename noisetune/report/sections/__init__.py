@@ -13,6 +13,7 @@ from noisetune.report.sections.pruning_and_cost import pruning_and_cost
 from noisetune.report.sections.ranking import ranking
 from noisetune.report.sections.repeat import repeat
 from noisetune.report.sections.results import results
+from noisetune.report.sections.selection import selection
 from noisetune.report.sections.telemetry import telemetry
 from noisetune.report.style import styled
 from noisetune.report.view import SweepView
@@ -23,6 +24,7 @@ OF_A_SWEEP: tuple[Callable[[SweepView], Section | None], ...] = (
     noise_rate,
     pretraining_epochs,
     curves,
+    selection,
     detection,
     parameters,
     telemetry,
@@ -30,7 +32,16 @@ OF_A_SWEEP: tuple[Callable[[SweepView], Section | None], ...] = (
     ranking,
     repeat,
 )
-OF_A_COMPARISON = (answer, results, noise_rate, pretraining_epochs, curves, detection, repeat)
+OF_A_COMPARISON = (
+    answer,
+    results,
+    noise_rate,
+    pretraining_epochs,
+    curves,
+    selection,
+    detection,
+    repeat,
+)
 
 
 def sections_of(

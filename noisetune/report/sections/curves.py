@@ -13,9 +13,10 @@ METRICS = {
     "val/accuracy": "noisy accuracy (%)",
     "train/loss": "training loss",
     "test/loss": "clean test loss",
+    "train/changed_predictions": "predictions changed (%)",
     "detect/memorisation": "memorised (%)",
 }
-IN_PERCENT = ("test/accuracy", "val/accuracy", "detect/memorisation")
+IN_PERCENT = ("test/accuracy", "val/accuracy", "train/changed_predictions", "detect/memorisation")
 READS = (
     "Read where the clean accuracy turns while the share of wrong labels that are memorised rises: "
     f"from there on a network learns the mistakes. {BANDS}"

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from noisetune.analysis.detectors import detector_tables
 from noisetune.analysis.metric_tables import metric_tables
-from noisetune.analysis.summaries import Choice
 from noisetune.predictions import Predictions
 from noisetune.records import TrialRecord
 from noisetune.report.arms import arms_of, panels
@@ -15,6 +15,7 @@ from noisetune.report.contents import Drawing, Section
 from noisetune.report.means import BANDS, draw_band
 from noisetune.report.style import PALE, grid_of, legend, looks
 from noisetune.report.view import SweepView
+from noisetune.selection import Choice
 
 RECALLS = np.linspace(0.02, 1.0, 50)
 BINS, FEWEST_IN_BIN = 10, 10
@@ -30,11 +31,13 @@ BELIEVED = (
 
 
 def detection(view: SweepView) -> Section | None:
-    """Tables of what was flagged; precision and recall of each detector; calibration."""
+    """Tables of detectors and of what the first flagged; precision and recall; calibration."""
     if view.several:
         return None
+    asked = (view.summaries, view.question.adaptive)
+    compared = {f"detectors-{n}": table for n, table in enumerate(detector_tables(*asked), 1)}
     made = metric_tables(view.summaries, "detection", view.question.adaptive)
-    tables = {f"detection-{number}": table for number, table in enumerate(made, 1)}
+    tables = compared | {f"detection-{number}": table for number, table in enumerate(made, 1)}
     detectors = dict.fromkeys(
         name for run in _runs(view) for name in view.predictions[run.name].scores
     )

@@ -15,6 +15,7 @@ from pydantic import (
 
 from noisetune.errors import UserError
 from noisetune.section import Scalar, Section
+from noisetune.selection import Choice
 
 if TYPE_CHECKING:
     from noisetune.sweep.spec.factors import Factor
@@ -32,7 +33,7 @@ class Comparisons(Section):
     (`none`, `scratch`) in one factor; where no condition is one, every pair that differs in one.
     """
 
-    epoch: Literal["noisy_best", "last", "oracle"] = "noisy_best"
+    epoch: Choice = "noisy_best"
     """The choice of epoch whose clean test accuracy is compared; tables of the others have no
     verdict."""
     against: dict[str, Scalar] | None = None

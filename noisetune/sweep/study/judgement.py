@@ -3,12 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from noisetune.analysis.summaries import CHOICES
 from noisetune.records import FINETUNE, MetricPoint, Metrics, TrialResult
+from noisetune.selection import CHOICES, CLEAN, choose_epochs
 from noisetune.sweep.spec.objective import COSTS, Objective
 from noisetune.sweep.study.job import Job
-
-CLEAN, NOISY = "test/accuracy", "val/accuracy"
 
 
 def report_epoch(job: Job, objective: Objective, point: MetricPoint) -> str | None:
@@ -30,12 +28,8 @@ def accuracy_before(epochs: Sequence[MetricPoint], chance: float | None) -> Metr
     finite = [point for point in epochs if math.isfinite(point.values.get(CLEAN) or 0.0)]
     if not finite:
         return {f"{CLEAN}_at_{choice}": chance for choice in CHOICES}
-    chosen = {
-        "last": finite[-1],
-        "noisy_best": max(finite, key=lambda point: point.values.get(NOISY) or 0.0),
-        "oracle": max(finite, key=lambda point: point.values.get(CLEAN) or 0.0),
-    }
-    return {f"{CLEAN}_at_{choice}": chosen[choice].values.get(CLEAN) for choice in CHOICES}
+    chosen = choose_epochs(finite)
+    return {f"{CLEAN}_at_{choice}": point.values.get(CLEAN) for choice, point in chosen.items()}
 
 
 def to_be_pruned(job: Job, objective: Objective, points: Sequence[MetricPoint]) -> bool:

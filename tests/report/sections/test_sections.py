@@ -21,6 +21,7 @@ from noisetune.report.sections.pruning_and_cost import pruning_and_cost
 from noisetune.report.sections.ranking import ranking
 from noisetune.report.sections.repeat import repeat
 from noisetune.report.sections.results import results
+from noisetune.report.sections.selection import selection
 from noisetune.report.sections.telemetry import telemetry
 from noisetune.report.view import SweepView
 
@@ -44,8 +45,8 @@ def lines_of(made: Drawing, panel: int = 0) -> list[Any]:
 def test_they_come_in_the_order_of_a_reader(view: SweepView) -> None:
     assert [each.title for each in sections_of(view)] == [
         *("The answer", "Results", "Accuracy against noise", "Fine-tuning"),
-        *("Label errors and calibration", "What the parameters do", "Encoders"),
-        *("Pruning and cost", "How well noisy labels chose", "To repeat it"),
+        *("Choosing the epoch", "Label errors and calibration", "What the parameters do"),
+        *("Encoders", "Pruning and cost", "How well noisy labels chose", "To repeat it"),
     ]
 
 
@@ -194,6 +195,23 @@ def test_certainty_is_compared_with_how_often_it_is_right() -> None:
     probability = np.repeat(np.array([0.15, 0.95, 0.5], dtype=np.float16), [20, 20, 9])
     correct = np.array([True] * 5 + [False] * 15 + [True] * 20 + [True] * 9)
     assert reliability(probability, correct) == [(15.0, 25.0), (95.0, 100.0)]
+
+
+def test_rules_of_choosing_the_epoch_stand_side_by_side(view: SweepView) -> None:
+    (table,) = (section(selection, view).tables or {}).values()
+    rules = [row[2].plain for row in cells_of(table)]
+    assert rules == ["last", "noisy best", "label wave", "oracle"] * 9
+    assert sections_of(replace(view, goals=("val/accuracy", "cost/passes")), [selection]) == []
+
+
+def test_detectors_are_compared_where_several_looked(view: SweepView) -> None:
+    further = {"detect/aum/auroc": 0.9, "detect/aum/f1": None}
+    records = tuple(replace(each, metrics=each.metrics | further) for each in view.records)
+    tables = section(detection, replace(view, records=records)).tables or {}
+    assert list(tables) == ["detectors-1", "detection-1", "detection-2", "detection-3"]
+    assert [row[2].plain for row in cells_of(tables["detectors-1"])][:2] == [
+        *("confident learning", "aum")
+    ]
 
 
 def test_detection_is_drawn_where_predictions_were_kept(view: SweepView) -> None:

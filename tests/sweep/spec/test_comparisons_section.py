@@ -108,7 +108,7 @@ def test_the_margin_of_equality_is_a_share_of_accuracy(
         ({"replicates": GROWING | {"at_most": 5}}, "at_most: 5 is under from: 6; it must be as m"),
         ({"replicates": GROWING | {"form": 5}}, "replicates.form: no such field; did you mean 'fr"),
         ({"replicates": GROWING | {"from": True}}, "replicates.from: True: it should be a number"),
-        ({"comparisons": {"epoch": "best"}}, "comparisons.epoch: 'best': it should be 'noisy_bes"),
+        ({"comparisons": {"epoch": "best"}}, "comparisons.epoch: 'best': it should be 'last', '"),
         ({"comparisons": {"equal_within": 0}}, "comparisons.equal_within: 0: it should be greate"),
         ({"comparisons": {"level": 0.6}}, "comparisons.level: 0.6: it should be less than or equ"),
         ({"comparisons": {"against": {}}}, "comparisons.against: {}: it is one factor with one o"),

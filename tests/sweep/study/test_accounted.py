@@ -12,8 +12,9 @@ from made_up import Play
 from optuna.storages import InMemoryStorage
 from real_sweep import prepare, run_here
 
-from noisetune.analysis.summaries import CHOICES, summarise
+from noisetune.analysis.summaries import summarise
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.selection import CHANGED, CHOICES, CLEAN, NOISY
 from noisetune.sweep.home import Home
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.judgement import accuracy_before
@@ -25,13 +26,18 @@ from noisetune.training.loop import DivergedError
 OpenScheduler = Callable[..., Play]
 FIXED: dict[str, Any] = {"parameters": {}}
 CURVE = [(0.3, 0.40), (0.5, 0.35), (0.4, 0.30)]
-"""Noisy and clean accuracy of three epochs: the noisy best is the second, the oracle's the first
-one."""
+"""Noisy and clean accuracy of three epochs: the noisy best is the second, and so is that of Label
+Wave, the oracle's is the first one."""
 
 
 def points(curve: list[tuple[float, float]]) -> list[MetricPoint]:
+    """More and more predictions change."""
     return [
-        MetricPoint("finetune", epoch, {"val/accuracy": noisy, "test/accuracy": clean})
+        MetricPoint(
+            "finetune",
+            epoch,
+            {NOISY: noisy, CLEAN: clean, CHANGED: epoch / 10 if epoch > 1 else None},
+        )
         for epoch, (noisy, clean) in enumerate(curve, start=1)
     ]
 
@@ -51,12 +57,12 @@ def replicates(play: Play) -> dict[int, TrialRecord]:
 
 
 def test_a_trial_that_diverged_keeps_what_it_had_come_to() -> None:
-    assert accuracy_before(points(CURVE), 0.1) == at([0.30, 0.35, 0.40])
+    assert accuracy_before(points(CURVE), 0.1) == at([0.30, 0.35, 0.35, 0.40])
 
 
 @pytest.mark.parametrize("chance", [0.1, None])
 def test_one_that_had_no_epoch_counts_as_guessing(chance: float | None) -> None:
-    assert accuracy_before([], chance) == at([chance] * 3)
+    assert accuracy_before([], chance) == at([chance] * len(CHOICES))
 
 
 accuracies = st.floats(0, 1)
@@ -171,4 +177,4 @@ def test_a_training_that_diverges_is_known_as_one(tmp_path: Path) -> None:
     assert (whole.state, whole.diverged) == ("complete", False)
     assert (diverged.state, diverged.diverged) == ("failed", True)
     assert diverged.reason == "the loss of epoch 3 is nan"
-    assert diverged.metrics == at([0.35, 0.35, 0.40])
+    assert diverged.metrics == at([0.35, 0.35, 0.35, 0.40])

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from made_up import Play, point
 from optuna.storages import InMemoryStorage, JournalStorage
 
-from noisetune.analysis.summaries import CHOICES, ConditionSummary, summarise
+from noisetune.analysis.summaries import ConditionSummary, summarise
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.selection import CHOICES
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import MACHINE, Ledger, journal
 from noisetune.sweep.study.pretrain_gate import KNN
