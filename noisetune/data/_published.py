@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
+from noisetune.data._decoding import require_enlargement
 from noisetune.data._made_up import made_up
 from noisetune.data._overlap import say_shared
 from noisetune.data._pixels import Statistics
@@ -76,6 +77,12 @@ class PublishedConfig(DataConfig):
         if self.made_up or self._found() is not None:
             return None
         return StandIn({"made_up": True}, f"{self.name} is not in {self.root}")
+
+    def load(self) -> ImageData:
+        """The data set; UserError for a size that is too large before anything is fetched."""
+        if self.size is not None:
+            require_enlargement(self.shape[:2], self.size)
+        return super().load()
 
     def read(self) -> ImageData:
         """Both parts as tensors, in their original order but for what is drawn."""

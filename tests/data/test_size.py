@@ -140,6 +140,13 @@ def test_images_are_enlarged_8_times_at_most(size: Any, times: str, most: str) -
         config.load()
 
 
+def test_what_is_too_large_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    config = cifar10.Config(root=tmp_path / "none", size=257)
+    with pytest.raises(UserError, match=r"data.size: 257x257 .* choose 256x256 or less"):
+        config.load()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("size", [7, 5000, [16], [16, 16, 16], "16x16", 16.5, [True, True]])
 def test_what_is_no_size_is_refused(size: Any) -> None:
     with pytest.raises(ValidationError, match="size"):
