@@ -40,7 +40,7 @@ from noisetune.stages.features import (
     features_in,
     probe_passes,
 )
-from noisetune.stages.finetune import finetune_key, finetune_stage
+from noisetune.stages.finetune import SELECTED, finetune_key, finetune_stage
 from noisetune.stages.gate import gate_point, noisy_knn
 from noisetune.stages.given import given_encoder, given_features
 from noisetune.stages.kept import Kept

@@ -13,3 +13,19 @@ LARGE_FINETUNE = AugmentConfig(crop_scale=(0.08, 1.0), flip=0.5)
 LARGE_SSL = AugmentConfig(
     crop_scale=(0.08, 1.0), flip=0.5, jitter=(0.8, 0.8, 0.8, 0.2), grayscale=0.2, blur=0.5
 )
+
+
+def in_proportion(augment: AugmentConfig, factor: float) -> AugmentConfig:
+    """The same views of images that are `factor` times as large.
+
+    What is counted in pixels grows with them; crops are shares of the image as it is.
+    """
+    low, high = augment.blur_sigma
+    kernel = max(1, round((factor * augment.blur_kernel - 1) / 2) * 2 + 1)
+    return augment.model_copy(
+        update={
+            "pad": round(factor * augment.pad),
+            "blur_kernel": kernel,
+            "blur_sigma": (factor * low, factor * high),
+        }
+    )

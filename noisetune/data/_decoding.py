@@ -29,6 +29,8 @@ PIXEL_BYTES = 20
 and laid over that."""
 LOG_SECONDS = 10.0
 WHITE = (255, 255, 255, 255)
+MOST_ENLARGED = 8
+"""More pixels of the same picture are cost, and no more to see."""
 DEEP_MODES = ("I", "F")
 """Pixels of more than eight bits, which Pillow would cut off instead of scaling."""
 
@@ -46,12 +48,33 @@ class Form:
         return self.channels, self.height, self.width
 
 
+class TooSmallError(ValueError):
+    """An image that would be enlarged too much."""
+
+
+def enlargement(size: tuple[int, int], wanted: tuple[int, int]) -> float:
+    """How many times as large an image of `size` is where it covers `wanted`, both (H, W)."""
+    return max(wanted[0] / size[0], wanted[1] / size[1])
+
+
+def require_enlargement(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """UserError where images of `size` would be enlarged more than `MOST_ENLARGED` times."""
+    factor = enlargement(size, wanted)
+    if factor > MOST_ENLARGED:
+        most = MOST_ENLARGED * size[0], MOST_ENLARGED * size[1]
+        raise UserError(
+            f"data.size: {wanted[0]}x{wanted[1]} would enlarge images of {size[0]}x{size[1]} "
+            f"pixels (height x width) {factor:.3g} times, and {MOST_ENLARGED} times is the most; "
+            f"choose {most[0]}x{most[1]} or less"
+        )
+
+
 def decode(file: str | BinaryIO, form: Form) -> np.ndarray:
     """An image file as uint8 (C, H, W).
 
     Turned upright by its EXIF data, laid over white where it is transparent, its shorter side
     resized (bilinear, antialiased) to cover the form, and the centre cropped. Raises what Pillow
-    raises for a file that is no image.
+    raises for a file that is no image, and TooSmallError for one that is too small for the form.
     """
     with Image.open(file, formats=_formats()) as image:
         if image.mode.startswith(DEEP_MODES):
@@ -59,7 +82,18 @@ def decode(file: str | BinaryIO, form: Form) -> np.ndarray:
         upright = ImageOps.exif_transpose(image)
         opaque = _over_white(upright) if upright.has_transparency_data else upright
         plain = opaque.convert("L" if form.channels == 1 else "RGB")
-    fitted = ImageOps.fit(plain, (form.width, form.height), Image.Resampling.BILINEAR)
+    factor = enlargement(plain.size[::-1], (form.height, form.width))
+    if factor > MOST_ENLARGED:
+        raise TooSmallError(
+            f"{plain.height}x{plain.width} pixels (height x width) would be enlarged {factor:.3g} "
+            f"times, and {MOST_ENLARGED} times is the most; choose a smaller data.size"
+        )
+    return _fitted(plain, form)
+
+
+def _fitted(image: Image.Image, form: Form) -> np.ndarray:
+    """uint8 (C, H, W) of an image of as many channels, in the form."""
+    fitted = ImageOps.fit(image, (form.width, form.height), Image.Resampling.BILINEAR)
     pixels = np.asarray(fitted).reshape(form.height, form.width, form.channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
@@ -91,6 +125,29 @@ def _needed(file: BinaryIO, where: str, limit: int) -> int:
     return needed
 
 
+def resize_all(
+    images: np.ndarray, contents: Sequence[bytes], form: Form
+) -> Iterator[tuple[np.ndarray, list[bytes]]]:
+    """uint8 images (N, C, H, W) in the form, in order, in stacks as those of `decode_all`."""
+    workers = min(available_cpus(), MOST_WORKERS)
+    at_once = _at_once(workers, form)
+
+    def resize(part: np.ndarray) -> list[np.ndarray]:
+        rows = part[:, 0] if form.channels == 1 else part.transpose(0, 2, 3, 1)
+        return [_fitted(Image.fromarray(np.ascontiguousarray(row)), form) for row in rows]
+
+    with ThreadPoolExecutor(workers, "noisetune-resize") as pool:
+        for start in range(0, len(images), at_once):
+            parts = np.array_split(images[start : start + at_once], workers)
+            rows = [row for made in pool.map(resize, parts) for row in made]
+            yield np.stack(rows), list(contents[start : start + at_once])
+
+
+def _at_once(workers: int, form: Form) -> int:
+    """So many images are made together."""
+    return max(workers, CHUNK_BYTES // int(np.prod(form.shape)))
+
+
 def decode_all(
     files: Sequence[str],
     form: Form,
@@ -105,7 +162,7 @@ def decode_all(
     cannot be read, or would take more than that, by `where(index)`.
     """
     workers = min(available_cpus(), MOST_WORKERS)
-    at_once = max(workers, CHUNK_BYTES // int(np.prod(form.shape)))
+    at_once = _at_once(workers, form)
     limit = memory_limit()
     shares = Shares(limit)
     problems: list[str] = []
@@ -124,6 +181,8 @@ def decode_all(
                 return decode(BytesIO(data), form) if row is None else row, content
         except UserError as error:
             return str(error)
+        except TooSmallError as error:
+            return f"{where(index)}: {error}"
         except UnidentifiedImageError:
             return f"{where(index)}: cannot be read as an image (it is of no format that is known)"
         # Each of Pillow's decoders fails in its own way.

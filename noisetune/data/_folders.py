@@ -3,7 +3,8 @@
 import logging
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path, PurePath
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from noisetune.data._listing import SHOWN, Listed
+from noisetune.data._listing import SHOWN, Listed, refuse
 from noisetune.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -61,15 +62,46 @@ def read_folders(root: Path, part: str, field: str) -> Folders:
     _warn(field, left_out)
     part, start = PurePath(part).as_posix(), len(str(folder))
     listed = [
-        (rank, Listed(part + file[start:], name, file))
-        for name, found in images.items()
-        for rank, file in enumerate(found)
+        Listed(part + file[start:], name, file) for name, found in images.items() for file in found
     ]
     return Folders(
-        [each for _, each in sorted(listed, key=lambda each: each[0])],
+        in_turn(listed),
         list(files),
         [part + file[start:] for file in left_out],
     )
+
+
+def read_named(root: Path, part: str, field: str) -> list[Listed]:
+    """The images in the folder `root/part` whose names begin with a label and an underscore.
+
+    They come in turn, as those of class folders. UserError where there are none, or another one.
+    """
+    folder = root / part
+    try:
+        files = [each.name for each in _visible(str(folder))[1] if _is_image(each.name)]
+    except OSError as error:
+        raise UserError(f"{field}: {folder} cannot be read ({error.strerror})") from None
+    refuse(
+        [f"{folder / name}: its name has no label" for name in files if not _label(name)],
+        f"{field}: mend these names, or take the files out",
+    )
+    if not files:
+        raise UserError(f"{field}: {folder} has no images; put them there")
+    return in_turn([Listed(f"{part}/{name}", _label(name), str(folder / name)) for name in files])
+
+
+def _label(name: str) -> str:
+    return name.partition("_")[0] if "_" in name else ""
+
+
+def in_turn(images: Sequence[Listed]) -> list[Listed]:
+    """The first image of each label, then the second ones: a part of them has all labels."""
+    seen = Counter[str]()
+    ranks = []
+    for each in images:
+        ranks.append(seen[each.label])
+        seen[each.label] += 1
+    return [images[place] for place in sorted(range(len(images)), key=ranks.__getitem__)]
 
 
 def _files_of(folder: Path, classes: Iterable[os.DirEntry[str]]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Decoded images on disk: made once, then mapped into memory without reading them."""
+"""Decoded and resized images on disk: made once, then mapped into memory without reading them."""
 
 import hashlib
 import json
@@ -26,8 +26,8 @@ from noisetune.data._contents import (
     state_digest,
     write_contents,
 )
-from noisetune.data._decoding import Form, decode_all
-from noisetune.data.base import ChannelSums, Statistics, content_digest
+from noisetune.data._decoding import Form, decode_all, resize_all
+from noisetune.data._pixels import ChannelSums, Statistics, content_digest, contents_of
 from noisetune.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -68,28 +68,71 @@ def cached_images(
     is made again. Raises UserError, by `where(index)`, for files that are missing or no images,
     and for a cache that cannot be written.
     """
-    listing = cache / f"{state_digest(files, where)}.{CONTENTS}"
-    found = _find(listing, form, len(files))
+    states = state_digest(files, where)
+
+    def find(folder: Path) -> CachedImages | None:
+        return _find(folder / f"{states}.{CONTENTS}", form, len(files))
+
+    def make(folder: Path) -> None:
+        _make(files, form, folder / f"{states}.{CONTENTS}", where)
+
+    return _kept(cache, states, find, make, "data.cache: the decoded images", "name another folder")
+
+
+def resized_images(images: Tensor, size: tuple[int, int]) -> CachedImages:
+    """uint8 images (N, C, H, W) at another size (H, W), from the usual cache, where they are made
+    if need be: the shorter side resized (bilinear, antialiased) to cover it, the centre cropped.
+
+    Raises UserError for a cache that cannot be written.
+    """
+    form, digests = Form(*size, images.shape[1]), contents_of(images)
+    contents = as_contents(digests)
+
+    def make(folder: Path) -> None:
+        stacks = resize_all(images.numpy(), digests, form)
+        _write_entry(len(images), form, folder, _entry(folder, form, contents).name, stacks)
+
+    def find(folder: Path) -> CachedImages | None:
+        return _open(_entry(folder, form, contents), form)
+
+    name = _entry(Path(), form, contents).name
+    what, instead = "data.size: the resized images", "set NOISETUNE_CACHE to another folder"
+    return _kept(default_cache(), name, find, make, what, instead)
+
+
+def _kept(
+    cache: Path,
+    name: str,
+    find: Callable[[Path], CachedImages | None],
+    make: Callable[[Path], None],
+    what: str,
+    instead: str,
+) -> CachedImages:
+    """What `find` finds in the folder `cache`; where that is nothing, `make` makes it, in one
+    process at a time of those that want what is called `name`.
+
+    UserError, that says `what` and what to do `instead`, for a folder that cannot be written.
+    """
+    found = find(cache)
     if found is not None:
         return found
     cache = scratch() or cache
-    listing = cache / listing.name
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f".{listing.stem}.lock"):
+        with FileLock(cache / f".{name}.lock"):
             # Another process may have made it meanwhile.
-            found = _find(listing, form, len(files))
+            found = find(cache)
             if found is None:
-                _make(files, form, listing, where)
-                found = _find(listing, form, len(files))
+                make(cache)
+                found = find(cache)
     # Not every file system can lock a file.
     except (OSError, NotImplementedError) as error:
         raise UserError(
-            f"data.cache: the decoded images cannot be kept in {cache} ({error}); make room or "
-            "leave to write there, or name another folder"
+            f"{what} cannot be kept in {cache} ({error}); make room or leave to write there, or "
+            f"{instead}"
         ) from error
     if found is None:
-        raise UserError(f"data.cache: {cache} was written and cannot be read; look at the disk")
+        raise UserError(f"{what}: {cache} was written and cannot be read; look at the disk")
     return found
 
 
@@ -139,27 +182,30 @@ class _Rows:
 def _make(files: Sequence[str], form: Form, listing: Path, where: Callable[[int], str]) -> None:
     """List the contents of `files`, and write their entry where there is none."""
     cache, rows = listing.parent, _Rows(listing.parent, form)
-    for torn in cache.glob(f".{listing.stem}.*.part"):
-        shutil.rmtree(torn, ignore_errors=True)
     hashed = hash_known(files, rows.known) if rows.entries else None
     contents = None if hashed is None else as_contents(hashed)
     if contents is None or _open(_entry(cache, form, contents), form) is None:
-        contents = _write_entry(files, form, listing, decode_all(files, form, where, rows.row))
+        stacks = decode_all(files, form, where, rows.row)
+        contents = _write_entry(len(files), form, cache, listing.stem, stacks)
     write_contents(listing, contents)
 
 
 def _write_entry(
-    files: Sequence[str],
+    count: int,
     form: Form,
-    listing: Path,
+    cache: Path,
+    name: str,
     stacks: Iterator[tuple[np.ndarray, list[bytes]]],
 ) -> Contents:
-    """Write an entry beside its place, then move it there; returns the contents of its files."""
-    cache, shape = listing.parent, (len(files), *form.shape)
+    """Write an entry of so many images beside its place, then move it there; returns the contents
+    that they were made of. `name` is the caller's, who is the only one to use it meanwhile."""
+    shape = (count, *form.shape)
+    for torn in cache.glob(f".{name}.*.part"):
+        shutil.rmtree(torn, ignore_errors=True)
     _require_room(cache, int(np.prod(shape)))
-    if len(files) >= LARGE_SET:
-        log.info("decoding %d images once, into %s", len(files), cache)
-    part = cache / f".{listing.stem}.{uuid.uuid4().hex}.part"
+    if count >= LARGE_SET:
+        log.info("making %d images once, into %s", count, cache)
+    part = cache / f".{name}.{uuid.uuid4().hex}.part"
     part.mkdir()
     try:
         known, contents = _write_images(part / IMAGES, shape, stacks)

@@ -3,7 +3,7 @@
 import errno
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -16,6 +16,10 @@ SHOWN = 5
 TEXT_COPIES = 10
 """A list is held as its text, its lines, and what they name."""
 QUOTES = "\"'"
+PATH_LABEL = "`path label`"
+Entry = Callable[[str], tuple[str, str] | None]
+"""What a line names, as path and label; an empty label where it is of another form, None for a line
+that is passed over."""
 
 
 class Listed(NamedTuple):
@@ -57,8 +61,20 @@ def plain(label: str) -> str:
     return label
 
 
-def read_list(name: Path, root: Path, field: str) -> list[Listed]:
-    """The images of a list: a `path label` on each line, apart by a tab or, without one, by spaces.
+def path_and_label(line: str) -> tuple[str, str]:
+    """Both, apart by a tab or, without one, by spaces."""
+    words = line.rsplit("\t" if "\t" in line else None, 1)
+    return (words[0].strip(), words[1]) if len(words) == 2 else (line, "")
+
+
+def read_list(
+    name: Path,
+    root: Path,
+    field: str,
+    entry: Entry = path_and_label,
+    form: str = PATH_LABEL,
+) -> list[Listed]:
+    """The images of a list, of which `entry` reads a line; `form` says in words what it takes.
 
     UserError for a list that is not in `root`, or of which no line names a file there: of that
     nothing is shown, since it may be anything. Otherwise UserError, with file and line, for a line
@@ -71,21 +87,22 @@ def read_list(name: Path, root: Path, field: str) -> list[Listed]:
             "to it, there"
         )
     file = root / place
-    listed, problems = _parsed(_lines(file, field), file, root)
+    listed, problems = _parsed(read_lines(file, field, form), file, root, entry, form)
     if (listed or problems) and not any(os.path.isfile(root / each.path) for each in listed):
         lines = counted(len(listed) + len(problems), "line")
         raise UserError(
-            f"{field}: {file} is no list of images in {root}: of {lines} none is the `path label` "
+            f"{field}: {file} is no list of images in {root}: of {lines} none is the {form} "
             f"of a file there, and {len(problems)} are of another form or lead out of it; mend the "
             "list, or data.root"
         )
     refuse(problems, f"{field}: mend these lines; every path is under data.root")
     if not listed:
-        raise UserError(f"{field}: {file} names no image; give it lines `path label`")
+        raise UserError(f"{field}: {file} names no image; give it lines of {form}")
     return listed
 
 
-def _lines(file: Path, field: str) -> list[str]:
+def read_lines(file: Path, field: str, form: str = PATH_LABEL) -> list[str]:
+    """The lines of a text; UserError where it cannot be read, or would take too much memory."""
     try:
         size = file.stat().st_size
         if not file.is_file():
@@ -94,22 +111,25 @@ def _lines(file: Path, field: str) -> list[str]:
         return file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{field}: {file} cannot be read ({error}); it must be a text of lines `path label`"
+            f"{field}: {file} cannot be read ({error}); it must be a text of lines {form}"
         ) from None
 
 
-def _parsed(lines: Sequence[str], file: Path, root: Path) -> tuple[list[Listed], list[str]]:
+def _parsed(
+    lines: Sequence[str], file: Path, root: Path, entry: Entry, form: str
+) -> tuple[list[Listed], list[str]]:
     """What the lines of a list name, and what is wrong with the others."""
     listed, problems = list[Listed](), list[str]()
-    for number, line in enumerate(lines, 1):
-        words = line.strip().rsplit("\t" if "\t" in line.strip() else None, 1)
-        where = f"{file}:{number}"
-        label = plain(words[1]) if len(words) == 2 else ""
-        path = inside(words[0].strip(), root) if label else None
+    for number, line in enumerate(map(str.strip, lines), 1):
+        found = entry(line) if line else None
+        if found is None:
+            continue
+        where, label = f"{file}:{number}", plain(found[1])
+        path = inside(found[0], root) if label else None
         if path is not None:
             listed.append(Listed(path, label, where))
         elif label:
-            problems.append(f"{where}: {words[0].strip()} leads out of {root}")
-        elif words and words[0]:
-            problems.append(f"{where}: {line.strip()!r} is no `path label`")
+            problems.append(f"{where}: {found[0]} leads out of {root}")
+        else:
+            problems.append(f"{where}: {line!r} is no {form}")
     return listed, problems

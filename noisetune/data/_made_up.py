@@ -1,38 +1,28 @@
 """Images drawn at random in the shape of a data set, for smoke runs where that is not there."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from noisetune.seeds import derive_seed
 
-COUNTS = {True: 50_000, False: 10_000}
-SIZE, PATCH = 32, 8
+PATCH = 8
 
 
-@dataclass(frozen=True, eq=False)
-class MadeUp:
-    """What torchvision gives of a part: uint8 images (N, 32, 32, 3), labels and class names."""
-
-    data: NDArray[np.uint8]
-    targets: list[int]
-    classes: list[str]
-
-
-def made_up(name: str, classes: list[str], train: bool, count: int | None) -> MadeUp:
-    """The first `count` images of a part, the same at every call.
+def made_up(
+    name: str, part: str, count: int, classes: int, shape: tuple[int, int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """So many images (H, W, C) of a part, the same at every call, and labels that go round the
+    classes.
 
     Each class has a pattern of its own, under noise as strong, so that there is something to
-    learn. Labels go round the classes.
+    learn.
     """
-    count = COUNTS[train] if count is None else min(count, COUNTS[train])
-    labels = np.arange(count) % len(classes)
-    grid = (len(classes), SIZE // PATCH, SIZE // PATCH, 3)
-    patterns = _draw(grid, name).repeat(PATCH, axis=1).repeat(PATCH, axis=2)
-    noise = _draw((count, SIZE, SIZE, 3), name, train)
-    images = patterns[labels] // 2 + noise // 2
-    return MadeUp(images, labels.tolist(), classes)
+    height, width, channels = shape
+    labels = np.arange(count) % classes
+    grid = (classes, -(-height // PATCH), -(-width // PATCH), channels)
+    patterns = _draw(grid, name).repeat(PATCH, axis=1).repeat(PATCH, axis=2)[:, :height, :width]
+    noise = _draw((count, *shape), name, part)
+    return patterns[labels] // 2 + noise // 2, labels
 
 
 def _draw(shape: tuple[int, ...], *parts: object) -> NDArray[np.uint8]:

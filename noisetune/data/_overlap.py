@@ -1,6 +1,5 @@
 """Images that lie in the training and in the test part: accuracy on them is memory."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Literal
@@ -9,12 +8,12 @@ import numpy as np
 from torch import Tensor
 
 from noisetune.data._listing import refuse
+from noisetune.data._pixels import contents_of
 from noisetune.data.base import DataConfig
 from noisetune.errors import UserError
 
 log = logging.getLogger(__name__)
 
-DIGEST_BYTES = 16
 Where = Callable[[str, int], str]
 ADVICE = (
     "of {count} test images are training images too: take them out of one part, or set "
@@ -87,12 +86,6 @@ def _rows_left(
             f"(the first is number {lost[0]}); take images out of the test part instead"
         )
     return kept
-
-
-def contents_of(images: Tensor) -> list[bytes]:
-    """A digest of the pixels of each of the images (N, C, H, W)."""
-    rows = np.ascontiguousarray(images.numpy()).reshape(len(images), -1)
-    return [hashlib.sha256(row.data).digest()[:DIGEST_BYTES] for row in rows]
 
 
 def say_shared(name: str, train: Tensor, test: Tensor) -> None:

@@ -1,21 +1,26 @@
 """What every data set gives: uint8 images in memory, labels, and how to augment them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from operator import add
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
+from noisetune.data._augmentations import in_proportion
+from noisetune.data._decoding import enlargement, require_enlargement
+from noisetune.data._image_cache import resized_images
+from noisetune.data._pixels import Statistics, content_hash
+from noisetune.data._pixels import channel_statistics as channel_statistics
+from noisetune.data._subset import Subset, drawn_order
 from noisetune.errors import UserError
 from noisetune.plugins import PluginConfig, StandIn
 from noisetune.training.augment import AugmentConfig
 
-Statistics = tuple[float, ...]
-IMAGES_AT_ONCE = 1024
+Pixels = Annotated[int, Field(ge=8, le=4096)]
 FEWEST = 2
 """So many images are trained on at least: of one alone, batch normalisation has no deviation."""
 
@@ -29,8 +34,9 @@ class ImageData:
     false: then nobody knows which of them are wrong. `mean` and `std` are per channel, in units of
     [0, 1] pixels. `superclasses` gives each class its superclass, where there are any.
     `known_hashes` are content hashes that need not be computed, for the very tensors that they
-    stand with. Where they are not `seen` nothing was fetched, and pixels and labels stand for the
-    real ones: numbers, shape and classes alone are true.
+    stand with. `rows` (N,) are the places of the training images in the whole training set, where
+    they are not its first ones. Where they are not `seen` nothing was fetched, and pixels and
+    labels stand for the real ones: numbers, shape and classes alone are true.
     """
 
     x_train: Tensor
@@ -45,6 +51,7 @@ class ImageData:
     superclasses: tuple[int, ...] | None = None
     labels_clean: bool = True
     known_hashes: tuple[tuple[Tensor, str], ...] = ()
+    rows: Tensor | None = None
     seen: bool = True
 
     @property
@@ -83,6 +90,7 @@ class ImageData:
             content_hash(self.y_test),
             repr((self.class_names, self.superclasses)),  # some noise goes by them
             "" if self.labels_clean else "truth of training labels unknown",
+            "" if self.rows is None else content_hash(self.rows),  # labels of people go by them
         ]
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:32]
 
@@ -105,10 +113,24 @@ class DataConfig(PluginConfig):
     """Where the noise has no test labels (labels that people gave): another share of the training
     set, held out of training and validation, in which label errors are sought. Otherwise that is
     the test set."""
+    size: tuple[Pixels, Pixels] | None = None
+    """Height and width in pixels, or one number for both, that images are brought to: the shorter
+    side is resized (bilinear, antialiased), and the centre cropped. They are enlarged 8 times at
+    most. null: as they are."""
     train_samples: int | None = Field(default=None, ge=2)
-    """Keep only the first so many training images; null for all."""
+    """Keep only so many training images; null for all."""
+    train_subset: Subset = "first"
+    """Which ones: the `first`, so many drawn at `random`, or `stratified`, drawn so that each class
+    keeps its share, by the labels that the data set has. Fewer of them are a part of more."""
+    subset_seed: int = Field(default=0, ge=0)
+    """What they are drawn by. Every replicate has the same."""
     test_samples: int | None = Field(default=None, ge=1)
     """Keep only the first so many test images; null for all."""
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _square(cls, size: Any) -> Any:
+        return (size, size) if isinstance(size, int) else size
 
     def held_out(self, images: int, detection: bool) -> tuple[int, int]:
         """How many of so many training images are held out for validation, and for `detection`.
@@ -125,16 +147,66 @@ class DataConfig(PluginConfig):
         return validated, detected
 
     def load(self) -> ImageData:
-        """Read the data set; raises UserError where its files are missing or malformed."""
+        """The data set, its images at `size`; UserError where its files are missing or malformed,
+        and for a size that would enlarge them too much."""
+        return self.brought_to_size(self.read())
+
+    def read(self) -> ImageData:
+        """The data set with its images as they are, and of those of training what is kept
+        (`kept_rows`); UserError where its files are missing or malformed."""
         raise NotImplementedError
 
     def here(self) -> ImageData | None:
-        """The data set as `load` reads it; None where it would have to be fetched."""
+        """The data set as `load` gives it; None where it would have to be fetched."""
         return self.load()
 
     def facts(self) -> ImageData:
         """What is known of a data set that is not `here`: it is not `seen`, its pixels are 0."""
         raise NotImplementedError
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the training images that are kept are not the first ones."""
+        return self.train_samples is not None and self.train_subset != "first"
+
+    @property
+    def first_samples(self) -> int | None:
+        """As many of the first training images as have to be known; None for all."""
+        return None if self.drawn else self.train_samples
+
+    def kept_rows(self, labels: np.ndarray) -> np.ndarray:
+        """The rows of the training images that are kept, int64, in the order that they get.
+
+        `labels` (N,) are those of all of them, or of the `first_samples`. A smaller
+        `train_samples` gives the first rows of a larger one.
+        """
+        if not self.drawn:
+            return np.arange(len(labels))[: self.train_samples]
+        order = drawn_order(labels, self.subset_seed, self.train_subset == "stratified")
+        return order[: self.train_samples]
+
+    def places(self, rows: np.ndarray) -> Tensor | None:
+        """`ImageData.rows` of training images that stand in these rows of the whole set."""
+        return None if np.array_equal(rows, np.arange(len(rows))) else torch.from_numpy(rows)
+
+    def brought_to_size(self, data: ImageData) -> ImageData:
+        """A data set whose images are at `size`, and whose views are as large in proportion.
+
+        Mean and deviation stay those of the images as they were. Resized images lie in the cache.
+        """
+        if self.size is None or self.size == data.size:
+            return data
+        require_enlargement(data.size, self.size)
+        parts = _resized(data, self.size)
+        factor = enlargement(data.size, self.size)
+        return replace(
+            data,
+            x_train=parts[0][0],
+            x_test=parts[1][0],
+            known_hashes=parts,
+            finetune_augment=in_proportion(data.finetune_augment, factor),
+            ssl_augment=in_proportion(data.ssl_augment, factor),
+        )
 
     def stand_in(self) -> StandIn | None:
         """What a smoke run takes for images that would have to be fetched; None where none have.
@@ -144,77 +216,21 @@ class DataConfig(PluginConfig):
         return None
 
 
+def _resized(data: ImageData, size: tuple[int, int]) -> tuple[tuple[Tensor, str], ...]:
+    """Training and test images at another size, with their content hashes."""
+    if data.seen:
+        made = [resized_images(images, size) for images in (data.x_train, data.x_test)]
+        return tuple((each.images, each.content_hash) for each in made)
+    hashes = (f"{data.train_images_hash} at {size}", f"{data.test_images_hash} at {size}")
+    blank = (
+        blank_images(len(images), (data.channels, *size)) for images in (data.x_train, data.x_test)
+    )
+    return tuple(zip(blank, hashes, strict=True))
+
+
 def blank_images(count: int, shape: tuple[int, int, int]) -> Tensor:
     """uint8 images (count, *shape) of pixels 0, which take no memory."""
     return torch.zeros((), dtype=torch.uint8).expand(count, *shape)
-
-
-def content_hash(tensor: Tensor) -> str:
-    """SHA-256 over dtype, shape and bytes."""
-    array = np.ascontiguousarray(tensor.numpy())
-    digest = content_digest(array.dtype, array.shape)
-    digest.update(array.reshape(-1).data)
-    return digest.hexdigest()[:32]
-
-
-def content_digest(dtype: np.dtype, shape: tuple[int, ...]) -> "hashlib._Hash":
-    """The digest that `content_hash` feeds an array's bytes to."""
-    return hashlib.sha256(f"{dtype}{shape}".encode())
-
-
-@dataclass(frozen=True)
-class ChannelSums:
-    """Values of each channel, summed, and their squares: whole numbers of any size.
-
-    A floating-point sum would differ in its last bits with the number of threads, or of parts.
-    """
-
-    count: int
-    totals: tuple[int, ...]
-    squares: tuple[int, ...]
-
-    @classmethod
-    def none(cls, channels: int) -> "ChannelSums":
-        return cls(0, (0,) * channels, (0,) * channels)
-
-    @classmethod
-    def of(cls, images: Tensor) -> "ChannelSums":
-        """Of uint8 images (N, C, H, W)."""
-        values = torch.arange(256)
-        counts = [
-            torch.bincount(channel.flatten(), minlength=256) for channel in images.transpose(0, 1)
-        ]
-        return cls(
-            int(counts[0].sum()),
-            tuple(int((each * values).sum()) for each in counts),
-            tuple(int((each * values.square()).sum()) for each in counts),
-        )
-
-    def __add__(self, other: "ChannelSums") -> "ChannelSums":
-        return ChannelSums(
-            self.count + other.count,
-            tuple(map(add, self.totals, other.totals)),
-            tuple(map(add, self.squares, other.squares)),
-        )
-
-    def statistics(self) -> tuple[Statistics, Statistics]:
-        """Mean and deviation per channel, in [0, 1] pixel units."""
-        sums = zip(self.totals, self.squares, strict=True)
-        moments = [
-            (total / self.count, (squares - total**2 / self.count) / (self.count - 1))
-            for total, squares in sums
-        ]
-        means = tuple(mean / 255 for mean, _ in moments)
-        return means, tuple(max(variance**0.5 / 255, 1e-3) for _, variance in moments)
-
-
-def channel_statistics(images: Tensor) -> tuple[Statistics, Statistics]:
-    """Mean and deviation per channel of uint8 (N, C, H, W) images, in [0, 1] pixel units.
-
-    They are part of stage keys, and so are the same to the last bit wherever they are computed.
-    """
-    parts = (ChannelSums.of(part) for part in images.split(IMAGES_AT_ONCE))
-    return sum(parts, start=ChannelSums.none(images.shape[1])).statistics()
 
 
 def as_images(array: np.ndarray, what: str) -> Tensor:

@@ -1,6 +1,6 @@
 """CIFAR-100 (Krizhevsky 2009) through torchvision, with its 100 fine classes."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torchvision.datasets import CIFAR100
 
@@ -21,8 +21,10 @@ class Config(CifarConfig):
 
     recipes = {"paper": {"mean": (0.5071, 0.4867, 0.4408), "std": (0.2675, 0.2565, 0.2761)}}
 
-    dataset: ClassVar = CIFAR100
-    superclasses: ClassVar[tuple[int, ...] | None] = SUPERCLASSES
+    classes = tuple(f"class {label}" for label in range(100))
+    superclasses = SUPERCLASSES
+    folder = CIFAR100.base_folder
+    dataset = CIFAR100
 
     name: Literal["cifar100"] = "cifar100"
     mean: tuple[Share, Share, Share] = (0.5071, 0.4865, 0.4409)

@@ -8,7 +8,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from noisetune.data._overlap import say_shared
-from noisetune.data.base import DataConfig, ImageData, as_images, as_labels, channel_statistics
+from noisetune.data._pixels import channel_statistics
+from noisetune.data.base import DataConfig, ImageData, as_images, as_labels
 from noisetune.training.augment import AugmentConfig
 
 TEST_SHARE = 0.2
@@ -34,15 +35,16 @@ class Config(DataConfig):
 
     name: Literal["digits"] = "digits"
 
-    def load(self) -> ImageData:
+    def read(self) -> ImageData:
         x_train, y_train, x_test, y_test = _arrays()
-        images = as_images(x_train[: self.train_samples], "digits")
+        rows = self.kept_rows(y_train)
+        images = as_images(x_train[rows], "digits")
         mean, std = channel_statistics(images)
         test = as_images(x_test[: self.test_samples], "digits")
         say_shared("digits", images, test)
         return ImageData(
             x_train=images,
-            y_train=as_labels(y_train[: self.train_samples], len(images), 10, "digits"),
+            y_train=as_labels(y_train[rows], len(images), 10, "digits"),
             x_test=test,
             y_test=as_labels(y_test[: self.test_samples], len(test), 10, "digits"),
             class_names=tuple(str(digit) for digit in range(10)),
@@ -50,4 +52,5 @@ class Config(DataConfig):
             std=std,
             finetune_augment=FINETUNE_AUGMENT,
             ssl_augment=SSL_AUGMENT,
+            rows=self.places(rows),
         )

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -18,13 +18,16 @@ from noisetune.data._decoding import Form
 from noisetune.data._folders import read_folders
 from noisetune.data._image_cache import CachedImages, cached_images, default_cache
 from noisetune.data._labels import Labelled, read_labels, refuse_empty
+from noisetune.data._layouts import LAYOUTS
 from noisetune.data._listing import Listed, inside, plain, read_list
 from noisetune.data._overlap import OwnImages, Where, refuse_shared
-from noisetune.data.base import ImageData
+from noisetune.data.base import ImageData, Pixels
 from noisetune.errors import UserError
 from noisetune.training.augment import AugmentConfig
 
-Pixels = Annotated[int, Field(ge=8, le=4096)]
+LayoutName = Literal[
+    "animal10n", "clothing1m", "webvision", "mini_webvision", "food101n", "red_mini_imagenet"
+]
 SMALL_PIXELS = 64
 """Images up to this shorter side are augmented as CIFAR's are."""
 BLUR_SHARE = 0.1
@@ -41,16 +44,20 @@ class Config(OwnImages):
     """The folder with the images."""
     size: tuple[Pixels, Pixels]
     """Height and width in pixels, or one number for both: the shorter side of an image is resized
-    to it (bilinear, antialiased), and the centre cropped."""
-    train: str = "train"
+    to it (bilinear, antialiased), and the centre cropped. None is enlarged more than 8 times."""
+    layout: LayoutName | None = None
+    """How a published set lies in `root`, as its archives are unpacked; null for folders of classes
+    or lists of one's own."""
+    train: str | None = None
     """The folder in `root` that has a folder of training images for each class, at any depth.
-    Links are followed; what is hidden or left behind by archivers (`__MACOSX`) is passed over."""
-    test: str = "test"
-    """The folder in `root` that has a folder of test images for each class."""
+    Links are followed; what is hidden or left behind by archivers (`__MACOSX`) is passed over.
+    null for `train`. In a layout: the part to train on; null for the usual one."""
+    test: str | None = None
+    """The folder in `root` that has a folder of test images for each class; null for `test`. In a
+    layout: the part to test on; null for the usual one."""
     train_list: Path | None = None
-    """Instead: a file in `root` of lines `path label`, apart by a tab or by spaces, as WebVision
-    and Clothing1M come. Paths are relative to `root` and cannot leave it; labels are numbers that
-    follow one another, or names."""
+    """Instead: a file in `root` of lines `path label`, apart by a tab or by spaces. Paths are
+    relative to `root` and cannot leave it; labels are numbers that follow one another, or names."""
     test_list: Path | None = None
     """The same for the test images; both lists are given, or neither."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=2)
@@ -68,14 +75,11 @@ class Config(OwnImages):
     """Where decoded images are kept; null for the folder `images` of `NOISETUNE_CACHE`, or of
     `~/.cache/noisetune`."""
 
-    @field_validator("size", mode="before")
-    @classmethod
-    def _square(cls, size: Any) -> Any:
-        return (size, size) if isinstance(size, int) else size
-
     @field_validator("train", "test")
     @classmethod
-    def _stays_inside(cls, folder: str) -> str:
+    def _stays_inside(cls, folder: str | None) -> str | None:
+        if folder is None:
+            return None
         if Path(folder).is_absolute() or inside(folder, Path()) in (None, "."):
             raise ValueError(f"{folder!r} leads out of root; name a folder in it")
         return folder
@@ -109,23 +113,46 @@ class Config(OwnImages):
             raise ValueError("train_list and test_list go together; give both or neither")
         return self
 
+    @model_validator(mode="after")
+    def _layout_has_its_parts(self) -> Self:
+        if self.layout is None:
+            return self
+        if self.train_list is not None:
+            raise ValueError(
+                f"layout {self.layout} and train_list: a layout says itself where its lists are; "
+                "leave one of them out"
+            )
+        self._part("train")
+        self._part("test")
+        return self
+
+    def _part(self, field: Literal["train", "test"]) -> str:
+        """The folder or the part of the layout that is trained or tested on."""
+        given = self.train if field == "train" else self.test
+        return LAYOUTS[self.layout].part(field, given) if self.layout else given or field
+
     def written(self) -> Mapping[str, Path]:
         return {} if self.cache is None else {"cache": self.cache}
 
     def load(self) -> ImageData:
-        train, test, labelled = self._listed()
-        train, test = train[: self.train_samples], test[: self.test_samples]
-        y_train, y_test = labelled.train[: len(train)], labelled.test[: len(test)]
+        """The data set; images are decoded at `size`, not resized after."""
+        listed, test, labelled = self._listed()
+        rows, test = self.kept_rows(labelled.train), test[: self.test_samples]
+        train, y_test = [listed[row] for row in rows], labelled.test[: len(test)]
         x_train, x_test = self._images(train), self._images(test)
-        kept = self.rows_kept(
-            x_train.contents.tolist(), x_test.contents.tolist(), y_train, self._where(train, test)
+        left = self.rows_kept(
+            x_train.contents.tolist(),
+            x_test.contents.tolist(),
+            labelled.train[rows],
+            self._where(train, test),
         )
-        if kept is not None:
-            x_train, y_train = self._images([train[row] for row in kept]), y_train[kept]
+        if left is not None:
+            rows = rows[left]
+            x_train = self._images([listed[row] for row in rows])
         finetune, ssl = self._augmentations()
         return ImageData(
             x_train=x_train.images,
-            y_train=torch.from_numpy(y_train),
+            y_train=torch.from_numpy(labelled.train[rows]),
             x_test=x_test.images,
             y_test=torch.from_numpy(y_test),
             class_names=labelled.classes,
@@ -135,6 +162,7 @@ class Config(OwnImages):
             ssl_augment=ssl,
             labels_clean=self.labels_are == "clean",
             known_hashes=tuple((each.images, each.content_hash) for each in (x_train, x_test)),
+            rows=self.places(rows),
         )
 
     @property
@@ -150,8 +178,9 @@ class Config(OwnImages):
             # What can be known of it before hours of decoding.
             paths = [each.path for each in train], [each.path for each in test]
             refuse_shared(paths[0], paths[1], self._where(train, test))
-        labelled = read_labels(train, test, self.classes, folders)
-        refuse_empty(labelled, self.train, left_out)
+        known = LAYOUTS[self.layout].classes if self.layout else None
+        labelled = read_labels(train, test, self.classes or known, folders)
+        refuse_empty(labelled, self._part("train"), left_out)
         if len(labelled.classes) < 2:
             raise UserError(
                 f"data.root: {self.root} has images of one class alone "
@@ -165,8 +194,13 @@ class Config(OwnImages):
             train = read_list(self.train_list, self.root, "data.train_list")
             test = read_list(self.test_list, self.root, "data.test_list")
             return train, test, None, []
-        train, classes, left_out = read_folders(self.root, self.train, "data.train")
-        return train, read_folders(self.root, self.test, "data.test").images, classes, left_out
+        parts = self._part("train"), self._part("test")
+        if self.layout is not None:
+            layout = LAYOUTS[self.layout]
+            train = layout.train[parts[0]](self.root, "data.train")
+            return train, layout.test[parts[1]](self.root, "data.test"), None, []
+        train, classes, left_out = read_folders(self.root, parts[0], "data.train")
+        return train, read_folders(self.root, parts[1], "data.test").images, classes, left_out
 
     def _images(self, listed: Sequence[Listed]) -> CachedImages:
         root = self.root.absolute()
@@ -177,14 +211,14 @@ class Config(OwnImages):
     def _place(self, image: Listed) -> str:
         """Where an image is, and first where it is named."""
         path = str(self.root / image.path)
-        return path if self.train_list is None else f"{image.where}: {path}"
+        return f"{image.where}: {path}" if _is_in_list(image) else path
 
     def _where(self, train: Sequence[Listed], test: Sequence[Listed]) -> Where:
         parts = {"train": train, "test": test}
 
         def where(part: str, row: int) -> str:
             image = parts[part][row]
-            return image.where if self.train_list is None else f"{image.where}: {image.path}"
+            return f"{image.where}: {image.path}" if _is_in_list(image) else image.where
 
         return where
 
@@ -197,3 +231,8 @@ class Config(OwnImages):
             finetune, ssl = LARGE_FINETUNE, LARGE_SSL.model_copy(update={"blur_kernel": kernel})
         flip = {} if self.flip else {"flip": 0.0}
         return finetune.model_copy(update=flip), ssl.model_copy(update=flip)
+
+
+def _is_in_list(image: Listed) -> bool:
+    """Whether it is named by a list, and not by its own folder."""
+    return not image.where.endswith(image.path)

@@ -7,19 +7,15 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from noisetune.arrays import UNREADABLE, Archive
+from noisetune.data._archive import read_parts
 from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data._listing import SHOWN
-from noisetune.data._overlap import OwnImages, contents_of
-from noisetune.data.base import ImageData, as_images, as_labels, channel_statistics
-from noisetune.errors import UserError, existing_file
-from noisetune.memory import require_memory
+from noisetune.data._overlap import OwnImages
+from noisetune.data._pixels import channel_statistics, contents_of
+from noisetune.data.base import ImageData, as_images, as_labels
+from noisetune.errors import UserError
 
 log = logging.getLogger(__name__)
-
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-COPIES = 2
-"""An array of images is held as it lies in the file, and with its channels first."""
 
 
 class Config(OwnImages):
@@ -37,27 +33,31 @@ class Config(OwnImages):
     flip: bool = True
     """Whether mirrored images are the same thing; false for images with a handedness."""
 
-    def load(self) -> ImageData:
-        arrays = self._read()
-        x_train = as_images(arrays["x_train"][: self.train_samples], f"{self.path}: x_train")
+    def read(self) -> ImageData:
+        # All labels of training say what classes there are.
+        wanted = {"x_train": self.first_samples, "x_test": self.test_samples}
+        arrays = read_parts(self.path, "data.path", wanted)
+        labels, kept = arrays["y_train"], self._kept(arrays["x_train"], arrays["y_train"])
+        x_train = as_images(arrays["x_train"][kept], f"{self.path}: x_train")
         x_test = as_images(arrays["x_test"][: self.test_samples], f"{self.path}: x_test")
         if x_train.shape[1:] != x_test.shape[1:]:
             raise UserError(
                 f"{self.path}: x_train has images of shape {tuple(x_train.shape[1:])}, x_test of "
                 f"{tuple(x_test.shape[1:])}; both must be equal"
             )
-        labels = {name: arrays[name][:count] for name, count in self._limits().items()}
-        y_train = as_labels(labels["y_train"], len(x_train), self.classes, f"{self.path}: y_train")
-        classes = self._count_classes(arrays["y_train"])
-        y_test = as_labels(labels["y_test"], len(x_test), classes, f"{self.path}: y_test")
-        kept = self.rows_kept(
+        y_train = as_labels(labels[kept], len(x_train), self.classes, f"{self.path}: y_train")
+        classes = self._count_classes(labels)
+        tested = arrays["y_test"][: self.test_samples]
+        y_test = as_labels(tested, len(x_test), classes, f"{self.path}: y_test")
+        rows = np.arange(len(labels))[kept]
+        left = self.rows_kept(
             contents_of(x_train),
             contents_of(x_test),
             y_train.numpy(),
-            lambda part, row: f"{self.path}: x_{part}[{row}]",
+            lambda part, row: f"{self.path}: x_{part}[{rows[row] if part == 'train' else row}]",
         )
-        if kept is not None:
-            x_train, y_train = x_train[kept], y_train[kept]
+        if left is not None:
+            x_train, y_train, rows = x_train[left], y_train[left], rows[left]
         mean, std = channel_statistics(x_train)
         flip = {} if self.flip else {"flip": 0.0}
         return ImageData(
@@ -70,7 +70,15 @@ class Config(OwnImages):
             std=std,
             finetune_augment=SMALL_FINETUNE.model_copy(update=flip),
             ssl_augment=SMALL_SSL.model_copy(update=flip),
+            rows=self.places(rows),
         )
+
+    def _kept(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray | slice:
+        """The rows of the training images that are kept."""
+        if not self.drawn:
+            return slice(self.train_samples)
+        checked = as_labels(labels, len(images), self.classes, f"{self.path}: y_train")
+        return self.kept_rows(checked.numpy())
 
     def _count_classes(self, labels: np.ndarray) -> int:
         """How many classes there are; UserError where one of them can only be a wrong label.
@@ -100,30 +108,3 @@ class Config(OwnImages):
                 len(empty), classes, shown,
             )  # fmt: skip
         return classes
-
-    def _limits(self) -> dict[str, int | None]:
-        return {"y_train": self.train_samples, "y_test": self.test_samples}
-
-    def _read(self) -> dict[str, np.ndarray]:
-        """The rows that are wanted; all labels of training, which say what classes there are."""
-        path = existing_file(self.path, "data.path")
-        rows = {"x_train": self.train_samples, "x_test": self.test_samples}
-        try:
-            with Archive(path) as archive:
-                missing = [name for name in ARRAYS if name not in archive.names]
-                if missing:
-                    raise UserError(
-                        f"{path}: has no {', '.join(missing)}; it must hold {', '.join(ARRAYS)}"
-                    )
-                sizes = [archive.size(name, rows.get(name)) for name in ARRAYS]
-                require_memory(
-                    COPIES * sum(sizes),
-                    f"{path}: its images and labels (data.train_samples and data.test_samples say "
-                    "how many)",
-                )
-                return {name: np.atleast_1d(archive.read(name, rows.get(name))) for name in ARRAYS}
-        except UNREADABLE as error:
-            raise UserError(
-                f"{path}: is no readable .npz archive of plain arrays ({error}); "
-                "write it with numpy.savez"
-            ) from error

@@ -24,8 +24,9 @@ class CleanPart:
     `labels` are int64 (N,) in 0..classes-1, `images` uint8 (N, C, H, W), `mean` and `std` per
     channel in units of [0, 1] pixels. `superclasses` gives each class its superclass, where the
     data set has any. `seed` is the replicate's, one for both parts of a data set: for what belongs
-    to the noise and not to a part. Where they are not `seen` labels and images stand for those of a
-    data set that was not fetched.
+    to the noise and not to a part. `rows` (N,) are the places of the images in the whole part,
+    where they are not its first ones. Where they are not `seen` labels and images stand for those
+    of a data set that was not fetched.
     """
 
     labels: Labels
@@ -37,6 +38,7 @@ class CleanPart:
     superclasses: tuple[int, ...] | None = None
     part: Part = "train"
     seed: int = 0
+    rows: Labels | None = None
     seen: bool = True
 
 

@@ -64,7 +64,7 @@ class Config(NoiseConfig):
     def transition_matrix(self, clean: CleanPart) -> Matrix:
         noisy = self._noisy(clean)
         # Those of the data set, which may not have been fetched.
-        known = self._array("clean")[: len(noisy)]
+        known = _of_images(self._array("clean"), clean)
         return realised_matrix(known, noisy, clean.classes)
 
     def identity(self) -> Mapping[str, Any]:
@@ -86,7 +86,7 @@ class Config(NoiseConfig):
         if clean.part not in self.parts:
             raise UserError("noise.model: human labels exist for training sets alone")
         count = len(clean.labels)
-        known, noisy = (self._array(name)[:count] for name in ("clean", self.labels))
+        known, noisy = (_of_images(self._array(name), clean) for name in ("clean", self.labels))
         different = count if len(known) < count else int((known != clean.labels).sum())
         if not clean.seen and len(known) == count:
             different = 0
@@ -113,6 +113,13 @@ class Config(NoiseConfig):
         raise UserError(
             f"noise.labels: {self.path} has no {name!r} labels; there are {', '.join(there)}"
         )
+
+
+def _of_images(labels: Labels, clean: CleanPart) -> Labels:
+    """Those of the images of a part, as far as they reach."""
+    if clean.rows is None:
+        return labels[: len(clean.labels)]
+    return labels[clean.rows[clean.rows < len(labels)]]
 
 
 def write_made_up(file: Path, clean: CleanPart) -> None:

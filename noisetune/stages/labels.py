@@ -121,6 +121,7 @@ def clean_part(config: TrialConfig, data: ImageData, part: Part) -> CleanPart:
         superclasses=data.superclasses,
         part=part,
         seed=Stream(config.replicate, LABELS, "projection").seed(),
+        rows=data.rows.numpy() if train and data.rows is not None else None,
         seen=data.seen,
     )
 

@@ -216,7 +216,7 @@ def _refuse_endless(config: SweepConfig, states: Sequence[ConditionState]) -> No
     trials = sum(state.size for state in states) + later
     trials = min(trials, config.budget.trials or trials)
     if trials > MOST_TRIALS:
-        field = "trials_per_condition" if config.searches is None else "replicates.trials"
+        field = config.search_trials_field
         raise UserError(
             f"{field}: {config.search_trials:,} makes, with the replicates, "
             f"{trials:,} trials, and at most {MOST_TRIALS:,} are counted for a plan; lower it "

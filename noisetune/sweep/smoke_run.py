@@ -79,4 +79,7 @@ def _clean_part(trial: TrialConfig, images: Mapping[str, Any]) -> Callable[[], C
 def _source(data: DataConfig, images: Mapping[str, Any]) -> DataConfig:
     """Where a smoke run's images come from, and more of them than it takes."""
     known = {name: value for name, value in images.items() if name in type(data).model_fields}
-    return data.model_copy(update=known | MADE_UP_IMAGES if known else WHOLE)
+    count = MADE_UP_IMAGES if known and not data.drawn else WHOLE
+    # Labels are what is asked for, of images of any size.
+    size = {} if type(data).model_fields["size"].is_required() else {"size": None}
+    return data.model_copy(update=known | count | size)

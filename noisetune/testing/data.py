@@ -55,6 +55,25 @@ def fewer_samples_are_the_first_ones(config: type[DataConfig], **settings: Any) 
 
 
 @promise(DataConfig)
+def drawn_samples_are_a_part_of_more(config: type[DataConfig], **settings: Any) -> None:
+    whole, drawn = load(config, **settings), settings | {"train_subset": "random"}
+    less, more = (load(config, **(drawn | {"train_samples": count})) for count in (5, 10))
+    assert less.rows is not None, "train_subset: no rows are told; take `kept_rows` and `places`"
+    assert torch.equal(less.x_train, more.x_train[:5]), "train_samples: 5 are no part of 10"
+    assert len(more.y_train) == 10, f"train_samples: 10 of them are {len(more.y_train)}"
+    assert less.class_names == whole.class_names, "class_names hang on train_subset"
+
+
+@promise(DataConfig)
+def images_are_brought_to_a_size(config: type[DataConfig], **settings: Any) -> None:
+    size = (24, 16)
+    data = load(config, **(settings | {"size": size}))
+    assert data.size == size, (
+        f"size: images are {data.size}; `read` them, and leave `load` as it is"
+    )
+
+
+@promise(DataConfig)
 def its_augmentations_fit_its_images(config: type[DataConfig], **settings: Any) -> None:
     data = load(config, **settings)
     for name in ("ssl_augment", "finetune_augment"):

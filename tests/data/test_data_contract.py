@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from noisetune.data import cifar10, cifar100, folder, npz
+from noisetune.data import cifar10, cifar100, fashion_mnist, folder, npz
 from noisetune.data.base import DataConfig
 from noisetune.testing import promises
 from noisetune.testing.promises import Check
@@ -33,6 +33,10 @@ def settings(
         file = tmp_path / "mine.npz"
         np.savez(file, x_train=train, y_train=labels, x_test=test, y_test=labels)
         return {"path": file}
+    if request.param is fashion_mnist.Config:
+        file, grey = tmp_path / "fashion.npz", images[:, :28, :28, 0]
+        np.savez(file, x_train=grey[:30], y_train=labels, x_test=grey[30:], y_test=labels)
+        return {"root": file}
     if request.param is folder.Config:
         write_images(tmp_path / "train", train)
         write_images(tmp_path / "test", test)
@@ -53,7 +57,7 @@ def write_images(place: Path, images: np.ndarray) -> None:
 
 CASES = [
     pytest.param(config, promise, config, id=f"{config.__module__}-{promise.__name__}")
-    for config in (npz.Config, folder.Config, cifar10.Config, cifar100.Config)
+    for config in (npz.Config, folder.Config, cifar10.Config, cifar100.Config, fashion_mnist.Config)
     for promise in promises(config)
 ]
 

@@ -51,6 +51,13 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def large(root: Path) -> None:
+    """The same files with larger images."""
+    for file in root.rglob("*.*"):
+        draw(file, 40, 50)
+
+
+@pytest.fixture
 def given_as(root: Path) -> Callable[..., Config]:
     """The data set in `root`, with its cache beside it."""
     usual = {"root": root, "size": 8, "cache": root.parent / "cache"}
@@ -582,7 +589,9 @@ def test_progress_is_logged(
 
 
 @pytest.mark.parametrize(("size", "kernel"), [(65, 7), (128, 13), ((100, 300), 11), (224, 23)])
-def test_large_images_are_augmented_as_in_the_field(given_as: Any, size: Any, kernel: int) -> None:
+def test_large_images_are_augmented_as_in_the_field(
+    given_as: Any, large: None, size: Any, kernel: int
+) -> None:
     data = given_as(size=size, train_samples=2, test_samples=2).load()
     assert data.finetune_augment.crop_scale == data.ssl_augment.crop_scale == (0.08, 1.0)
     assert (data.ssl_augment.blur, data.ssl_augment.blur_kernel) == (0.5, kernel)
@@ -590,10 +599,19 @@ def test_large_images_are_augmented_as_in_the_field(given_as: Any, size: Any, ke
 
 @pytest.mark.parametrize("size", [32, 100])
 @pytest.mark.parametrize("flip", [True, False])
-def test_flips_can_be_left_out(given_as: Any, size: int, flip: bool) -> None:
+def test_flips_can_be_left_out(given_as: Any, large: None, size: int, flip: bool) -> None:
     data = given_as(size=size, flip=flip).load()
     assert (data.ssl_augment.flip > 0, data.finetune_augment.flip > 0) == (flip, flip)
     assert data.finetune_augment.pad == (4 if size == 32 else 0)
+
+
+@pytest.mark.parametrize("size", [(81, 8), 200])
+def test_an_image_is_enlarged_8_times_at_most(
+    given_as: Any, root: Path, large: None, size: Any
+) -> None:
+    draw(root / "train" / "cat" / "small.png", 10, 12)
+    with pytest.raises(UserError, match=r"small.png: 10x12 pixels .* and 8 times is the most"):
+        given_as(size=size).load()
 
 
 def trial(config: Config, tiny_trial: Callable[..., TrialConfig], **changes: Any) -> TrialConfig:

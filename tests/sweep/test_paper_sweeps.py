@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.datasets import CIFAR10
 
 from noisetune.config import TrialConfig
-from noisetune.data._made_up import MadeUp, made_up
-from noisetune.data.cifar10 import CLASSES, CifarConfig
+from noisetune.data._made_up import made_up
+from noisetune.data._published import Part
+from noisetune.data.cifar10 import CifarConfig
 from noisetune.noise.base import CleanPart
 from noisetune.noise.human import NAMES
 from noisetune.ssl.base import SSLConfig
@@ -46,12 +46,12 @@ def first_trials(name: str) -> dict[str, TrialConfig]:
 def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_file: Path) -> None:
     """What the sweeps read, few and made up: images, label files in data/, ImageNet weights."""
 
-    def part(self: CifarConfig, train: bool) -> MadeUp:
-        names = list(CLASSES) if self.dataset is CIFAR10 else [f"class {n}" for n in range(100)]
-        return made_up(self.name, names, train, 300)
+    def part(self: CifarConfig, part: str) -> Part:
+        images = made_up(self.name, part, 300, len(self.classes), self.shape)
+        return Part(*images, self.classes)
 
     weights = torch.load(imagenet_file)
-    monkeypatch.setattr(CifarConfig, "_part", part)
+    monkeypatch.setattr(CifarConfig, "read_part", part)
     monkeypatch.setattr(ImageNet, "_read", lambda self, published: weights)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()

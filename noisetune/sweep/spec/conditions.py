@@ -19,6 +19,8 @@ from noisetune.sweep.spec.space import Parameter, SearchSpace, allowed
 from noisetune.texts import factors_text
 
 EPOCHS = "pretrain.epochs"
+SETTING = "setting"
+"""The parameter that stands for all others where their settings are drawn once."""
 MOST_MILESTONES = 20
 MOST_CONDITIONS = 10_000
 
@@ -29,7 +31,8 @@ class Condition:
 
     `factors` are what names and tables show, `fixed` the fields that a trial gets of them: the
     same, unless a factor's value is a bundle of settings.
-    Where there are `designs`, the parameter `pretrain.design` stands for settings of them.
+    Where there are `designs`, the parameter `pretrain.design` stands for settings of them; where
+    `settings` of all parameters are drawn once, `setting` is their number.
     """
 
     index: int
@@ -38,6 +41,7 @@ class Condition:
     parameters: dict[str, Parameter]
     base: dict[str, Any]
     designs: Designs | None = None
+    settings: tuple[dict[str, Scalar], ...] = ()
 
     @cached_property
     def name(self) -> str:
@@ -45,7 +49,9 @@ class Condition:
         return factors_text(self.factors)
 
     def real_values(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """Sampled values with the settings that a design stands for in its place."""
+        """Sampled values with the settings that a design, or a number, stands for in its place."""
+        if SETTING in values:
+            return dict(self.settings[int(values[SETTING] or 0)])
         real = {field: value for field, value in values.items() if field != DESIGN}
         if self.designs is None or DESIGN not in values:
             return real

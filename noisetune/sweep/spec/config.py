@@ -17,6 +17,7 @@ from noisetune.sweep.spec.comparisons import (
     Replicates,
     Searches,
 )
+from noisetune.sweep.spec.drawn import DrawnSettings
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.overrides import override_all
 from noisetune.sweep.spec.pruners import check_pruner, name_of
@@ -106,10 +107,14 @@ class SweepConfig(Section):
     """Its `name` and keyword arguments of Optuna's class, listed below. Steps are fine-tuning
     epochs. With several goals `none`, by itself."""
     trials_per_condition: int = Field(default=8, ge=1)
-    """Search trials in each condition, unless `replicates` are searches: they say how many."""
+    """Search trials in each condition, unless `replicates` are searches, or there are `settings`:
+    they say how many."""
     pretraining_designs: int | None = Field(default=None, ge=1, le=10_000)
     """Draw so many settings of the `pretrain.*` parameters once, for all conditions to share:
     Optuna then chooses among them (`pretrain.design`), and each is computed once."""
+    settings: DrawnSettings | None = None
+    """Draw settings of all parameters once for each method, and run all of them in each of its
+    conditions: equal trials, and the same ones at every noise rate."""
     pretrain_gate: PretrainGate = Field(default_factory=PretrainGate)
     """Stops a trial between pre-training and fine-tuning."""
     replicates: Replicates = 3
@@ -149,6 +154,35 @@ class SweepConfig(Section):
         if isinstance(goals, dict) and goals.get("also") and "pruner" not in raw:
             return raw | {"pruner": {"name": "none"}}
         return raw
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drawn_settings_are_all_run(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or raw.get("settings") is None:
+            return raw
+        sampler = raw.get("sampler", {})
+        named = {"name": "grid"} | sampler if isinstance(sampler, dict) else sampler
+        return {"pruner": {"name": "none"}} | raw | {"sampler": named}
+
+    @model_validator(mode="after")
+    def _nothing_chooses_among_drawn_settings(self) -> Self:
+        """What would run some of the settings alone, or others."""
+        others = {
+            f"sampler: {self.sampler.get('name')}": not self.sampler_kind.exhaustive,
+            f"pruner: {self.pruner_name}": self.prunes,
+            "pretraining_designs": self.pretraining_designs is not None,
+            "replicates.of: search": self.searches is not None,
+            "patience": self.patience is not None,
+            "warm_start": bool(self.warm_start),
+            "enqueue": bool(self.enqueue),
+        }
+        found = [name for name, there in others.items() if there]
+        if self.settings is not None and found:
+            raise ValueError(
+                f"settings: they are drawn once, and all of them run to their end; {found[0]} does "
+                "not go with that: take one of the two out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _goals_and_their_engine(self) -> Self:
@@ -198,7 +232,16 @@ class SweepConfig(Section):
     @property
     def search_trials(self) -> int:
         """Trials of a search."""
+        if self.settings is not None:
+            return self.settings.count
         return self.trials_per_condition if self.searches is None else self.searches.trials
+
+    @property
+    def search_trials_field(self) -> str:
+        """The field that says how many they are."""
+        if self.settings is not None:
+            return "settings.count"
+        return "trials_per_condition" if self.searches is None else "replicates.trials"
 
     @property
     def _count(self) -> int | Growing:

@@ -57,17 +57,18 @@ def draw_designs(
     fields = designed(parameters, prefix_epochs)
     settings: dict[str, list[dict[str, Scalar]]] = {}
     for method, known in methods.items():
-        points = _sobol(len(fields), count, derive_seed("designs", seed, method))
-        drawn = [_setting(fields, {**known, METHOD: method}, point) for point in points]
+        points = sobol(len(fields), count, derive_seed("designs", seed, method))
+        drawn = [setting_at(fields, {**known, METHOD: method}, point) for point in points]
         if any(drawn):
             settings[method] = drawn
     return Designs(settings)
 
 
-def _setting(
+def setting_at(
     fields: Mapping[str, Parameter], known: Mapping[str, Scalar], point: list[float]
 ) -> dict[str, Scalar]:
-    """The parameters whose `when` holds, each after those that it speaks of."""
+    """The values of the parameters whose `when` holds, each after those that it speaks of, at a
+    point of the unit cube."""
     values: dict[str, Scalar] = {}
     for (field, parameter), coordinate in zip(fields.items(), point, strict=True):
         if parameter.holds({**known, **values}):
@@ -75,7 +76,8 @@ def _setting(
     return values
 
 
-def _sobol(dimensions: int, count: int, seed: int) -> list[list[float]]:
+def sobol(dimensions: int, count: int, seed: int) -> list[list[float]]:
+    """The first `count` points of a scrambled sequence in the unit cube."""
     engine = qmc.Sobol(dimensions, scramble=True, rng=seed % 2**32)
     return engine.random_base2((count - 1).bit_length())[:count].tolist()
 

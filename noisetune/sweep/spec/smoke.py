@@ -100,6 +100,7 @@ def smoke(
             "comparisons": sweep["comparisons"]
             | {"against": _each(sweep["comparisons"]["against"] or {}, shrink) or None},
             "pretraining_designs": sweep["pretraining_designs"] and MOST_TRIALS,
+            "settings": _drawn(sweep["settings"]),
             "enqueue": [_each(settings, shrink) for settings in sweep["enqueue"]],
             "resources": {"cpu": 1, "gpu": 0},
             "max_concurrent": None,
@@ -127,6 +128,13 @@ def _replicates(written: Any) -> Any:
         fewer = min(written["trials"], MOST_TRIALS)
         return dict(written) | {"trials": fewer, "count": _replicates(written["count"])}
     return min(written, MOST_TRIALS) if isinstance(written, int) else MOST_TRIALS
+
+
+def _drawn(written: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Fewer of the settings that are drawn once."""
+    if written is None:
+        return None
+    return dict(written) | {"count": min(written["count"], MOST_TRIALS)}
 
 
 def _smallest(trials: list[TrialConfig]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from noisetune.sweep.spec.config import (
     parse_sweep,
     read_sweep,
 )
+from noisetune.sweep.spec.drawn import with_drawn_settings
 from noisetune.sweep.spec.exhaustive import check_settings
 from noisetune.sweep.spec.factors import Settings
 from noisetune.sweep.spec.overrides import override_all
@@ -69,6 +70,8 @@ class Sweep:
         conditions = cross(space, config.trial)
         if config.pretraining_designs is not None:
             conditions = with_designs(conditions, config.pretraining_designs, config.seed)
+        if config.settings is not None:
+            conditions = with_drawn_settings(conditions, config.settings, config.seed)
         for condition in conditions:
             check_replaced(condition)
         validate(conditions)

@@ -53,7 +53,7 @@ def surplus(config: SweepConfig, records: Sequence[TrialRecord]) -> Iterator[str
     if config.searches is not None:
         replicates = Counter((condition, "") for condition, _ in search)
     for field, wanted, counts in (
-        ("trials_per_condition", config.search_trials, search),
+        (config.search_trials_field, config.search_trials, search),
         ("replicates", config.most_replicates, replicates),
     ):
         more = [count for count in counts.values() if count > wanted]
@@ -79,6 +79,9 @@ def _fixed(sweep: Mapping[str, Any]) -> dict[str, Any]:
     config = parse_sweep(sweep, "the ledger")
     whole = config.model_dump(mode="json")
     fixed = {field: value for field, value in whole.items() if field not in GROWS}
+    if config.settings is not None:
+        # More of them begin with those that there were.
+        fixed["settings"] = {"drawn_once_per": config.settings.drawn_once_per}
     if config.searches is None:
         return fixed | {"replicates": {"of": "winner"}}
     # More searches are of the same method; longer ones are of another.

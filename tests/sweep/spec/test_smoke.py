@@ -12,6 +12,7 @@ from real_sweep import prepare, run_here
 
 from noisetune.data import cifar10
 from noisetune.data._made_up import made_up
+from noisetune.data._published import Part
 from noisetune.errors import UserError
 from noisetune.noise.asymmetric import CIFAR10
 from noisetune.sweep.home import Home
@@ -204,8 +205,8 @@ def test_what_is_there_is_used(tmp_path: Path, imagenet_file: Path) -> None:
 def test_images_that_are_there_are_not_made_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = made_up("there", list(cifar10.CLASSES), train=True, count=40)
-    monkeypatch.setattr(cifar10.CifarConfig, "_part", lambda self, train: part)
+    part = Part(*made_up("there", "train", 40, 10, (32, 32, 3)), cifar10.CLASSES)
+    monkeypatch.setattr(cifar10.CifarConfig, "read_part", lambda self, name: part)
     said = list[str]()
     shrunk = in_small(prepared({"noise.rate": [0.4]}, {"data": MADE_UP}), tmp_path, said.append)
     assert said == [NO_RESULTS]

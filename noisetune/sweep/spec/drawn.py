@@ -1,0 +1,83 @@
+"""Settings that are drawn once and run in every condition of a method: equal trials for all.
+
+Where each condition is searched by itself, a method is tuned for each noise rate anew, and two
+rates share no setting. Drawn once, a method has the same few settings at every rate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from pydantic import Field
+
+from noisetune.errors import UserError
+from noisetune.section import Scalar, Section
+from noisetune.seeds import derive_seed
+from noisetune.sweep.spec.conditions import SETTING, Condition
+from noisetune.sweep.spec.designs import setting_at, sobol
+from noisetune.sweep.spec.space import Parameter
+
+
+class DrawnSettings(Section):
+    """So many settings of all parameters, drawn once by a scrambled Sobol sequence: conditions of
+    one method run the same ones, all of them to their end.
+
+    Parameters are not sampled then: `sampler` is `grid` by itself and `pruner` `none`, and
+    `trials_per_condition` counts for nothing.
+    """
+
+    drawn_once_per: str
+    """The factor of the conditions whose values have settings of their own: `finetune.method`."""
+    count: int = Field(ge=1, le=10_000)
+    """Settings of each of its values; a resume may ask for more."""
+
+
+def with_drawn_settings(
+    conditions: Sequence[Condition], drawn: DrawnSettings, seed: int
+) -> list[Condition]:
+    """The conditions with the choice of a drawn setting in place of their parameters.
+
+    Those with an equal value of the factor have equal values of each parameter that they share.
+    UserError for what is no factor, where there is no parameter to draw, and for a setting that
+    makes no valid trial.
+    """
+    factor = drawn.drawn_once_per
+    for each in conditions:
+        if factor not in each.factors:
+            known = ", ".join(each.factors) or "there are none"
+            raise UserError(
+                f"settings.drawn_once_per: {factor}: is no factor of the conditions; those: {known}"
+            )
+    if not any(each.parameters for each in conditions):
+        raise UserError("settings: the search space has no parameters to draw; leave settings out")
+    values = dict.fromkeys(each.factors[factor] for each in conditions)
+    points = {value: _points(conditions, drawn, value, seed) for value in values}
+    return [_with_settings(each, *points[each.factors[factor]]) for each in conditions]
+
+
+def _points(
+    conditions: Sequence[Condition], drawn: DrawnSettings, value: Scalar, seed: int
+) -> tuple[dict[str, Parameter], list[list[float]]]:
+    """The parameters of the conditions with a value of the factor, and places among their values,
+    each in [0, 1)."""
+    parameters = {
+        field: parameter
+        for each in conditions
+        if each.factors[drawn.drawn_once_per] == value
+        for field, parameter in each.parameters.items()
+    }
+    own = derive_seed("settings", seed, value)
+    return parameters, sobol(len(parameters), drawn.count, own) if parameters else []
+
+
+def _with_settings(
+    condition: Condition, parameters: Mapping[str, Parameter], points: Sequence[list[float]]
+) -> Condition:
+    if not condition.parameters:
+        return condition
+    settings = tuple(setting_at(parameters, condition.known, point) for point in points)
+    # A number and no choice: Optuna lets a range grow.
+    number = Parameter(low=0, high=len(settings) - 1)
+    drawn = replace(condition, parameters={SETTING: number}, settings=settings)
+    for place in range(len(settings)):
+        drawn.trial({SETTING: place})
+    return drawn
