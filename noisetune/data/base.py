@@ -29,8 +29,9 @@ class ImageData:
     false: then nobody knows which of them are wrong. `mean` and `std` are per channel, in units of
     [0, 1] pixels. `superclasses` gives each class its superclass, where there are any.
     `known_hashes` are content hashes that need not be computed, for the very tensors that they
-    stand with. Where they are not `seen` nothing was fetched, and pixels and labels stand for the
-    real ones: numbers, shape and classes alone are true.
+    stand with. `rows` (N,) are the places of the training images in the whole training set, where
+    they are not its first ones. Where they are not `seen` nothing was fetched, and pixels and
+    labels stand for the real ones: numbers, shape and classes alone are true.
     """
 
     x_train: Tensor
@@ -45,6 +46,7 @@ class ImageData:
     superclasses: tuple[int, ...] | None = None
     labels_clean: bool = True
     known_hashes: tuple[tuple[Tensor, str], ...] = ()
+    rows: Tensor | None = None
     seen: bool = True
 
     @property
