@@ -38,7 +38,7 @@ class Config(GivenFeatures):
     `path` is an .npz archive with `train` (N, D) and `test` (M, D), or a folder of `train.npy` and
     `test.npy`, in float16, float32 or float64, and read as float32. There is a row for each image
     that the data set has as it is loaded (`data.overlap: drop_from_train` takes images out); where
-    `data.train_samples` or `data.test_samples` keeps the first ones, there may be rows for all.
+    `data.train_samples` or `data.test_samples` keeps a part, there may be rows for all.
     `finetune.train` is `probe`; `model`, and the images themselves, are not read.
     """
 

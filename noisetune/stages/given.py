@@ -57,20 +57,28 @@ def given_features(config: TrialConfig, data: ImageData) -> tuple[StageKey, Feat
     given, content = method.read()
     limits = config.data.train_samples, config.data.test_samples
     features = Features(
-        _of_images("train", given.train, len(data.x_train), limits[0]),
+        _of_images("train", given.train, len(data.x_train), limits[0], data.rows),
         _of_images("test", given.test, len(data.x_test), limits[1]),
     )
-    rows = len(features.train), len(features.test)
-    key = StageKey(EXTRACT, VERSION, {"given": content, "rows": rows, **method.identity()})
-    return key, method.prepared(features)
+    taken = len(features.train), len(features.test)
+    rows = None if data.rows is None else content_hash({"rows": data.rows})
+    read = {"given": content, "taken": taken, "rows": rows, **method.identity()}
+    return StageKey(EXTRACT, VERSION, read), method.prepared(features)
 
 
-def _of_images(part: str, vectors: Tensor, images: int, limit: int | None) -> Tensor:
-    """The vectors of so many images: all, or the first ones where a `limit` keeps those."""
-    if len(vectors) == images or (images == limit and len(vectors) > images):
+def _of_images(
+    part: str, vectors: Tensor, images: int, limit: int | None, rows: Tensor | None = None
+) -> Tensor:
+    """The vectors of so many images: all, or those at `rows` of the whole data set's, or the first
+    ones where a `limit` keeps those."""
+    if len(vectors) == images:
+        return vectors
+    if rows is not None and len(vectors) > int(rows.max()):
+        return vectors[rows]
+    if rows is None and images == limit and len(vectors) > images:
         return vectors[:images]
     raise UserError(
         f"pretrain.path: {part} has {len(vectors)} rows, and the data set has {images} {part} "
         f"images; it must have one for each image as it is loaded, or, where data.{part}_samples "
-        "keeps the first ones, for all"
+        "keeps a part, for all"
     )

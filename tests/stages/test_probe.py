@@ -274,6 +274,18 @@ def test_of_more_rows_the_first_are_taken_where_images_are_too(vectors: TinyTria
         given(whole)
 
 
+def test_a_part_of_the_data_set_has_its_own_rows(vectors: TinyTrial) -> None:
+    config = vectors(100, 30)
+    rows = torch.arange(60).flip(0) + 20
+    data = replace(config.data.load(), rows=rows)
+    found = given_features(config, data)
+    assert found is not None
+    assert found[1].train[:, 0].equal(rows.float())
+    assert found[0] != given(config)[0]
+    with pytest.raises(UserError, match="train has 100 rows"):
+        given_features(config, replace(data, rows=rows + 40))
+
+
 def test_features_are_known_by_content_rows_and_scale(vectors: TinyTrial) -> None:
     config = vectors(60, 30)
     same = given(config)[0]
