@@ -41,6 +41,7 @@ from noisetune.stages.scores import OF_DETECTOR
 from noisetune.stages.telemetry import telemetry_stage
 from noisetune.store import Artifact, ReadOnly, StageKey, StoreLike
 from noisetune.training.loop import DivergedError
+from noisetune.training.speed import FORWARD_AND_BACKWARD, forward_flops
 
 
 @dataclass(frozen=True)
@@ -130,17 +131,22 @@ def _run(
         detection=found.scores,
         noise=describe_noise(inputs.labels, data) | found.matrices,
         seconds=seconds,
-        cost={"passes": _passes(config, made.epochs)},
+        cost=_cost(inputs, made.epochs),
         overfitting=overfitting(network),
         telemetry=last_look(made.looks),
         predictions=predictions_of(inputs, network, found.suspicions),
     )
 
 
-def _passes(config: TrialConfig, epochs: int) -> float:
-    """What the trial would cost alone, in passes of each training image through the network."""
+def _cost(inputs: Inputs, epochs: int) -> Metrics:
+    """What the trial would cost alone, in passes of each training image through the network, and
+    in floating-point operations of the backbone."""
+    config, data = inputs.config, inputs.data
     pretraining = epochs * config.pretrain.passes if isinstance(config.pretrain, SSLConfig) else 0.0
-    return pretraining + config.finetune.epochs * config.finetune.passes
+    tuning = config.finetune.epochs * config.finetune.passes
+    images = pretraining * len(data.y_train) + tuning * len(inputs.labels.fit)
+    operations = FORWARD_AND_BACKWARD * forward_flops(config.model, data.shape) * images
+    return {"passes": pretraining + tuning, "flops": operations}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ SEARCHED_NOTE = (
     "each of the n is a search of {0} trials on a fresh seed, so that a claim is about the method; "
     "(again): the mean over their winners, each the highest of its search"
 )
+ORACLE_NOTE = (
+    "ORACLE: fine-tuned with knowledge of the truth (finetune.oracle), which nobody has who has "
+    "noisy labels alone: {0}"
+)
 FEW_NOTE = (
     f"up to n = {FEW} the mean and each value, else the mean and its 95 % interval (bootstrap-t)"
 )
@@ -70,6 +74,7 @@ def conditions_table(
         *([chosen.format(objective)] if any(map(_searched, summaries)) else []),
         *([SEARCHED_NOTE.format(trials_each)] if trials_each else []),
         *_collapsed_notes(summaries),
+        *_oracle_notes(summaries),
     ]
     if not oracle and any(summary.tau is not None for summary in summaries):
         notes.append(f"tau: Kendall's, of {objective} and clean accuracy over the search trials")
@@ -88,6 +93,12 @@ def conditions_table(
         factors = [shown(value) for value in summary.factors.values()] or ["all"]
         table.add_row(*factors, *_result_cells(summary, oracle))
     return table
+
+
+def _oracle_notes(summaries: Sequence[ConditionSummary]) -> list[str]:
+    names = [each.name for each in summaries if each.winner and each.winner.reads_truth]
+    shown = "; ".join(names) if len(names) < len(summaries) else "all conditions"
+    return [ORACLE_NOTE.format(shown)] if names else []
 
 
 class Marked(Protocol):

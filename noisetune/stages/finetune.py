@@ -36,7 +36,7 @@ from noisetune.stages.base import (
     points_of,
     record_of,
 )
-from noisetune.stages.labels import HeldOut
+from noisetune.stages.labels import HeldOut, true_matrix
 from noisetune.stages.predictions import is_prediction, predicted
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
@@ -125,7 +125,7 @@ class _Finetuning:
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
         self.fit = torch.from_numpy(labels.fit).to(self.device)
-        self.criterion = self.plan.criterion(Task(self.noisy[self.fit], data.classes))
+        self.criterion = self.plan.criterion(self._task(inputs))
         self.selected_on, self.detected = labels.selected, labels.detected
         self.noisy_selected = torch.from_numpy(labels.selected.noisy).to(self.device)
         self.corrupted = torch.from_numpy(_corrupted(inputs)).to(self.device)
@@ -147,6 +147,11 @@ class _Finetuning:
             begun = strip("network.encoder", encoder.tensors)
             network.backbone.load_state_dict(network.backbone.state_dict() | begun)
         return self.runtime.place(network)
+
+    def _task(self, inputs: Inputs) -> Task:
+        matrix = true_matrix(inputs.config, inputs.data)
+        known = None if matrix is None else torch.from_numpy(matrix).float().to(self.device)
+        return Task(self.noisy[self.fit], inputs.data.classes, known)
 
     def _forward(self, network: Classifier) -> Callable[[Tensor], Tensor]:
         compiled = self.runtime.compiled(network)
