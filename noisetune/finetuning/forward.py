@@ -18,11 +18,10 @@ class Config(FinetuneConfig):
     label j and T, the chance of label j for class i.
 
     The network estimates T itself, from noisy labels alone, after some epochs of plain
-    cross-entropy: row i is what it predicts of an anchor, an image that it is as sure of being
-    class i as of few others (eq. 12 and 13). Anchors and not counts of labels that contradict
-    confident predictions: these would take its own mistakes, many in early epochs, for noise. It
-    looks at images that it learns from: once it has memorised their labels, it finds no noise, so
-    the estimate has to come early.
+    cross-entropy: row i is what it predicts of an anchor, the image that it is most sure of being
+    labelled i (eq. 12 and 13). Anchors, so that the method is the one that published figures are
+    of. Two errors pull apart: a network that has learnt little finds more noise than there is, and
+    one that has memorised wrong labels finds none, since it looks at images that it learns from.
     """
 
     method: Literal["forward"] = "forward"
@@ -31,11 +30,11 @@ class Config(FinetuneConfig):
     it who has noisy labels alone."""
     oracle: bool = False
     """Says that the truth is read; with `matrix: true`."""
-    estimate_after: float = Field(default=0.3, gt=0.0, lt=1.0)
+    estimate_after: float = Field(default=0.5, gt=0.0, lt=1.0)
     """The share of the epochs that come before the estimate: one at least, and one after it."""
-    anchor_quantile: float = Field(default=0.97, gt=0.0, le=1.0)
-    """The image whose probability of a class is the one of this quantile among all images is its
-    anchor (0.97 as in the authors' code; 1, the highest, for CIFAR-100)."""
+    anchor_quantile: float = Field(default=1.0, gt=0.0, le=1.0)
+    """The anchor of a class is the image whose probability of it is this quantile of those of all
+    images: 1 is the highest; the authors' code can take 0.97 against outliers."""
 
     @field_validator("matrix", mode="before")
     @classmethod

@@ -24,7 +24,7 @@ from noisetune.testing.promises import promise, small
 from noisetune.testing.trials import assert_goes_on, assert_same, checkpoints, tiny_inputs
 
 QUICK = {"epochs": 2, "batch_size": 16}
-SHORT = {"epochs": 3}
+SHORT = {"epochs": 4}
 """With a beginning, a middle, and an end that only what was kept tells of."""
 COUNT, CLASSES, SIDE = 24, 5, 4
 SURE = 1e4
@@ -79,6 +79,20 @@ def its_passes_are_paid_for(config: type[FinetuneConfig], **settings: Any) -> No
     assert spent < method.passes + 1e-6, (
         f"passes: {method.passes:.4g}, but an epoch costs {spent:.4g} of each image"
     )
+
+
+@promise(FinetuneConfig)
+def its_images_are_those_of_the_batch_or_it_says_so(
+    config: type[FinetuneConfig], **settings: Any
+) -> None:
+    """By `changes_images`: features of images that were computed before would not serve it."""
+    method = small(config, **(SHORT | settings))
+    run = _Run.begin(method)
+    for _ in run.losses():
+        pass
+    seen = torch.cat([images for network in run.networks for images in network.seen])
+    known = (seen[:, None] == run.images.flatten(1)).all(dim=2).any(dim=1)
+    assert method.changes_images or known.all(), "changes_images: is False, but it changes them"
 
 
 @promise(FinetuneConfig)
@@ -176,14 +190,16 @@ def its_networks_are_all_trained_and_paid_for(
 
 @dataclass
 class _Network:
-    """A linear layer that remembers what it answered, and what that cost."""
+    """A linear layer that remembers what it saw and answered, and what that cost."""
 
     layer: nn.Linear
     scale: float
+    seen: list[Tensor] = field(default_factory=list)
     answers: list[Tensor] = field(default_factory=list)
     cost: float = 0.0
 
     def __call__(self, images: Tensor) -> Tensor:
+        self.seen.append(images.flatten(1))
         logits = self.scale * self.layer(images.flatten(1))
         self.cost += len(images) * (1 if logits.requires_grad else FORWARD_PASS)
         if logits.requires_grad:

@@ -120,9 +120,9 @@ def test_the_true_matrix_is_the_noises(rate: float) -> None:
 
 
 def test_the_estimate_is_kept_with_the_network() -> None:
-    method = Config(epochs=3, batch_size=16)
-    assert matrix_of(method, 0.4, 1).equal(torch.eye(10))
-    estimate = matrix_of(method, 0.4, 2)
+    method = Config(epochs=4, batch_size=16)
+    assert matrix_of(method, 0.4, 2).equal(torch.eye(10))
+    estimate = matrix_of(method, 0.4, 3)
     assert not estimate.equal(torch.eye(10))
     assert estimate.sum(1).tolist() == pytest.approx([1] * 10)
 
@@ -166,7 +166,7 @@ def test_the_estimate_is_paid_for() -> None:
     assert Config.model_validate(TRUE).passes == 1
 
 
-@pytest.mark.parametrize("other", [{"estimate_after": 0.5}, {"anchor_quantile": 1}], ids=str)
+@pytest.mark.parametrize("other", [{"estimate_after": 0.2}, {"anchor_quantile": 0.97}], ids=str)
 def test_how_it_would_estimate_is_no_part_of_a_key_that_holds_the_truth(
     other: dict[str, Any],
 ) -> None:

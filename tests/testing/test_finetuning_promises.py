@@ -86,6 +86,13 @@ class LookingForNothing(Averages):
         predict()
 
 
+class Dimming(Averages):
+    """Makes images of its own, and does not say so."""
+
+    def step(self, networks: Sequence[Forward], batch: Batch) -> Tensor:
+        return F.cross_entropy(networks[0](batch.images / 2), batch.labels)
+
+
 class Unlearning(Averages):
     def loss(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         return F.cross_entropy(logits, torch.zeros_like(labels))
@@ -147,6 +154,11 @@ CASES: list[tuple[type[PluginConfig], Check, str]] = [
         finetuning(LookingForNothing),
         of_finetuning.its_passes_are_paid_for,
         "passes: 1, but an epoch costs 1.333",
+    ),
+    (
+        finetuning(Dimming),
+        of_finetuning.its_images_are_those_of_the_batch_or_it_says_so,
+        "changes_images: is False",
     ),
     (finetuning(Unlearning), of_finetuning.it_learns, "test/accuracy is 0"),
     (Unkeyed, of_finetuning.equal_identities_are_equal_results, "identity: weight is not in it"),
