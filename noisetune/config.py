@@ -167,6 +167,16 @@ class TrialConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _has_the_matrix_that_is_read(self) -> Self:
+        if self.finetune.reads_matrix and not self.noise.by_class:
+            raise ValueError(
+                f"finetune: method {self.finetune.method} is to read the true transition matrix, "
+                f"and {self.noise.model} noise is not all in one: its labels hang on more than the "
+                "clean class; let it estimate the matrix, or choose noise of the class alone"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _looks_at_prefixes(self) -> Self:
         if isinstance(self.pretrain, SSLConfig) and (early := self.looked_at()):
             self.pretrain.check_prefix(early[0])

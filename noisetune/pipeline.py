@@ -38,6 +38,7 @@ from noisetune.stages.features import (
     extract_key,
     extract_stage,
     features_in,
+    probe_flops,
     probe_passes,
 )
 from noisetune.stages.finetune import SELECTED, finetune_key, finetune_stage
@@ -52,6 +53,7 @@ from noisetune.stages.scores import OF_DETECTOR
 from noisetune.stages.telemetry import telemetry_stage
 from noisetune.store import Artifact, ReadOnly, StageKey, StoreLike
 from noisetune.training.loop import DivergedError, pack_module
+from noisetune.training.speed import FORWARD_AND_BACKWARD, forward_flops
 
 
 @dataclass(frozen=True)
@@ -187,20 +189,29 @@ def _run(
         detection=found.scores,
         noise=describe_noise(inputs.labels, data) | found.matrices,
         seconds=seconds,
-        cost={"passes": _passes(inputs, made.epochs)},
+        cost=_cost(inputs, made.epochs),
         overfitting=overfitting(network),
         telemetry=last_look(made.looks),
         predictions=predictions_of(inputs, network, found.suspicions),
     )
 
 
-def _passes(inputs: Inputs, epochs: int) -> float:
-    """What the trial would cost alone, in passes of each training image through the network."""
-    config = inputs.config
+def _cost(inputs: Inputs, epochs: int) -> Metrics:
+    """What the trial would cost alone, in passes of each training image through the network, and
+    in floating-point operations of the backbone, or of a probe's features and head."""
+    config, data, images = inputs.config, inputs.data, len(inputs.data.y_train)
     pretraining = epochs * config.pretrain.passes if isinstance(config.pretrain, SSLConfig) else 0.0
-    if inputs.features is not None:
-        return pretraining + probe_passes(config, inputs.data, inputs.features)
-    return pretraining + config.finetune.epochs * config.finetune.passes
+    tuning = config.finetune.epochs * config.finetune.passes
+    if inputs.features is None:
+        passes = pretraining * images + tuning * len(inputs.labels.fit)
+        flops = FORWARD_AND_BACKWARD * forward_flops(config.model, data.shape) * passes
+        return {"passes": pretraining + tuning, "flops": flops}
+    encoder, head = probe_flops(config, data, inputs.features)
+    flops = images * encoder * (1 + FORWARD_AND_BACKWARD * pretraining)
+    return {
+        "passes": pretraining + probe_passes(config, data, inputs.features),
+        "flops": flops + FORWARD_AND_BACKWARD * head * tuning * len(inputs.labels.fit),
+    }
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,9 @@ class TrialResult:
     the realised rates and transition matrices and their estimates, `seconds` the time spent
     computing each stage, `telemetry` what was seen of the encoder that was fine-tuned (with
     `epoch`). `cost` is what the trial would cost alone: `passes` through the network for each
-    training image, two for an epoch of pre-training and one for an epoch of fine-tuning; of a
-    probe its features once, and the head's share of an epoch.
+    training image, two for an epoch of pre-training and one for an epoch of fine-tuning (of a
+    network; of a probe its features once, and the head's share of an epoch), and `flops`, the
+    operations of the backbone in them, three forward passes to each, and of a probe its head's.
     `overfitting`, by flat metric names, says what became of the peaks (the clean one is `oracle`,
     the noisy one `noisy_best`): `test/loss_escalation`, `test/overfits` (1 or 0),
     `test/accuracy_drop` and `val/accuracy_drop`. `predictions` are what it makes of each test
@@ -163,6 +164,11 @@ class TrialRecord:
         given = "epochs" not in pretrain
         shared = self.config.get("pretrain_seed") == "shared"
         return pretrain.get("method", "none") != "none" and (given or shared)
+
+    @property
+    def reads_truth(self) -> bool:
+        """Whether its fine-tuning knew of the truth, as it says by `finetune.oracle`."""
+        return bool(self.config.get("finetune", {}).get("oracle"))
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,24 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
             "finetune: {augment: {crop_scale: [0.5, 0.1]}}",
             "finetune.augment.crop_scale: the lower bound 0.5 is above the upper bound 0.1",
         ),
+        ("finetune: {method: gce, q: 0}", "finetune.q: 0: it should be greater than 0"),
+        (
+            "finetune: {method: gce, q: 1.1}",
+            "finetune.q: 1.1: it should be less than or equal to 1",
+        ),
+        (
+            "finetune: {method: forward, matrix: true}",
+            "finetune: matrix: true is the truth, which nobody has who has noisy labels alone; ",
+        ),
+        (
+            "{finetune: {method: forward, matrix: true, oracle: true}, noise: {model: instance}}",
+            "finetune: method forward is to read the true transition matrix, and instance noise is",
+        ),
+        (
+            "{finetune: {method: forward, matrix: true, oracle: true}, "
+            "noise: {model: human, labels: worse, path: a.pt}}",
+            "finetune: method forward is to read the true transition matrix, and human noise is n",
+        ),
         ("detect: {filter_by: all}", "detect.filter_by: 'all': it should be 'prune_by_noise_rate'"),
         (
             "detect: {also: [{k: 3}]}",

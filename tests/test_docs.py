@@ -14,6 +14,7 @@ import typer
 from pages import blocks, calls
 
 from noisetune import cli
+from noisetune.config import PLUGINS
 from noisetune.reference.engines import engines
 from noisetune.reference.page import slug
 
@@ -33,6 +34,13 @@ SHELLCHECK = ["shellcheck", "-e", "SC1091"]  # what `.` reads need not be there
 def test_every_sampler_and_pruner_is_told_of(engine: str) -> None:
     chapter = CONFIGURATION.split("### Samplers and pruners")[1].split("\n#")[0]
     assert re.search(rf"^\| .*`{engine}`.* \|", chapter, re.MULTILINE)
+
+
+@pytest.mark.parametrize("method", PLUGINS["finetune"])
+def test_every_method_of_fine_tuning_is_told_of(method: str) -> None:
+    chapter = CONFIGURATION.split("### Methods of fine-tuning")[1].split("\n#")[0]
+    assert re.search(rf"^\| .*`{method}`.* \|", chapter, re.MULTILINE)
+    assert f"`{method}`" in (ROOT / "README.md").read_text()
 
 
 def links() -> Iterator[tuple[Path, str]]:

@@ -20,6 +20,7 @@ from noisetune.stages.base import record_of
 from noisetune.store import Artifact, Lease, NullStore, StageKey, Store
 from noisetune.training import runtime
 from noisetune.training.loop import DivergedError
+from noisetune.training.speed import forward_flops
 
 TinyTrial = Callable[..., TrialConfig]
 Run = Callable[..., tuple[list[MetricPoint], TrialResult]]
@@ -45,6 +46,29 @@ def run(tiny_trial: TinyTrial, drive: Callable[..., Any]) -> Run:
         return drive(run_trial(tiny_trial(**changes), store or NullStore(), options))
 
     return run
+
+
+def test_a_trial_says_what_it_would_cost_alone(run: Run) -> None:
+    """Both networks of co-teaching, and the look at all images with which a matrix is estimated."""
+    methods = ["cross_entropy", "coteaching", "forward"]
+    costs = {
+        method: run(pretrain={"method": "none"}, finetune={"method": method})[1].cost
+        for method in methods
+    }
+    passes = {method: cost["passes"] for method, cost in costs.items()}
+    assert passes == {"cross_entropy": 2, "coteaching": 4, "forward": pytest.approx(2 + 1 / 3)}
+    plain = costs["cross_entropy"]["flops"]
+    for method, cost in costs.items():
+        assert cost["flops"] / plain == pytest.approx(passes[method] / 2)
+
+
+def test_operations_are_of_every_image_that_each_stage_sees(run: Run, tiny_trial: Any) -> None:
+    """Pre-training sees 60 images twice an epoch, fine-tuning 48 once, forward and backward."""
+    model = tiny_trial().model
+    cost = run(pretrain={"method": "simclr"})[1].cost
+    assert cost["passes"] == 2 * 2 + 2
+    images = 2 * 2 * 60 + 2 * 48
+    assert cost["flops"] == 3 * forward_flops(model, (1, 8, 8)) * images
 
 
 @pytest.fixture

@@ -32,6 +32,10 @@ EPOCH_NOTES = {
     "label_wave": "that at which Label Wave stops",
     "oracle": "the best by clean test (oracle)",
 }
+ORACLE_NOTE = (
+    "ORACLE: fine-tuned with knowledge of the truth (finetune.oracle), which nobody has who has "
+    "noisy labels alone: {0}"
+)
 FEW_NOTE = (
     f"up to n = {FEW} the mean and each value, else the mean and its 95 % interval (bootstrap-t)"
 )
@@ -78,6 +82,7 @@ def conditions_table(
         *([chosen.format(objective)] if any(map(_searched, summaries)) else []),
         *([SEARCHED_NOTE.format(trials_each)] if trials_each else []),
         *_collapsed_notes(summaries),
+        *_oracle_notes(summaries),
     ]
     if not oracle and any(summary.tau is not None for summary in summaries):
         notes.append(f"tau: Kendall's, of {objective} and clean accuracy over the search trials")
@@ -105,6 +110,12 @@ def factor_columns(table: Table, summaries: Sequence[ConditionSummary]) -> None:
 def factor_cells(summary: ConditionSummary) -> list[str]:
     """What stands in these columns."""
     return [shown(value) for value in summary.factors.values()] or ["all"]
+
+
+def _oracle_notes(summaries: Sequence[ConditionSummary]) -> list[str]:
+    names = [each.name for each in summaries if each.winner and each.winner.reads_truth]
+    shown = "; ".join(names) if len(names) < len(summaries) else "all conditions"
+    return [ORACLE_NOTE.format(shown)] if names else []
 
 
 class Marked(Protocol):

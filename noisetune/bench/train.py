@@ -27,12 +27,11 @@ from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.labels import draw_labels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.training.runtime import Runtime
-from noisetune.training.speed import forward_flops, processor
+from noisetune.training.speed import FORWARD_AND_BACKWARD, forward_flops, processor
 
 Part = Callable[[], None]
 CLASSES = 10
 ENDLESS = 10**9  # epochs: a stage of the bench is left, never finished
-FORWARD_AND_BACKWARD = 3  # in forward passes
 MATMUL_SIZE, MATMULS = 8192, 20
 HELD_OUT = 1e-6  # the share of images for validation: one of them
 

@@ -17,6 +17,8 @@ Forward = Callable[[Tensor], Tensor]
 Predict = Callable[[], Tensor]
 """Computes the probabilities (n, classes) of all images trained on, plain, by the first network."""
 PROBED, PROBE = "probe_then_tune", "probe"
+FORWARD_PASS = 1 / 3
+"""The cost of a pass without gradients, where one forward and backward is 1."""
 
 FinetuneAugment = Annotated[
     Annotated[AugmentConfig, Tag(AugmentConfig.__name__)]
@@ -29,10 +31,13 @@ FinetuneAugment = Annotated[
 @dataclass(frozen=True)
 class Task:
     """What there is to learn: the noisy `labels` (n,), int64 on the device, of the n images that
-    are trained on. A row is a place among these, 0..n-1."""
+    are trained on. A row is a place among these, 0..n-1. `matrix`, for a method that
+    `reads_matrix`, is the true P(label = column | clean class = row), float32 (classes, classes) on
+    the device."""
 
     labels: Tensor
     classes: int
+    matrix: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class FinetuneConfig(PluginConfig, Optimisation):
 
     networks: ClassVar[int] = 1
     """Networks that are trained together, each from the same encoder with a head of its own."""
+    changes_images: ClassVar[bool] = False
+    """Whether its steps make images of their own, which features computed before do not serve."""
 
     method: str
     """The method: a file of `noisetune/finetuning/`, or a plug-in of another package."""
@@ -100,7 +107,7 @@ class FinetuneConfig(PluginConfig, Optimisation):
 
     @model_validator(mode="after")
     def _a_probe_has_no_images_to_change(self) -> Self:
-        if self.train == PROBE and getattr(type(self), "changes_images", False):
+        if self.train == PROBE and self.changes_images:
             raise ValueError(
                 f"train: probe: method {self.method} changes images, and a probe learns from "
                 "features that were computed before; set train: head, or take another method"
@@ -118,8 +125,15 @@ class FinetuneConfig(PluginConfig, Optimisation):
         return self.hidden if self.head == "mlp" else None
 
     @property
+    def reads_matrix(self) -> bool:
+        """Whether it reads the true transition matrix, as no user can who has noisy labels alone:
+        its settings must say so by `oracle: true`."""
+        return False
+
+    @property
     def passes(self) -> float:
-        """The cost of an epoch, in passes of each image forward and backward through a network."""
+        """The mean cost of an epoch, in passes of each image forward and backward through a
+        network; one without gradients is `FORWARD_PASS`."""
         return float(self.networks)
 
     def identity(self) -> dict[str, Any]:

@@ -43,9 +43,12 @@ class CleanPart:
 
 
 class NoiseConfig(PluginConfig):
-    """A label-noise model. `parts` are the parts of a data set that it has noisy labels for."""
+    """A label-noise model. `parts` are the parts of a data set that it has noisy labels for, and
+    `by_class` says whether a label hangs on the clean class alone, so that the transition matrix is
+    all there is to know."""
 
     parts: ClassVar[tuple[Part, ...]] = PARTS
+    by_class: ClassVar[bool] = False
 
     model: str
     """The noise model."""
@@ -79,6 +82,8 @@ class NoiseConfig(PluginConfig):
 
 class ClassNoise(NoiseConfig):
     """Noise that depends on the clean class alone: all of it is in its transition matrix."""
+
+    by_class = True
 
     draw: Literal["iid", "exact"] = "iid"
     """`iid` decides of each label by itself. `exact` makes as many labels wrong as expected,

@@ -10,6 +10,8 @@ from noisetune.noise.base import CleanPart, Labels, Matrix, NoiseConfig
 class Config(NoiseConfig):
     """Leaves every label as it is."""
 
+    by_class = True
+
     model: Literal["none"] = "none"
 
     def corrupt(self, clean: CleanPart, rng: np.random.Generator) -> Labels:

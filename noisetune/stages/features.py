@@ -11,6 +11,7 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData, Statistics
+from noisetune.finetuning.base import FORWARD_PASS
 from noisetune.models.base import Backbone, build_head
 from noisetune.records import EXTRACT, Tick
 from noisetune.ssl.base import Features, GivenFeatures, SSLConfig
@@ -25,8 +26,6 @@ from noisetune.training.speed import forward_flops
 VERSION = 1
 PASSES = 1
 """Steps of the stage: one pass over all images."""
-FORWARD = 1 / 3
-"""What a pass forward costs beside one there and back."""
 Scale = tuple[Statistics, Statistics] | tuple[None, None]
 
 
@@ -112,10 +111,16 @@ def probe_passes(config: TrialConfig, data: ImageData, features: Features) -> fl
     network's operations. Given features cost nothing, and the head is the network then.
     """
     tuning = config.finetune.epochs * config.finetune.passes
-    if isinstance(config.pretrain, GivenFeatures):
-        return tuning
-    head = head_flops(config, features.width, data.classes)
-    return FORWARD + tuning * head / (head + forward_flops(config.model, data.shape))
+    encoder, head = probe_flops(config, data, features)
+    return tuning * head / (head + encoder) + (FORWARD_PASS if encoder else 0.0)
+
+
+def probe_flops(config: TrialConfig, data: ImageData, features: Features) -> tuple[int, int]:
+    """Floating-point operations of a forward pass of one image: through the encoder, 0 for given
+    features, and through the head."""
+    given = isinstance(config.pretrain, GivenFeatures)
+    encoder = 0 if given else forward_flops(config.model, data.shape)
+    return encoder, head_flops(config, features.width, data.classes)
 
 
 def head_flops(config: TrialConfig, width: int, classes: int) -> int:

@@ -41,7 +41,7 @@ from noisetune.stages.base import (
     record_of,
 )
 from noisetune.stages.fluctuation import SeenPredictions
-from noisetune.stages.labels import HeldOut
+from noisetune.stages.labels import HeldOut, true_matrix
 from noisetune.stages.predictions import is_prediction, margins, predicted
 from noisetune.stages.samples import augmentation, samples_of
 from noisetune.store import Artifact, StageKey
@@ -124,7 +124,7 @@ class _Finetuning:
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
         self.fit = torch.from_numpy(labels.fit).to(self.device)
-        self.criterion = self.plan.criterion(Task(self.noisy[self.fit], data.classes))
+        self.criterion = self.plan.criterion(self._task(inputs))
         self.selected_on, self.detected = labels.selected, labels.detected
         self.noisy_selected = torch.from_numpy(labels.selected.noisy).to(self.device)
         self.corrupted = torch.from_numpy(_corrupted(inputs)).to(self.device)
@@ -146,6 +146,11 @@ class _Finetuning:
         with inputs.stream(FINETUNE, "initialisation").initialising(number):
             network = Classifier(backbone, inputs.data.classes, self.plan.head_width)
         return self.runtime.place(network)
+
+    def _task(self, inputs: Inputs) -> Task:
+        matrix = true_matrix(inputs.config, inputs.data)
+        known = None if matrix is None else torch.from_numpy(matrix).float().to(self.device)
+        return Task(self.noisy[self.fit], inputs.data.classes, known)
 
     def _forward(self, network: Classifier) -> Callable[[Tensor], Tensor]:
         compiled = self.runtime.compiled(network)

@@ -9,7 +9,7 @@ import numpy as np
 from noisetune.config import TrialConfig
 from noisetune.data.base import FEWEST, ImageData
 from noisetune.errors import UserError
-from noisetune.noise.base import CleanPart, Labels, Part
+from noisetune.noise.base import CleanPart, Labels, Matrix, Part
 from noisetune.seeds import Stream
 from noisetune.stages.scores import label_noise_matrix
 
@@ -85,9 +85,11 @@ def draw_labels(config: TrialConfig, data: ImageData) -> NoisyLabels:
     """The same split for all trials of a replicate on so many images, and wrong labels from the
     same random numbers.
 
-    UserError where the noise does not fit the data set, or too little is left to train on.
+    UserError where the noise does not fit the data set, too little is left to train on, or the
+    method of fine-tuning asks for what nobody knows.
     """
     require_images(config, len(data.y_train))
+    require_truth(config, data)
     order = Stream(config.replicate, LABELS, "split").rng().permutation(len(data.y_train))
     has_test = "test" in config.noise.parts
     ends = np.cumsum(config.data.held_out(len(order), detection=not has_test))
@@ -124,6 +126,24 @@ def clean_part(config: TrialConfig, data: ImageData, part: Part) -> CleanPart:
         rows=data.rows.numpy() if train and data.rows is not None else None,
         seen=data.seen,
     )
+
+
+def true_matrix(config: TrialConfig, data: ImageData) -> Matrix | None:
+    """P(label = column | clean class = row), where the method of fine-tuning reads it."""
+    if not config.finetune.reads_matrix:
+        return None
+    return config.noise.transition_matrix(clean_part(config, data, "train"))
+
+
+def require_truth(config: TrialConfig, data: ImageData) -> None:
+    """UserError where the method reads a transition matrix that is not all of the noise: labels
+    were wrong before the trial's own noise came."""
+    if config.finetune.reads_matrix and not data.labels_clean:
+        raise UserError(
+            f"finetune: method {config.finetune.method} is to read the true transition matrix, but "
+            f"nobody knows which training labels of data {config.data.name} are wrong; let it "
+            "estimate the matrix, or choose another method"
+        )
 
 
 def describe_noise(labels: NoisyLabels, data: ImageData) -> dict[str, Any]:

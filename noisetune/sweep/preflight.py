@@ -7,7 +7,7 @@ from noisetune.models.base import ModelConfig
 from noisetune.noise.base import Matrix, NoiseConfig, diagonally_dominant
 from noisetune.ssl.base import PretrainConfig
 from noisetune.stages.given import given_encoder, given_features, is_missing
-from noisetune.stages.labels import clean_part, require_images
+from noisetune.stages.labels import clean_part, require_images, require_truth
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.samplers import SAMPLERS
@@ -19,9 +19,9 @@ NULL = NullStore()
 
 def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
     """Refuse, before anything starts, data that cannot be read or are too few, a device that a
-    trial does not have or a memory format that it fails at, labels that tell nothing, backbones
-    that cannot take the images, and encoders and features that are given and are not there or do
-    not fit."""
+    trial does not have or a memory format that it fails at, labels that tell nothing, methods that
+    ask for a truth that nobody knows, backbones that cannot take the images, and encoders and
+    features that are given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
@@ -39,8 +39,9 @@ def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None =
         trial = condition.trial(next(iter(condition.corners())))
         runtime = trial.runtime.resolve(resources.cpu, resources.known_gpu)
         data = datasets.load(trial.data)
-        for values in condition.corners():
-            require_images(condition.trial(values), len(data.y_train))
+        for corner in map(condition.trial, condition.corners()):
+            require_images(corner, len(data.y_train))
+            require_truth(corner, data)
         noise = trial.data, trial.noise
         if noise not in matrices:
             clean = clean_part(trial, data, "train")

@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisetune.finetuning.base import Batch, Criterion, FinetuneConfig, Forward, Task
+from noisetune.finetuning.base import (
+    FORWARD_PASS,
+    Batch,
+    Criterion,
+    FinetuneConfig,
+    Forward,
+    Task,
+)
 from noisetune.noise.base import RateNoise
 from noisetune.seeds import generator, seeded_initialisation
 from noisetune.ssl.base import Features
@@ -18,7 +25,11 @@ from noisetune.testing.promises import promise, small
 from noisetune.testing.trials import assert_goes_on, assert_same, checkpoints, tiny_inputs
 
 QUICK = {"epochs": 2, "batch_size": 16}
+SHORT = {"epochs": 4}
+"""With a beginning, a middle, and an end that only what was kept tells of."""
 COUNT, CLASSES, SIDE = 24, 5, 4
+SURE = 1e4
+"""So large are logits where a network has no doubt: all but one probability are 0."""
 KEYED_APART = {"augment"}
 """Fields that a stage key holds by themselves."""
 
@@ -27,15 +38,62 @@ KEYED_APART = {"augment"}
 def its_loss_is_finite_and_pulls_at_every_network(
     config: type[FinetuneConfig], **settings: Any
 ) -> None:
-    method = small(config, **settings)
+    method = small(config, **(SHORT | settings))
     run = _Run.begin(method)
-    for epoch in range(2):
-        for loss in run.epoch(epoch):
-            assert loss.shape == (), f"loss: shape {tuple(loss.shape)}, it must be a scalar"
-            assert loss.isfinite(), f"loss: {loss.item()}, it must be finite"
-            loss.backward()
-            for number, network in enumerate(run.networks):
-                network.assert_pulled_at(f"network {number} of {method.networks}")
+    for loss in run.losses():
+        assert loss.shape == (), f"loss: shape {tuple(loss.shape)}, it must be a scalar"
+        assert loss.isfinite(), f"loss: {loss.item()}, it must be finite"
+        loss.backward()
+        for number, network in enumerate(run.networks):
+            network.assert_pulled_at(f"network {number} of {method.networks}")
+
+
+@promise(FinetuneConfig)
+def it_is_finite_where_a_network_is_sure(config: type[FinetuneConfig], **settings: Any) -> None:
+    """Of right labels and of wrong ones, in value and gradient."""
+    run = _Run.begin(small(config, **(SHORT | settings)), scale=SURE)
+    for loss in run.losses():
+        assert loss.isfinite(), f"loss: {loss.item()} of logits of {SURE:g}, it must be finite"
+        loss.backward()
+        for number, network in enumerate(run.networks):
+            network.assert_finite(f"network {number}")
+
+
+@promise(FinetuneConfig)
+def what_it_remembers_has_no_gradient(config: type[FinetuneConfig], **settings: Any) -> None:
+    """It would keep the graph of every step."""
+    run = _Run.begin(small(config, **(SHORT | settings)))
+    for loss in run.losses():
+        loss.backward()
+        held = [name for name, each in run.criterion.named_buffers() if each.requires_grad]
+        assert not held, f"criterion: {held} hold gradients: detach what is remembered"
+
+
+@promise(FinetuneConfig)
+def its_passes_are_paid_for(config: type[FinetuneConfig], **settings: Any) -> None:
+    """Those without gradients, such as a look at all images before an epoch, count a third."""
+    method = small(config, **(SHORT | settings))
+    run = _Run.begin(method)
+    for _ in run.losses():
+        pass
+    spent = sum(network.cost for network in run.networks) / (COUNT * method.epochs)
+    assert spent < method.passes + 1e-6, (
+        f"passes: {method.passes:.4g}, but an epoch costs {spent:.4g} of each image"
+    )
+
+
+@promise(FinetuneConfig)
+def its_images_are_those_of_the_batch_or_it_says_so(
+    config: type[FinetuneConfig], **settings: Any
+) -> None:
+    """By `changes_images`: features of images that were computed before would not serve it."""
+    method = small(config, **(SHORT | settings))
+    run = _Run.begin(method)
+    for _ in run.losses():
+        pass
+    seen = torch.cat([images for network in run.networks for images in network.seen])
+    known = (seen[:, None] == run.images.flatten(1)).all(dim=2).any(dim=1)
+    assert method.changes_images or known.all(), "changes_images: is False, but it changes them"
 
 
 @promise(FinetuneConfig)
@@ -47,13 +105,15 @@ def its_criterion_has_nothing_to_train(config: type[FinetuneConfig], **settings:
 
 @promise(FinetuneConfig)
 def all_that_it_remembers_is_in_buffers(config: type[FinetuneConfig], **settings: Any) -> None:
-    """A fresh criterion with the state of one that has seen an epoch says the same."""
-    method = small(config, **settings)
+    """A fresh criterion with the state of one that has seen epochs says the same."""
+    method = small(config, **(SHORT | settings))
     seen, fresh = _Run.begin(method), _Run.begin(method)
-    for _ in seen.epoch(0):
-        pass
+    last = method.epochs - 1
+    for epoch in range(last):
+        for _ in seen.epoch(epoch):
+            pass
     fresh.criterion.load_state_dict(seen.criterion.state_dict())
-    losses = [[loss.item() for loss in run.epoch(1)] for run in (seen, fresh)]
+    losses = [[loss.item() for loss in run.epoch(last)] for run in (seen, fresh)]
     assert losses[0] == losses[1], f"loss: {losses[0]}, and {losses[1]} with its buffers alone"
     kept, again = (run.criterion.state_dict() for run in (seen, fresh))
     differ = [name for name in kept if not kept[name].equal(again[name])]
@@ -63,12 +123,12 @@ def all_that_it_remembers_is_in_buffers(config: type[FinetuneConfig], **settings
 @promise(FinetuneConfig)
 def the_order_of_the_rows_does_not_matter(config: type[FinetuneConfig], **settings: Any) -> None:
     """Of one that has a loss of logits, labels and rows, and not of whole batches alone."""
-    method = small(config, **settings)
+    method = small(config, **(SHORT | settings))
     if type(_Run.begin(method).criterion).step is not Criterion.step:
         return
     turned = torch.randperm(COUNT, generator=generator("another order"))
     runs = [_Run.begin(method), _Run.begin(method)]
-    for epoch in range(2):
+    for epoch in range(method.epochs):
         losses = [
             [loss.item() for loss in run.epoch(epoch, [order])]
             for run, order in zip(runs, (torch.arange(COUNT), turned), strict=True)
@@ -81,13 +141,13 @@ def the_order_of_the_rows_does_not_matter(config: type[FinetuneConfig], **settin
 @promise(FinetuneConfig)
 def a_run_goes_on_bit_for_bit(config: type[FinetuneConfig], **settings: Any) -> None:
     method = small(config, **(QUICK | {"epochs": 4} | settings))
-    assert_goes_on(_stage(tiny_inputs(finetune=method)), after=2)
+    assert_goes_on(_stage(tiny_inputs(finetune=method)), 1, 3)
 
 
 @promise(FinetuneConfig)
 def a_probe_goes_on_bit_for_bit(config: type[FinetuneConfig], **settings: Any) -> None:
     """Of one that changes no images: its head learns from features that are there."""
-    if getattr(config, "changes_images", False):
+    if config.changes_images:
         return
     method = small(config, **(QUICK | {"epochs": 4, "train": "probe"} | settings))
     if method.train == "probe":
@@ -141,23 +201,33 @@ def its_networks_are_all_trained_and_paid_for(
 
 @dataclass
 class _Network:
-    """A linear layer that remembers what it answered."""
+    """A linear layer that remembers what it saw and answered, and what that cost."""
 
     layer: nn.Linear
+    scale: float
+    seen: list[Tensor] = field(default_factory=list)
     answers: list[Tensor] = field(default_factory=list)
+    cost: float = 0.0
 
     def __call__(self, images: Tensor) -> Tensor:
-        logits = self.layer(images.flatten(1))
+        self.seen.append(images.flatten(1))
+        logits = self.scale * self.layer(images.flatten(1))
+        self.cost += len(images) * (1 if logits.requires_grad else FORWARD_PASS)
         if logits.requires_grad:
             logits.retain_grad()
             self.answers.append(logits)
         return logits
 
-    def assert_pulled_at(self, name: str) -> None:
+    def assert_finite(self, name: str) -> list[Tensor]:
+        """The gradients of what it answered since the last time."""
         gradients = [each.grad for each in self.answers if each.grad is not None]
         self.answers.clear()
         assert all(each.isfinite().all() for each in gradients), f"{name}: must be finite"
-        assert any(each.any() for each in gradients), f"{name}: the loss does not pull at it"
+        return gradients
+
+    def assert_pulled_at(self, name: str) -> None:
+        pulls = [each.any() for each in self.assert_finite(name)]
+        assert any(pulls), f"{name}: the loss does not pull at it"
 
 
 @dataclass
@@ -168,16 +238,25 @@ class _Run:
     task: Task
     images: Tensor
     networks: list[_Network]
+    epochs: int
 
     @classmethod
-    def begin(cls, method: FinetuneConfig) -> "_Run":
+    def begin(cls, method: FinetuneConfig, scale: float = 1.0) -> "_Run":
         random = generator("a task")
         labels = torch.arange(COUNT) % CLASSES
         images = torch.randn(COUNT, 1, SIDE, SIDE, generator=random)
         with seeded_initialisation("networks"):
             layers = [nn.Linear(SIDE * SIDE, CLASSES) for _ in range(method.networks)]
-            task = Task(labels, CLASSES)
-            return cls(method.criterion(task), task, images, [_Network(each) for each in layers])
+            matrix = 0.5 * torch.eye(CLASSES) + 0.5 / CLASSES
+            task = Task(labels, CLASSES, matrix)
+            criterion = method.criterion(task)
+        networks = [_Network(each, scale) for each in layers]
+        return cls(criterion, task, images, networks, method.epochs)
+
+    def losses(self) -> Iterator[Tensor]:
+        """The loss of each batch of all epochs."""
+        for number in range(self.epochs):
+            yield from self.epoch(number)
 
     def epoch(self, number: int, batches: Sequence[Tensor] | None = None) -> Iterator[Tensor]:
         """The loss of each batch of rows, by default of three in an order of their own."""

@@ -132,7 +132,7 @@ def fine_tuning_goes_on_bit_for_bit(config: type[ModelConfig], **settings: Any) 
     inputs = tiny_inputs(model=inputs.config.model, finetune=tuning)
     if _build_or_refuse(inputs.config.model, inputs.data.channels, inputs.data.size) is not None:
         key = finetune_key(inputs.config, inputs.data, None, 0)
-        assert_goes_on(finetune_stage(inputs, None, key), after=1)
+        assert_goes_on(finetune_stage(inputs, None, key), 1)
 
 
 def _build_or_refuse(model: ModelConfig, channels: int, size: Size) -> Backbone | None:

@@ -112,7 +112,7 @@ def what_it_leaves_is_an_encoder_that_has_learned(config: type[SSLConfig], **set
 
 @promise(SSLConfig)
 def a_run_goes_on_bit_for_bit(config: type[SSLConfig], **settings: Any) -> None:
-    assert_goes_on(_stage(_inputs(config, {"epochs": 4} | settings)), after=2)
+    assert_goes_on(_stage(_inputs(config, {"epochs": 4} | settings)), 2)
 
 
 @promise(SSLConfig)

@@ -49,15 +49,16 @@ def checkpoints(stage: Stage, start: Start = None) -> dict[int, Artifact]:
     return {each.step: each.artifact for each in events if isinstance(each, Checkpoint)}
 
 
-def assert_goes_on(stage: Stage, after: int) -> None:
-    """A run that goes on from what was kept after so many epochs is the uninterrupted one."""
+def assert_goes_on(stage: Stage, *after: int) -> None:
+    """Runs that go on from what was kept after so many epochs are the uninterrupted one."""
     with torch.random.fork_rng(devices=[]):
         whole = checkpoints(stage)
-        # What draws from the process's own generator, draws something else now.
-        torch.manual_seed(1)
-        rest = checkpoints(stage, (after, unpack(pack(whole[after]))))
-    for step, made in rest.items():
-        assert_same(made, whole[step], f"continued after {after} epochs, epoch {step}")
+        for epochs in after:
+            # What draws from the process's own generator, draws something else now.
+            torch.manual_seed(epochs)
+            rest = checkpoints(stage, (epochs, unpack(pack(whole[epochs]))))
+            for step, made in rest.items():
+                assert_same(made, whole[step], f"continued after {epochs} epochs, epoch {step}")
 
 
 def assert_same(one: Artifact, other: Artifact, where: str) -> None:

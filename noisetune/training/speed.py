@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 GAIN = 1.2  # how much faster bf16 must be for fp32 to be left
 FORMAT_GAIN = 1.05  # and channels_last, which changes last bits alone, for the plain format
 SMALL_FLOPS = 4e7  # of a forward pass of one image: below, no way gains enough to look for it
+FORWARD_AND_BACKWARD = 3  # in forward passes
 # The batch measured on: enough images to be busy, of so much work as is done in seconds.
 IMAGES = {"cpu": (2, 16, 2e10), "cuda": (16, 256, 3e11)}
 PLAIN, RISKY = WAYS[:2]

@@ -84,6 +84,18 @@ def test_of_equal_trials_the_earlier_wins(order: list[int], maximize: bool) -> N
     assert winner.number == 1
 
 
+def test_a_method_that_reads_the_truth_is_named() -> None:
+    oracle = replace(trial(method="none"), config={"replicate": 0, "finetune": {"oracle": True}})
+    plain = trial()
+    both, alone, neither = (
+        str(conditions_table(summarise(records, True), "val/accuracy", oracle=False).caption)
+        for records in ([oracle, plain], [oracle], [plain])
+    )
+    assert f"noisy labels alone: {oracle.condition}\n" in f"{both}\n"
+    assert "noisy labels alone: all conditions" in alone
+    assert "ORACLE" not in neither
+
+
 def test_only_complete_search_trials_win() -> None:
     trials = [
         trial(number=0, objective=0.4),

@@ -13,7 +13,13 @@ from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.errors import UserError
 from noisetune.noise.base import Part
-from noisetune.stages.labels import NoisyLabels, clean_part, describe_noise, draw_labels
+from noisetune.stages.labels import (
+    NoisyLabels,
+    clean_part,
+    describe_noise,
+    draw_labels,
+    true_matrix,
+)
 from noisetune.training.augment import AugmentConfig
 
 TinyTrial = Callable[..., TrialConfig]
@@ -44,6 +50,27 @@ def test_the_split_is_disjoint_whole_and_of_the_asked_size(
     assert sorted([*labels.fit, *labels.validation]) == list(range(count))
     assert len(labels.fit) >= 2
     assert len(labels.validation) == min(max(1, round(count * fraction)), count - 2)
+
+
+def test_nobody_reads_a_true_matrix_of_labels_that_were_wrong_before(
+    tiny_trial: TinyTrial,
+) -> None:
+    """Before anything starts, whoever runs the trial."""
+    unknown = replace(labelled(cycle(20), cycle(5)), labels_clean=False)
+    draw_labels(tiny_trial(finetune={"method": "forward"}), unknown)
+    oracle = {"method": "forward", "matrix": "true", "oracle": True}
+    with pytest.raises(UserError, match="finetune: method forward is to read the true transition"):
+        draw_labels(tiny_trial(finetune=oracle), unknown)
+
+
+def test_a_matrix_is_made_where_it_is_read_alone(tiny_trial: TinyTrial) -> None:
+    data = labelled(cycle(20, 4), cycle(5, 4), classes=4)
+    oracle = {"method": "forward", "matrix": "true", "oracle": True}
+    noise = {"model": "pairflip", "rate": 0.25}
+    assert true_matrix(tiny_trial(noise=noise), data) is None
+    matrix = true_matrix(tiny_trial(noise=noise, finetune=oracle), data)
+    assert matrix is not None
+    assert matrix.tolist() == (0.75 * np.eye(4) + 0.25 * np.roll(np.eye(4), 1, axis=1)).tolist()
 
 
 def test_a_fifth_is_held_out_unless_said_otherwise() -> None:

@@ -1,11 +1,14 @@
 """What a sweep refuses of its noise before anything starts."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from noisetune.datasets import Datasets
 from noisetune.errors import UserError
 from noisetune.sweep.preflight import preflight
 from noisetune.sweep.spec.config import parse_sweep
@@ -13,10 +16,18 @@ from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.training import memory_format
 
+TRUE = {"matrix": "true", "oracle": True}
 
-def looked_at(noise: dict[str, Any], **trial: Any) -> None:
+
+def looked_at(
+    noise: dict[str, Any],
+    datasets: Datasets | None = None,
+    space: dict[str, Any] | None = None,
+    **trial: Any,
+) -> None:
     raw = {"name": "x", "search_space": "x", "trial": {"noise": noise, **trial}}
-    preflight(Sweep.prepare(parse_sweep(raw, "x.yaml"), SearchSpace()))
+    prepared = Sweep.prepare(parse_sweep(raw, "x.yaml"), SearchSpace.model_validate(space or {}))
+    preflight(prepared, datasets=datasets)
 
 
 def confusing(own: float) -> list[list[float]]:
@@ -47,6 +58,22 @@ def test_human_labels_of_other_images_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "human.npz", clean=np.zeros(1437, int), worse=np.zeros(1437, int))
     with pytest.raises(UserError, match="the order differs"):
         looked_at({"model": "human", "labels": "worse", "path": str(tmp_path / "human.npz")})
+
+
+def test_the_true_matrix_of_labels_that_nobody_knows_is_refused() -> None:
+    """The trial's own noise comes on top of what was wrong before."""
+    unknown: Any = SimpleNamespace(
+        load=lambda data: replace(data.load(), labels_clean=False), fetch=True
+    )
+    looked_at({"rate": 0.1}, unknown, finetune={"method": "forward"})
+    with pytest.raises(UserError, match="nobody knows which training labels of data digits are wr"):
+        looked_at({"rate": 0.1}, unknown, finetune={"method": "forward", **TRUE})
+
+
+def test_every_corner_of_a_space_is_asked_whether_it_reads_the_truth() -> None:
+    instance = {"conditions": {"noise.model": ["symmetric", "instance"]}}
+    with pytest.raises(UserError, match="instance noise is not all in one"):
+        looked_at({}, space=instance, finetune={"method": "forward", **TRUE})
 
 
 def test_the_papers_noise_at_a_high_rate_tells_something_still() -> None:

@@ -8,7 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from noisetune.finetuning.base import Batch, Criterion, FinetuneConfig, Forward, Task
+from noisetune.finetuning.base import (
+    Batch,
+    Criterion,
+    FinetuneConfig,
+    Forward,
+    Predict,
+    Task,
+)
 from noisetune.plugins import PluginConfig
 from noisetune.testing import finetuning as of_finetuning
 from noisetune.testing.promises import Check
@@ -63,6 +70,29 @@ class Endless(Averages):
         return F.cross_entropy(logits, labels) * torch.inf
 
 
+class Overflowing(Averages):
+    def loss(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+        return -logits.softmax(1).gather(1, labels[:, None]).log().mean()
+
+
+class KeepingGraphs(Averages):
+    def loss(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+        self.average = self.average.detach().index_put((rows,), logits.softmax(1))
+        return F.cross_entropy(logits, labels)
+
+
+class LookingForNothing(Averages):
+    def epoch_begins(self, epoch: int, predict: Predict) -> None:
+        predict()
+
+
+class Dimming(Averages):
+    """Makes images of its own, and does not say so."""
+
+    def step(self, networks: Sequence[Forward], batch: Batch) -> Tensor:
+        return F.cross_entropy(networks[0](batch.images / 2), batch.labels)
+
+
 class Unlearning(Averages):
     def loss(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         return F.cross_entropy(logits, torch.zeros_like(labels))
@@ -113,6 +143,22 @@ CASES: list[tuple[type[PluginConfig], Check, str]] = [
         finetuning(Endless),
         of_finetuning.its_loss_is_finite_and_pulls_at_every_network,
         "must be finite",
+    ),
+    (
+        finetuning(Overflowing),
+        of_finetuning.it_is_finite_where_a_network_is_sure,
+        "loss: inf of lo",
+    ),
+    (finetuning(KeepingGraphs), of_finetuning.what_it_remembers_has_no_gradient, "'average'"),
+    (
+        finetuning(LookingForNothing),
+        of_finetuning.its_passes_are_paid_for,
+        "passes: 1, but an epoch costs 1.333",
+    ),
+    (
+        finetuning(Dimming),
+        of_finetuning.its_images_are_those_of_the_batch_or_it_says_so,
+        "changes_images: is False",
     ),
     (finetuning(Unlearning), of_finetuning.it_learns, "test/accuracy is 0"),
     (Unkeyed, of_finetuning.equal_identities_are_equal_results, "identity: weight is not in it"),

@@ -10,7 +10,7 @@ from noisetune.section import Section
 Direction = Literal["maximize", "minimize"]
 SELECTABLE = ("val/accuracy", "val/loss", "train/loss")
 ORACLE = ("test/accuracy", "test/loss", "detect/memorisation")
-COSTS = ("cost/passes",)
+COSTS = ("cost/passes", "cost/flops")
 
 
 class Goal(Section):
@@ -85,7 +85,8 @@ class Objective(Goal):
     """Further goals, read at the same epoch: each condition then has a Pareto front in place of a
     winner, and nothing is pruned. Their metric may also be `cost/passes`: passes through the
     network for each training image, two for an epoch of pre-training (the encoder is charged in
-    full), one for an epoch of fine-tuning."""
+    full), one for an epoch of fine-tuning, for each network that is trained; or `cost/flops`, the
+    floating-point operations of the backbone in them."""
 
     @model_validator(mode="after")
     def _different(self) -> Self:

@@ -53,6 +53,41 @@ def test_a_parameter_is_there_where_its_when_can_hold() -> None:
     validate([scratch, simclr, barlow])
 
 
+@pytest.mark.parametrize("chosen", ["conditions", "parameters"])
+def test_a_method_of_fine_tuning_brings_its_own_parameters(chosen: str) -> None:
+    """Whether methods are compared or searched: each trial has those of its method alone."""
+    own = {
+        "finetune.q": {"low": 0.1, "high": 1.0, "when": {"finetune.method": "gce"}},
+        "finetune.concentration": {"low": 0.1, "high": 32.0, "when": {"finetune.method": "mixup"}},
+        "finetune.forget_rate": {
+            "low": 0.1, "high": 0.8, "when": {"finetune.method": ["coteaching", "small_loss"]},
+        },
+    }  # fmt: skip
+    methods = ["cross_entropy", "gce", "mixup", "coteaching", "small_loss"]
+    space: dict[str, Any] = {"parameters": {"finetune.lr": LR, **own}}
+    if chosen == "conditions":
+        conditions = crossed(space | {"conditions": {"finetune.method": methods}})
+    else:
+        space["parameters"]["finetune.method"] = {"choices": methods}
+        conditions = crossed(space)
+    validate(conditions)
+    seen = {
+        str(trial.finetune.method): {name for name in own if name in values}
+        for condition in conditions
+        for values in condition.corners()
+        for trial in [condition.trial(values)]
+        if all(
+            getattr(trial.finetune, name.removeprefix("finetune.")) == value
+            for name, value in values.items()
+        )
+    }
+    selecting = {"finetune.forget_rate"}
+    assert seen == {
+        "cross_entropy": set(), "gce": {"finetune.q"}, "mixup": {"finetune.concentration"},
+        "coteaching": selecting, "small_loss": selecting,
+    }  # fmt: skip
+
+
 def test_a_when_may_speak_of_the_fixed_part_and_of_defaults() -> None:
     parameters = {
         "pretrain.temperature": {"low": 0.1, "high": 1.0, "when": {"pretrain.method": "simclr"}},
