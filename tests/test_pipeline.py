@@ -15,7 +15,7 @@ from noisetune.errors import UserError
 from noisetune.pipeline import Options, chosen_epochs, overfitting, run_trial
 from noisetune.records import MetricPoint, TrialResult
 from noisetune.selection import CHANGED, CHOICES
-from noisetune.ssl.base import GivenEncoder
+from noisetune.ssl.base import GivenEncoder, GivenFeatures
 from noisetune.stages.base import record_of
 from noisetune.store import Artifact, Lease, NullStore, StageKey, Store
 from noisetune.training import runtime
@@ -26,7 +26,9 @@ TinyTrial = Callable[..., TrialConfig]
 Run = Callable[..., tuple[list[MetricPoint], TrialResult]]
 # Weights that are given are files of their own: tests/stages/test_given.py.
 COMPUTED = [
-    name for name, each in PLUGINS["pretrain"].items() if not issubclass(each, GivenEncoder)
+    name
+    for name, each in PLUGINS["pretrain"].items()
+    if not issubclass(each, GivenEncoder | GivenFeatures)
 ]
 
 

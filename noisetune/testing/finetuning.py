@@ -151,7 +151,7 @@ def a_probe_goes_on_bit_for_bit(config: type[FinetuneConfig], **settings: Any) -
         return
     method = small(config, **(QUICK | {"epochs": 4, "train": "probe"} | settings))
     if method.train == "probe":
-        assert_goes_on(_stage(_with_features(tiny_inputs(finetune=method))), after=2)
+        assert_goes_on(_stage(_with_features(tiny_inputs(finetune=method))), 2)
 
 
 @promise(FinetuneConfig)
