@@ -16,13 +16,22 @@ CIFAR10 = {
 }
 """The confusions of Patrini et al. 2017: five of ten classes, so the whole rate is rate / 2."""
 
+FASHION_MNIST = {
+    "Ankle boot": "Sneaker",
+    "Sneaker": "Sandal",
+    "Pullover": "Shirt",
+    "Coat": "Dress",
+    "Dress": "Coat",
+}
+"""The confusions of Zhang & Sabuncu 2018 (arXiv 1805.07836): five of ten classes, too."""
+
 
 class Config(RateNoise):
     """With probability `rate` a label becomes the class it is confused with.
 
     Where classes have superclasses (CIFAR-100), that is the next class of its superclass in the
-    order of the labels, the first one after the last. Otherwise it is CIFAR-10's five confusions,
-    by the names of the classes.
+    order of the labels, the first one after the last. Otherwise it is the five confusions of
+    CIFAR-10 or of Fashion-MNIST, by the names of the classes.
     """
 
     model: Literal["asymmetric"] = "asymmetric"
@@ -40,14 +49,16 @@ def confused_with(clean: CleanPart) -> Labels:
     if clean.superclasses is not None:
         return _next_in_superclass(np.asarray(clean.superclasses))
     index = {name: label for label, name in enumerate(clean.class_names)}
-    if not CIFAR10.keys() | set(CIFAR10.values()) <= index.keys():
+    named = (pairs for pairs in (CIFAR10, FASHION_MNIST) if {*pairs, *pairs.values()} <= set(index))
+    if (pairs := next(named, None)) is None:
         shown = ", ".join(clean.class_names[:10])
         raise UserError(
-            "noise.model: asymmetric knows what CIFAR-10's classes and the classes of a superclass "
-            f"are confused with, not the classes of this data set ({shown}); choose data cifar10 "
-            "or cifar100, or give the chances as noise: {model: transition, matrix: ...}"
+            "noise.model: asymmetric knows what the classes of CIFAR-10, of Fashion-MNIST and of a "
+            f"superclass are confused with, not the classes of this data set ({shown}); choose "
+            "data cifar10, cifar100 or fashion_mnist, or give the chances as noise: "
+            "{model: transition, matrix: ...}"
         )
-    return np.array([index[CIFAR10.get(name, name)] for name in clean.class_names])
+    return np.array([index[pairs.get(name, name)] for name in clean.class_names])
 
 
 def _next_in_superclass(superclasses: Labels) -> Labels:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noisetune.data import fashion_mnist
 from noisetune.data.cifar100 import SUPERCLASSES
 from noisetune.errors import UserError
 from noisetune.noise.asymmetric import Config, confused_with
@@ -19,16 +20,28 @@ CONFUSED = {
 CIFAR10_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
+GARMENTS_CONFUSED = {
+    ("Ankle boot", "Sneaker"),
+    ("Sneaker", "Sandal"),
+    ("Pullover", "Shirt"),
+    ("Coat", "Dress"),
+    ("Dress", "Coat"),
+}
+NAMES_AND_CONFUSED = [(CIFAR10_NAMES, CONFUSED), (fashion_mnist.Config.classes, GARMENTS_CONFUSED)]
 
 
-@given(names=st.permutations(CIFAR10_NAMES), seed=st.integers(0, 99))
-def test_five_classes_of_cifar10_become_the_one_they_are_taken_for_by_name(
-    names: list[str], seed: int
+@pytest.mark.parametrize(
+    ("classes", "confused"), NAMES_AND_CONFUSED, ids=["cifar10", "fashion_mnist"]
+)
+@given(data=st.data(), seed=st.integers(0, 99))
+def test_five_classes_become_the_one_they_are_taken_for_by_name(
+    classes: tuple[str, ...], confused: set[tuple[str, str]], data: st.DataObject, seed: int
 ) -> None:
+    names = data.draw(st.permutations(classes))
     clean = part_of(np.arange(50) % 10, 10, class_names=tuple(names))
     noisy = Config(rate=1).corrupt(clean, np.random.default_rng(seed))
     changed = {(names[a], names[b]) for a, b in zip(clean.labels, noisy, strict=True) if a != b}
-    assert changed == CONFUSED
+    assert changed == confused
 
 
 def test_the_whole_rate_is_half_of_it() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from noisetune.config import TrialConfig
+from noisetune.data import fashion_mnist
 from noisetune.data._made_up import made_up
-from noisetune.data._published import Part
+from noisetune.data._published import Part, PublishedConfig
 from noisetune.data.cifar10 import CifarConfig
 from noisetune.noise.base import CleanPart
 from noisetune.noise.human import NAMES
@@ -46,12 +47,13 @@ def first_trials(name: str) -> dict[str, TrialConfig]:
 def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_file: Path) -> None:
     """What the sweeps read, few and made up: images, label files in data/, ImageNet weights."""
 
-    def part(self: CifarConfig, part: str) -> Part:
+    def part(self: PublishedConfig, part: str) -> Part:
         images = made_up(self.name, part, 300, len(self.classes), self.shape)
         return Part(*images, self.classes)
 
     weights = torch.load(imagenet_file)
-    monkeypatch.setattr(CifarConfig, "read_part", part)
+    for published in (CifarConfig, fashion_mnist.Config):
+        monkeypatch.setattr(published, "read_part", part)
     monkeypatch.setattr(ImageNet, "_read", lambda self, published: weights)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
