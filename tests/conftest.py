@@ -21,8 +21,9 @@ from noisetune.config import PLUGINS, SELECTORS, TrialConfig
 from noisetune.seeds import seeded_initialisation
 
 # A loaded machine is slow now and then: no property is one of time.
-settings.register_profile("noisetune", deadline=None)
-settings.load_profile("noisetune")
+settings.register_profile("noisetune", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "noisetune"))
 
 # The networks here are so small that several threads would only wait for each other.
 torch.set_num_threads(1)

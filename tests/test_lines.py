@@ -54,7 +54,7 @@ def test_what_is_written_is_read(content: Records) -> None:
         ]
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(records, st.data())
 def test_damage_anywhere_is_seen(content: Records, data: st.DataObject) -> None:
     """What stands before it is read, and nothing else; within the file it is one message."""

@@ -51,6 +51,7 @@ def test_tests_put_one_thing_in_the_place_of_another() -> None:
     assert "sweeps/slow.txt.gz" in typed.text
 
 
+@pytest.mark.long
 def test_a_small_page_runs(checkout: Path) -> None:
     *printed, listed = run_page(PAGE, checkout)
     assert printed == ["0\n", "quick\n\n", "1\n"]

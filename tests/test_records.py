@@ -7,7 +7,7 @@ import pytest
 
 from noisetune.config import PLUGINS
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
-from noisetune.ssl.base import GivenEncoder
+from noisetune.ssl.base import GivenEncoder, GivenFeatures
 
 POINT = MetricPoint("finetune", 3, {"val/accuracy": 0.1 + 0.2, "detect/memorisation": None})
 RESULT = TrialResult(
@@ -89,4 +89,4 @@ def test_of_every_method_it_is_known_whether_its_replicates_share_an_encoder() -
     for method, config in PLUGINS["pretrain"].items():
         pretrain = dict.fromkeys(config.model_fields) | {"method": method}
         record = TrialRecord("a", "c", {}, "search", 0, "complete", {}, {"pretrain": pretrain})
-        assert record.one_encoder == issubclass(config, GivenEncoder)
+        assert record.one_encoder == issubclass(config, GivenEncoder | GivenFeatures)

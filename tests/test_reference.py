@@ -121,6 +121,7 @@ def test_a_folder_that_is_not_there_is_one_message(
     assert "cannot be written (No such file or directory)" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_check_tells_another_file_and_writes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         measure_train(Setting(Runtime(device="cuda")))
 
 
+@pytest.mark.long
 def test_it_loads_neither_ray_nor_optuna_nor_mlflow_nor_cleanlab() -> None:
     program = "import sys, noisetune.bench.train, noisetune.bench.side_by_side; print(*sys.modules)"
     command = [sys.executable, "-c", program]

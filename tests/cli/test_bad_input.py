@@ -134,7 +134,7 @@ def test_a_mistake_in_the_fixed_part(
             {"conditions": {"noise.rate": 0.2}},
             "conditions: noise.rate: 0.2: write a factor as a list",
         ),
-        ({"parameters": {"finetune.rate": LR}}, PARAMETER.format("finetune.rate", "finetune.aug")),
+        ({"parameters": {"finetune.rate": LR}}, PARAMETER.format("finetune.rate", "finetune.a")),
         ({"parameters": {"lr": LR}}, PARAMETER.format("lr", "data, noise, model, pretrain")),
         ({"parameters": {"noise.rate": LR}}, "parameters: noise.rate: a sampler free to choose it"),
         (

@@ -128,6 +128,7 @@ def test_a_mistake_is_one_message(
     assert said.err.startswith(f"error: {message}")
 
 
+@pytest.mark.long
 def test_it_imports_neither_torch_nor_ray_nor_mlflow(mlruns: Path, tmp_path: Path) -> None:
     program = (
         "import json, sys; from noisetune.cli import main\n"

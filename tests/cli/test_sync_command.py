@@ -171,6 +171,7 @@ def test_the_ui_shows_artifacts_where_they_were_moved_to(
     assert found.artifact_location == (moved.artifacts / "mine").as_uri()
 
 
+@pytest.mark.long
 def test_the_page_is_opened_where_there_is_a_screen(
     noisetune: Callable[..., Any],
     home: Home,

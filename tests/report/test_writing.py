@@ -46,6 +46,7 @@ def test_a_report_takes_the_place_of_the_one_before(view: SweepView, tmp_path: P
     assert set(contents(tmp_path / "report")) == {name for name, _ in smaller.files()}
 
 
+@pytest.mark.long
 def test_one_that_cannot_be_written_leaves_the_one_before(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

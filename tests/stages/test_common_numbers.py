@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from noisetune.config import TrialConfig
-from noisetune.stages import finetune
+from noisetune.stages import finetune, samples
 from noisetune.stages.base import Checkpoint, Inputs, Stage
 from noisetune.stages.crossval import fold_stage
 from noisetune.stages.finetune import finetune_key, finetune_stage
@@ -99,7 +99,7 @@ def test_pre_training_begins_with_the_backbone_of_a_trial_from_scratch(
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[list[int]], list[Tensor]]]:
     """For each fine-tuning since: the rows of its batches, and their images as they are seen."""
     runs: list[tuple[list[list[int]], list[Tensor]]] = []
-    begin, batch = finetune.Augment, finetune.Batch
+    begin, batch = samples.Augment, finetune.Batch
 
     def augment(*settings: Any) -> Augment:
         runs.append(([], []))
@@ -110,7 +110,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[list[int]], list[T
         runs[-1][1].append(images)
         return batch(images, labels, rows, random)
 
-    monkeypatch.setattr(finetune, "Augment", augment)
+    monkeypatch.setattr(samples, "Augment", augment)
     monkeypatch.setattr(finetune, "Batch", seen)
     return runs
 

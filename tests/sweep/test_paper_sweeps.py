@@ -67,7 +67,8 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
         torch.save(labels, tmp_path / "data" / f"CIFAR-{classes}_human.pt")
 
 
-DEAR = ("budget_matched", "frozen", "pretrain_epochs", "sensitivity")
+DEAR = ("budget_matched", "frozen", "pretrain_epochs", "sensitivity", "cifar_n")
+DEAR += ("paper_cifar10", "paper_cifar100")
 """Sweeps whose trials take over five seconds to count."""
 
 

@@ -173,7 +173,9 @@ def full_from(number: int, write: Callable[..., Any]) -> Callable[..., Any]:
     return refusing
 
 
-@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize(
+    "number", [1, *(pytest.param(each, marks=pytest.mark.long) for each in (2, 4))]
+)
 @pytest.mark.parametrize(
     ("place", "write"),
     [(Folder, "commit"), (LedgerFile, "append_logs"), (Outbox, "append")],

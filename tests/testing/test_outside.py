@@ -54,6 +54,7 @@ def test_its_plugins_are_found_and_keep_their_promises(outside: Any) -> None:
     assert any(test.startswith("test_mine.py") for test, _ in lines)
 
 
+@pytest.mark.long
 def test_who_names_a_broken_one_is_told_the_reason(with_broken_ones: Any) -> None:
     (with_broken_ones.folder / "half.yaml").write_text("pretrain: {method: half}\n")
     ended = with_broken_ones.run("run", "half.yaml")

@@ -13,6 +13,7 @@ CPU = Runtime(device="cpu", threads=1, compile=False)
 BATCH = (4, 3, 8, 8)
 
 
+@pytest.mark.long
 def test_every_way_of_a_network_has_its_seconds() -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     seconds, left_out = measure(ResNet18(width=16), BATCH, CPU)
@@ -37,6 +38,7 @@ def test_ways_that_end_the_process_hang_or_raise_are_left_out_alone() -> None:
     }
 
 
+@pytest.mark.long
 def test_a_network_that_raises_has_no_seconds() -> None:
     seconds, left_out = measure(Frail(faults={WAYS[0]: "error"}), BATCH, CPU, WAYS[:1])
     assert seconds == {}

@@ -148,6 +148,7 @@ def _import_part(driver: int) -> Any:
     raise ImportError("libquux.so is not on this host")
 
 
+@pytest.mark.long
 def test_a_host_that_cannot_start_a_trial_pauses_the_sweep_and_says_why(
     tmp_path: Path, ray_at_hand: None
 ) -> None:

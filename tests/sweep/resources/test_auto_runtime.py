@@ -118,6 +118,7 @@ def test_a_driver_without_a_gpu_asks_a_host_that_has_one(
     assert [trial.runtime.device for trial in trials] == ["cuda", "cuda"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_declared_gpu_that_is_none_settles_on_the_cpu(ray_at_hand: None) -> None:
     written = sweep(device="auto")

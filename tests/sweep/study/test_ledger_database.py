@@ -186,6 +186,7 @@ def test_an_empty_database_has_no_sweep(home: Home, url: str) -> None:
     assert read_ledger(Home(home.root, url), "mine") is None
 
 
+@pytest.mark.long
 def test_the_ledger_stays_where_it_is(home: Home, tmp_path: Path) -> None:
     here, there = (f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there"))
     drive(home, here)

@@ -79,7 +79,11 @@ def trials_in(storage: BaseStorage) -> int:
     return sum(storage.get_n_trials(study._study_id) for study in storage.get_all_studies())
 
 
-@pytest.mark.parametrize("sampler", [RANDOM, TPE, JOINT], ids=["random", "tpe", "multivariate"])
+@pytest.mark.parametrize(
+    "sampler",
+    [RANDOM, TPE, pytest.param(JOINT, marks=pytest.mark.long)],
+    ids=["random", "tpe", "multivariate"],
+)
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_driver_killed_between_any_two_writes_changes_nothing(
     open_scheduler: OpenScheduler, tmp_path: Path, sampler: dict[str, Any]
