@@ -85,6 +85,18 @@ def group_of(factors: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in factors.items() if is_grouping(field)}
 
 
+def blocks_of(
+    cells: Iterable[tuple[str, Mapping[str, Any]]], across: Sequence[str]
+) -> list[list[str]]:
+    """The conditions (name, factors) that are equal in every factor but those `across` which they
+    are to share something, block by block, in their order."""
+    blocks: dict[str, list[str]] = {}
+    for name, factors in cells:
+        kept = {field: value for field, value in factors.items() if field not in across}
+        blocks.setdefault(repr(kept), []).append(name)
+    return list(blocks.values())
+
+
 def best_trial(
     trials: Iterable[Trial], objective: Callable[[Trial], float | None], maximize: bool
 ) -> Trial | None:

@@ -59,6 +59,14 @@ def interval_text(interval: Interval, decimals: int, mark: str = "") -> str:
     return f"{cell}\n{interval.low:.{decimals}f}..{interval.high:.{decimals}f}{mark}"
 
 
+def in_points(share: Interval) -> Interval:
+    """An interval of accuracy (0..1) in points."""
+    mean, low, high = (
+        None if end is None else 100 * end for end in (share.mean, share.low, share.high)
+    )
+    return Interval(mean, low, high, share.n)
+
+
 def _in_pairs(values: Sequence[float]) -> list[str]:
     """Each value, two a line."""
     texts = [f"{value:.1f}" for value in values]

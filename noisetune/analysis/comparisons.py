@@ -23,6 +23,7 @@ EPOCHS = {
     "label_wave": "the epoch at which Label Wave stops",
     "oracle": "the epoch best by clean test (oracle)",
 }
+OWN_SETTINGS = "about the setting that each condition chose for itself"
 SECOND_LINE = (
     "(in parentheses: t interval, Holm's p; to quote where n was fixed beforehand; "
     "r: correlation of the paired arms; images: sampling error of the test images, which all "
@@ -39,30 +40,34 @@ def comparisons_table(
     question: Question,
     choice: Choice | None = None,
     predictions: Kept | None = None,
+    look: str = "",
 ) -> Table:
     """Differences in clean test accuracy at a `choice` of epoch, and the verdict in the caption.
 
     At another choice than the one that the sweep asks about there is no verdict. `predictions` tell
-    the sampling error of the test images.
+    the sampling error of the test images. `look` says under which other rule the settings of
+    these `summaries` were chosen, of which there is no verdict either.
     """
     choice = choice or question.epoch
+    asked = choice == question.epoch and not look
     found = [
         each
-        for each in answers(summaries, question, choice, predictions)
+        for each in answers(summaries, question, choice, predictions, asked)
         if each.fixed.difference.mean is not None
     ]
     table = plain_table(
         f"difference in clean test accuracy (points) at {EPOCHS[choice]}, paired by replicate"
+        + (f"; {look}" if look else "")
     )
     table.add_column("difference of\nwhere")
     for heading in ("mean\n(images)", "95 %, every look\n(fixed n)", "n\n(r)", "p\n(Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
-    if choice == question.epoch:
+    if asked:
         table.add_column("verdict")
     of = {summary.name: summary for summary in summaries}
     for each in found:
-        table.add_row(*_cells(each, of, choice == question.epoch))
-    notes = notes_on(summaries, question, choice, found) if found else []
+        table.add_row(*_cells(each, of, asked))
+    notes = notes_on(summaries, question, choice, found, asked) if found else []
     marked = [arm for each in found for arm in _arms(each, of)]
     table.caption = captioned(notes, marked)
     return table
@@ -73,12 +78,13 @@ def notes_on(
     question: Question,
     choice: Choice,
     found: Sequence[Answer],
+    asked: bool,
 ) -> list[str]:
-    """The verdict in words, what it rests on, and how to read the table."""
+    """The verdict in words where it is `asked` for, what it rests on, and how to read the table."""
     second_line = ADAPTIVE if question.adaptive else SECOND_LINE
-    if choice != question.epoch:
-        asked = EPOCHS[question.epoch]
-        return [f"a look without a verdict of its own: the sweep asks at {asked}", second_line]
+    if not asked:
+        where = f"at {EPOCHS[question.epoch]}" if choice != question.epoch else OWN_SETTINGS
+        return [f"a look without a verdict of its own: the sweep asks {where}", second_line]
     of = {summary.name: summary for summary in summaries}
     return [
         *verdict_lines(found, of, question),

@@ -68,17 +68,19 @@ def answers(
     question: Question,
     choice: Choice,
     predictions: Kept | None = None,
+    judged: bool = True,
 ) -> list[Answer]:
     """What the replicates answer to each pair, at a choice of epoch, in the order of the pairs.
 
-    `predictions` are those that the trials left of each test image.
+    `predictions` are those that the trials left of each test image. Without `judged` there is no
+    verdict at any epoch.
     """
     arms = {summary.name: summary for summary in summaries}
     pairs = [pair for pair in question.pairs if set(pair) <= arms.keys()]
     groups = {name: summary.replicates[choice] for name, summary in arms.items()}
     untested = [name for name, summary in arms.items() if summary.one_encoder]
     fixed = compare_all(groups, pairs, untested=untested)
-    asked = choice == question.epoch
+    asked = judged and choice == question.epoch
     verdicts = _verdicts(arms, question, groups) if asked else {}
     kept = {name: _without_diverged(arms[name], values) for name, values in groups.items()}
     without = _verdicts(arms, question, kept) if asked and kept != groups else {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from rich.table import Table
 
-from noisetune.analysis.cells import CONDITIONAL, RULES, interval_text, known_choices
+from noisetune.analysis.cells import CONDITIONAL, RULES, in_points, interval_text, known_choices
 from noisetune.analysis.metric_tables import metric_interval
 from noisetune.analysis.statistics import Interval, mean_interval
 from noisetune.analysis.summaries import ConditionSummary, accuracies
@@ -85,20 +85,13 @@ def _cells(summary: ConditionSummary, choice: Choice) -> list[str]:
         form, of = "({})", _alone(summary, summary.winner)
     rule, mark = rule_of(of, choice), CONDITIONAL if of.one_encoder else ""
     epoch = "" if rule.epoch is None else f"{rule.epoch:.1f}"
-    behind = "" if choice == "oracle" else interval_text(_in_points(rule.behind), 1, mark)
+    behind = "" if choice == "oracle" else interval_text(in_points(rule.behind), 1, mark)
     return [
         str(len(summary.replicates[choice])),
         form.format(epoch) if epoch else "",
         accuracy_cell(summary, choice),
         form.format(behind) if behind else "",
     ]
-
-
-def _in_points(share: Interval) -> Interval:
-    mean, low, high = (
-        None if end is None else 100 * end for end in (share.mean, share.low, share.high)
-    )
-    return Interval(mean, low, high, share.n)
 
 
 def _alone(summary: ConditionSummary, trial: TrialRecord) -> ConditionSummary:

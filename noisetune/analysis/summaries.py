@@ -50,18 +50,30 @@ class ConditionSummary:
         return self.winner is not None and self.winner.one_encoder
 
 
-def summarise(records: Sequence[TrialRecord], maximize: bool) -> list[ConditionSummary]:
-    """The conditions in their first order."""
-    names = list(dict.fromkeys(record.condition for record in records))
+def summarise(
+    records: Sequence[TrialRecord],
+    maximize: bool,
+    winners: Mapping[str, TrialRecord | None] | None = None,
+) -> list[ConditionSummary]:
+    """The conditions in their first order.
+
+    `winners` are, by condition, those that another rule chose, and None where it chose none yet.
+    """
+    conditions: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        conditions.setdefault(record.condition, []).append(record)
     return [
-        _summary([record for record in records if record.condition == name], maximize)
-        for name in names
+        _summary(mine, maximize, winners[name])
+        if winners is not None and name in winners
+        else _summary(mine, maximize, winner_of(complete_of(mine), maximize))
+        for name, mine in conditions.items()
     ]
 
 
-def _summary(records: Sequence[TrialRecord], maximize: bool) -> ConditionSummary:
-    complete = [record for record in records if record.state == "complete"]
-    winner = winner_of(complete, maximize)
+def _summary(
+    records: Sequence[TrialRecord], maximize: bool, winner: TrialRecord | None
+) -> ConditionSummary:
+    complete = complete_of(records)
     searches = _searches_again(records)
     again = [_outcome(search) for search in searches] or _replicates(records, winner)
     done = [record for record in again if record.state == "complete"]
@@ -153,6 +165,11 @@ def ranking(complete: Sequence[TrialRecord], maximize: bool) -> float | None:
         and (clean := record.metrics.get("test/accuracy_at_noisy_best")) is not None
     ]
     return kendall(*zip(*pairs, strict=True)) if len(pairs) >= FEWEST_RANKED else None
+
+
+def complete_of(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Those that are complete."""
+    return [record for record in records if record.state == "complete"]
 
 
 def winner_of(complete: Sequence[TrialRecord], maximize: bool) -> TrialRecord | None:

@@ -1,7 +1,7 @@
 """Summaries as tables."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.table import Table
@@ -56,6 +56,13 @@ def short_names(fields: Iterable[str]) -> dict[str, str]:
     last = {field: field.rsplit(".", 1)[-1] for field in fields}
     often = Counter(last.values())
     return {field: short if often[short] == 1 else field for field, short in last.items()}
+
+
+def parameters_text(parameters: Mapping[str, Any]) -> str:
+    """A setting, a line for each of its values; `fixed` for a recipe that has none."""
+    short = short_names(parameters)
+    lines = (f"{short[field]} {shown(value)}" for field, value in parameters.items())
+    return "\n".join(lines) or "fixed"
 
 
 def plain_table(title: str) -> Table:
@@ -142,13 +149,9 @@ def _result_cells(summary: ConditionSummary, oracle: bool, choices: Sequence[Cho
     trials = "\n".join(counts) or "-"
     if summary.winner is None:
         return [trials, "none completed", *[""] * (2 + len(choices))]
-    short = short_names(summary.winner.parameters)
-    chosen = "\n".join(
-        f"{short[key]} {shown(value)}" for key, value in summary.winner.parameters.items()
-    )
     return [
         trials,
-        chosen or "fixed",
+        parameters_text(summary.winner.parameters),
         _objective_cell(summary, oracle),
         _n_cell(summary),
         *(accuracy_cell(summary, choice) for choice in choices),

@@ -63,11 +63,14 @@ def best(
 
     There is no winner across noise rates: it would be the lowest rate.
     """
+    from noisetune.analysis.shared_tables import shared_table
     from noisetune.analysis.summaries import best_of_groups, score_resolution, summarise
     from noisetune.analysis.tables import conditions_table
     from noisetune.sweep.overview import stand
     from noisetune.sweep.spec.config import NO_RESULTS
+    from noisetune.sweep.study.comparing import question_of
     from noisetune.sweep.study.recorded import recorded_sweep, standing_records
+    from noisetune.sweep.winners import shared_choice
 
     form, home = Form.of(markdown, latex, csv), open_home(mlruns, ledger)
     prepared, opened = recorded_sweep(home, name)
@@ -97,7 +100,10 @@ def best(
     adaptive = prepared.config.growing is not None
     winners = conditions_table(summaries, objective.metric, objective.oracle, adaptive)
     best = [_groups_table(summaries, groups, labels, objective.metric)] if groups else []
-    form.show([winners, *best])
+    both = shared_choice(prepared, records)
+    question = question_of(opened, prepared.config, prepared.cells)
+    shared = [] if both is None else [shared_table(both, question)]
+    form.show([winners, *shared, *best])
     _show_files(files, form)
 
 

@@ -160,6 +160,7 @@ def _tables(
     adaptive = prepared.config.growing is not None
     yield conditions_table(summaries, objective.metric, objective.oracle, adaptive)
     yield from _compared(prepared, ledger, summaries, predictions, wanted.epoch)
+    yield from _shared(prepared, ledger, records)
     for group in wanted.groups:
         tables = list(_group_tables(summaries, group, adaptive))
         if not tables:
@@ -205,6 +206,19 @@ def _compared(
     gains = gains_table(summaries, question)
     if gains is not None:
         yield gains
+
+
+def _shared(
+    prepared: "AnySweep", ledger: "Ledger", records: "list[TrialRecord]"
+) -> "Iterator[Table]":
+    """What one setting over several conditions comes to, of a sweep that chooses one."""
+    from noisetune.analysis.shared_tables import shared_tables
+    from noisetune.sweep.study.comparing import question_of
+    from noisetune.sweep.winners import shared_choice
+
+    both = shared_choice(prepared, records)
+    if both is not None:
+        yield from shared_tables(both, question_of(ledger, prepared.config, prepared.cells))
 
 
 def front_shown(prepared: "AnySweep", front: "list[FrontPoint]") -> "Table":

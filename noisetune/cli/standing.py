@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from noisetune.selection import CHOICES
+from noisetune.selection import CHOICES, Choice
 
 if TYPE_CHECKING:
     from noisetune.analysis.summaries import ConditionSummary
@@ -64,7 +64,22 @@ def _conditions(
         "comparisons": compared,
         "claims": ledger.claims,
         "gains": gains_of(summaries, question),
+        **_shared(prepared, records, question.epoch),
     }
+
+
+def _shared(prepared: "RecordedSweep", records: Sequence[Any], epoch: Choice) -> dict[str, Any]:
+    """One setting over several conditions, and what each loses with it, where that is chosen."""
+    from noisetune.analysis.shared_tables import losses, overall_loss
+    from noisetune.sweep.winners import shared_choice
+
+    both = shared_choice(prepared, records)
+    if both is None:
+        return {}
+    lost, overall = losses(both, epoch), overall_loss(both, epoch)
+    conditions = [_condition(each) | {"loses": lost.get(each.name)} for each in both.shared]
+    shared = {"across": both.across, "conditions": conditions, "loses": overall and overall.gain}
+    return {"shared": shared}
 
 
 def _condition(summary: "ConditionSummary") -> dict[str, Any]:

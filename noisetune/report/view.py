@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from noisetune.analysis.question import Answer, Question, answers
+from noisetune.analysis.shared_tables import SharedChoice
 from noisetune.analysis.summaries import ConditionSummary, summarise
 from noisetune.predictions import Held, Predictions
 from noisetune.records import TrialRecord
@@ -28,8 +29,9 @@ class SweepView:
     encoder before fine-tuning as `gate/METRIC`; `seconds` by trial and stage; `searched` are
     Optuna's trials of each condition; `spent` is in hours; `drives` say where it was driven.
     `resolutions` are the standard errors, by condition and in clean accuracy (0..1), of the noisy
-    score that its method is chosen by. It is drawn alike whenever it is the same: nothing in it is
-    of the moment of drawing.
+    score that its method is chosen by. `both` are the two ways of choosing a setting, of a sweep
+    that has one over several conditions, too. It is drawn alike whenever it is the same: nothing in
+    it is of the moment of drawing.
     """
 
     name: str
@@ -50,6 +52,7 @@ class SweepView:
     drives: tuple[Mapping[str, Any], ...] = ()
     resolutions: Mapping[str, float] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
+    both: SharedChoice | None = None
 
     @property
     def metric(self) -> str:

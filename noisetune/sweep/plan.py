@@ -1,7 +1,7 @@
 """What a sweep will do, before it does: trials, stage runs with and without sharing, time, disk."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from optuna.storages import InMemoryStorage
@@ -35,7 +35,7 @@ from noisetune.sweep.resolution import Resolution, resolutions
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.calibration import Speed, calibrate, stage_bytes
 from noisetune.sweep.resources.capacity import fitting_trials
-from noisetune.sweep.spec.config import PretrainGate, SweepConfig
+from noisetune.sweep.spec.config import PretrainGate, Resources, SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.condition_state import ConditionState
 from noisetune.sweep.study.job import Job
@@ -73,7 +73,8 @@ class Plan:
     store will hold of it. `resolution` says, by data and noise, what its noisy labels tell apart.
     `unseen` are data sets and weights that would have to be fetched: what the store has of them is
     counted as nothing. Where replicates grow, all is counted for as many as there may be, and
-    `fewest_replicates` are those that there will be at least. Where each replicate is a search,
+    `fewest_replicates` are those that there will be at least; so it is where conditions share a
+    setting, which may be the own one of each, or another. Where each replicate is a search,
     `trials_each` are the most that one has: all of them are search trials.
     """
 
@@ -122,7 +123,7 @@ def make_plan(
     sweep = settle_runtime(sweep, datasets=data)
     jobs = _jobs(sweep)
     trials = [job.config for job in jobs]
-    seeds = _replicate_seeds(jobs)
+    replicates = _replicates(jobs)
     given = _given(trials, data, store)
     work = [each for trial in trials for each in _stages(trial, data, given)]
     unseen = {each.key.digest: names for each in work if (names := _unseen(each, data))}
@@ -137,8 +138,10 @@ def make_plan(
         sweep=sweep.config.name,
         conditions=len(sweep.conditions),
         search_trials=sum(job.kind == "search" for job in jobs),
-        replicates=len(seeds),
-        fewest_replicates=sum(seed <= sweep.config.first_replicates for seed in seeds),
+        replicates=len(replicates),
+        fewest_replicates=len(
+            {each for each in replicates if each[1] <= sweep.config.first_replicates}
+        ),
         trials_each=None if sweep.config.searches is None else sweep.config.searches.trials,
         slots=slots,
         exact=_is_exact(sweep, trials) and not unseen,
@@ -171,6 +174,7 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
         or config.pretrain_gate != PretrainGate()
         or config.patience is not None
         or config.growing is not None
+        or config.shared_across
         or config.budget.hours is not None
         or config.budget.gpu_hours is not None
         or any(getattr(trial.pretrain, "stop", None) for trial in trials)
@@ -183,11 +187,12 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
     )
 
 
-def _replicate_seeds(jobs: Sequence[Job]) -> list[int]:
-    """The seed of each replicate, be it a trial or the search of several."""
+def _replicates(jobs: Sequence[Job]) -> list[tuple[str, int]]:
+    """Condition and seed of each replicate, be it a trial or the search of several; once more for
+    that of a setting which the condition shares."""
     searches = {(job.condition.name, job.config.replicate) for job in jobs if job.kind == "search"}
-    return [seed for _, seed in searches if seed] + [
-        job.config.replicate for job in jobs if job.kind == "replicate"
+    return [(name, seed) for name, seed in searches if seed] + [
+        (job.condition.name, job.config.replicate) for job in jobs if job.kind == "replicate"
     ]
 
 
@@ -206,7 +211,24 @@ def _jobs(sweep: Sweep) -> list[Job]:
         same: Metrics = {goal.metric: 0.5 for goal in config.objective.goals}
         scheduler.report(job, [MetricPoint(FINETUNE, job.config.finetune.epochs, same)])
         scheduler.complete(job, TrialResult({}, {}, {}, {}, {}))
-    return jobs
+    return [*jobs, *(_shared_again(jobs, config.resources) if config.shared_across else [])]
+
+
+def _shared_again(jobs: Sequence[Job], resources: Resources) -> Iterator[Job]:
+    """The replicates of a setting that a condition shares, where that is another than its own: in
+    most conditions of trials that all end alike it is the same."""
+    of: dict[str, list[Job]] = {}
+    for job in jobs:
+        of.setdefault(job.condition.name, []).append(job)
+    for mine in of.values():
+        again = [job for job in mine if job.kind == "replicate"]
+        known = [job.parameters for job in again]
+        others = [job.parameters for job in mine if job.parameters not in known]
+        if others and all(each == known[0] for each in known):
+            for job in again:
+                trial = job.condition.trial(others[0], job.config.replicate)
+                config = trial.resolve(resources.cpu, resources.gpu)
+                yield replace(job, config=config, parameters=others[0])
 
 
 def _refuse_endless(config: SweepConfig, states: Sequence[ConditionState]) -> None:

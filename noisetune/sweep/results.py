@@ -10,13 +10,14 @@ import pandas as pd
 from noisetune.analysis.question import Answer, answers
 from noisetune.analysis.statistics import mean_interval
 from noisetune.analysis.summaries import summarise
+from noisetune.errors import UserError
 from noisetune.predictions import Predictions
 from noisetune.records import TrialRecord
 from noisetune.selection import Choice
 from noisetune.sweep.home import Home
 from noisetune.sweep.study.comparing import question_of
 from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep, standing_records
-from noisetune.sweep.winners import offered
+from noisetune.sweep.winners import Rule, offered
 from noisetune.tracking.outbox import read_messages
 
 CURVES = ["trial", "stage", "step", "metric", "value"]
@@ -82,8 +83,11 @@ class SweepResults:
         told_once = rows.drop_duplicates(["trial", "metric", "step"], ignore_index=True)
         return told_once.astype({"value": float})
 
-    def winners(self, epoch: Choice = "noisy_best") -> pd.DataFrame:
+    def winners(self, epoch: Choice = "noisy_best", rule: Rule = "own") -> pd.DataFrame:
         """One row a condition with its winner; of several goals, one row a trial of its front.
+
+        `rule`: with the setting that it chose for itself (`own`), or with that which it shares
+        over the factors of `settings.shared_across` (`shared`), as far as that is chosen.
 
         `accuracy` is the mean clean test accuracy (0..1) of its `replicates` on fresh seeds, at
         the `epoch` that is last, best by noisy validation, where Label Wave stops, or best by clean
@@ -93,7 +97,12 @@ class SweepResults:
         that they share.
         """
         sweep, records = self._read()
-        points = offered(sweep, records)
+        if rule == "shared" and not sweep.config.shared_across:
+            raise UserError(
+                f"rule: shared: sweep {self.name!r} chooses no setting over several conditions; "
+                "ask for rule own, or go on with it by --set settings.shared_across=[FACTOR]"
+            )
+        points = offered(sweep, records, rule)
         chosen = [point.trial for point in points]
         again = [mean_interval(point.replicates[epoch].values()) for point in points]
         found = [

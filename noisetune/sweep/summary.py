@@ -8,7 +8,7 @@ from noisetune.records import TrialRecord
 from noisetune.sweep.spec.config import NO_RESULTS
 from noisetune.sweep.study.comparing import question_of
 from noisetune.sweep.study.ledger import Ledger
-from noisetune.sweep.winners import AnySweep, front_of
+from noisetune.sweep.winners import AnySweep, front_of, shared_choice
 from noisetune.texts import counted
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _tables(sweep: AnySweep, ledger: Ledger, records: Sequence[TrialRecord]) -> 
     """The conditions and what is asked about them; with several goals the Pareto fronts."""
     from noisetune.analysis.comparisons import comparisons_table
     from noisetune.analysis.front import front_table
+    from noisetune.analysis.shared_tables import shared_tables
     from noisetune.analysis.summaries import summarise
     from noisetune.analysis.tables import conditions_table
 
@@ -53,7 +54,9 @@ def _tables(sweep: AnySweep, ledger: Ledger, records: Sequence[TrialRecord]) -> 
     compared = comparisons_table(summaries, question, question.epoch)
     adaptive = sweep.config.growing is not None
     shown = conditions_table(summaries, goals.metric, goals.oracle, adaptive)
-    return [shown, *([compared] if compared.row_count else [])]
+    both = shared_choice(sweep, records)
+    shared = [] if both is None else shared_tables(both, question)
+    return [shown, *([compared] if compared.row_count else []), *shared]
 
 
 def _fitting(parts: Sequence[str], tables: Sequence[str], name: str) -> str:

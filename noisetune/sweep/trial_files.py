@@ -15,7 +15,7 @@ from noisetune.files import replace_file
 from noisetune.predictions import Predictions
 from noisetune.records import FINETUNE, TrialRecord
 from noisetune.selection import Choice
-from noisetune.sweep.winners import AnySweep, offered
+from noisetune.sweep.winners import AnySweep, chosen_trials
 from noisetune.texts import file_stem
 from noisetune.tracking.messages import Message
 from noisetune.tracking.tracker import Tracker
@@ -49,7 +49,7 @@ class Told:
 
 def looked_at_closely(sweep: AnySweep, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The winners, and the replicates of their conditions that ended."""
-    chosen = {point.trial.name for point in offered(sweep, records)}
+    chosen = {each.name for each in chosen_trials(sweep, records).values()}
     return [
         each
         for each in records

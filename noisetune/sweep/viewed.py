@@ -14,6 +14,7 @@ from noisetune.sweep.provenance import drives_of
 from noisetune.sweep.spec.config import NO_RESULTS
 from noisetune.sweep.study.comparing import question_of
 from noisetune.sweep.study.recorded import RecordedSweep, recorded_sweep, standing_records
+from noisetune.sweep.winners import shared_choice
 from noisetune.tracking.outbox import read_messages
 
 UNFINISHED = "The sweep has not ended: figures and verdicts are those of now."
@@ -48,6 +49,7 @@ def view_of(home: Home, name: str, state: RunState | None = None) -> SweepView:
         drives=(drives := tuple(drives_of(home, name))),
         resolutions=_resolutions(drives, sweep.cells),
         commands=_commands(name),
+        both=shared_choice(sweep, records),
     )
 
 

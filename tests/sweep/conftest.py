@@ -7,6 +7,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 
 from noisetune.sweep.spec.conditions import cross, with_designs
 from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.drawn import with_drawn_settings
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
@@ -28,6 +29,8 @@ def open_scheduler() -> Callable[..., Play]:
         conditions = cross(SearchSpace.model_validate(space or SPACE), config.trial)
         if config.pretraining_designs is not None:
             conditions = with_designs(conditions, config.pretraining_designs, config.seed)
+        if config.settings is not None:
+            conditions = with_drawn_settings(conditions, config.settings, config.seed)
         storage = storage or InMemoryStorage()
         if not Ledger(storage, NAME).begun:
             Ledger.create(storage, NAME, {})

@@ -120,6 +120,21 @@ def test_replicates_pretrain_on_seeds_of_their_own() -> None:
     assert plan.stages["pretrain"].runs == 1 + 3
 
 
+def test_replicates_of_a_setting_that_is_shared_are_counted_as_of_another() -> None:
+    space = {
+        "conditions": {"noise.rate": [0.2, 0.4, 0.6], "finetune.method": ["cross_entropy", "elr"]},
+        "parameters": {"finetune.lr": {"low": 1e-4, "high": 1e-2}},
+    }
+    drawn = {"drawn_once_per": "finetune.method", "count": 4, "shared_across": ["noise.rate"]}
+    trial = TRIAL | {"pretrain": {"method": "none"}}
+    plan = planned(search(space=space, settings=drawn, replicates=3, trial=trial))
+    assert (plan.search_trials, plan.exact) == (24, False)
+    assert (plan.fewest_replicates, plan.replicates) == (6 * 3, 6 * 3 * 2)
+    assert plan.stages["finetune"].runs == 24 + 6 * 3 * 2
+    alone = search(space=space, settings=drawn | {"count": 1}, replicates=3, trial=trial)
+    assert planned(alone).replicates == 6 * 3
+
+
 def test_replicates_that_grow_are_counted_from_the_fewest_to_the_most() -> None:
     space = {"conditions": {"noise.rate": [0.2], "pretrain.method": ["none", "simclr"]}}
     growing = {"until": {"difference": 2}, "at_most": 9}

@@ -6,6 +6,7 @@ from noisetune.analysis.comparisons import comparisons_table
 from noisetune.analysis.front import front_table, pareto_front
 from noisetune.analysis.gains import gains_table
 from noisetune.analysis.main_table import main_table
+from noisetune.analysis.shared_tables import shared_tables
 from noisetune.report.contents import Section
 from noisetune.report.view import SweepView
 
@@ -25,7 +26,15 @@ def _conditions(view: SweepView) -> dict[str, Table]:
     if view.answers:
         tables["comparisons"] = comparisons_table(summaries, question, None, view.kept)
     gains = gains_table(summaries, question)
-    return tables if gains is None else tables | {"gains": gains}
+    return tables | ({} if gains is None else {"gains": gains}) | _shared(view)
+
+
+def _shared(view: SweepView) -> dict[str, Table]:
+    """One setting over several conditions, where that is chosen, too."""
+    if view.both is None:
+        return {}
+    names = "shared_setting", "shared_setting_comparisons"
+    return dict(zip(names, shared_tables(view.both, view.question), strict=False))
 
 
 def _front(view: SweepView) -> dict[str, Table]:

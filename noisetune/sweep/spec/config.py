@@ -192,6 +192,11 @@ class SweepConfig(Section):
                     "replicate: with one goal each winner is run again by itself; take it out"
                 )
             return self
+        if self.shared_across:
+            raise ValueError(
+                "settings.shared_across: with several goals nothing wins, so no setting is best "
+                "over conditions; take it out"
+            )
         if self.growing is not None:
             raise ValueError(
                 "replicates: with several goals nothing wins, so nothing is compared and no "
@@ -223,6 +228,12 @@ class SweepConfig(Section):
                 f"pretraining_designs: they are drawn once for all replicates.of: search, {shared}"
             )
         return self
+
+    @property
+    def shared_across(self) -> tuple[str, ...]:
+        """The factors over which one setting is chosen, too; none where each condition has its
+        own alone."""
+        return () if self.settings is None else self.settings.shared_across
 
     @property
     def searches(self) -> Searches | None:

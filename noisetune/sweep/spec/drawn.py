@@ -12,6 +12,7 @@ from pydantic import Field
 from noisetune.errors import UserError
 from noisetune.section import Scalar, Section
 from noisetune.seeds import derive_seed
+from noisetune.selection import blocks_of
 from noisetune.sweep.spec.conditions import SETTING, Condition
 from noisetune.sweep.spec.designs import setting_at, sobol
 from noisetune.sweep.spec.space import Parameter
@@ -29,6 +30,10 @@ class DrawnSettings(Section):
     """The factor of the conditions whose values have settings of their own: `finetune.method`."""
     count: int = Field(ge=1, le=10_000)
     """Settings of each of its values; a resume may ask for more."""
+    shared_across: tuple[str, ...] = ()
+    """Factors over which one setting is chosen, too, beside that of each condition: for conditions
+    that are equal in all others, the one whose rank by the objective is best on the mean. It is run
+    again on as many seeds, and stands in a table of its own. A resume may add it."""
 
 
 def with_drawn_settings(
@@ -41,17 +46,44 @@ def with_drawn_settings(
     makes no valid trial.
     """
     factor = drawn.drawn_once_per
-    for each in conditions:
-        if factor not in each.factors:
-            known = ", ".join(each.factors) or "there are none"
-            raise UserError(
-                f"settings.drawn_once_per: {factor}: is no factor of the conditions; those: {known}"
-            )
+    _check_factors(conditions, drawn)
     if not any(each.parameters for each in conditions):
         raise UserError("settings: the search space has no parameters to draw; leave settings out")
     values = dict.fromkeys(each.factors[factor] for each in conditions)
     points = {value: _points(conditions, drawn, value, seed) for value in values}
-    return [_with_settings(each, *points[each.factors[factor]]) for each in conditions]
+    found = [_with_settings(each, *points[each.factors[factor]]) for each in conditions]
+    _check_alike(found, drawn.shared_across)
+    return found
+
+
+def _check_factors(conditions: Sequence[Condition], drawn: DrawnSettings) -> None:
+    known = dict.fromkeys(field for each in conditions for field in each.factors)
+    named = [("drawn_once_per", drawn.drawn_once_per)]
+    for field, factor in [*named, *(("shared_across", each) for each in drawn.shared_across)]:
+        if factor not in known:
+            shown = ", ".join(known) or "there are none"
+            raise UserError(
+                f"settings.{field}: {factor}: is no factor of the conditions; those: {shown}"
+            )
+    if drawn.drawn_once_per in drawn.shared_across:
+        raise UserError(
+            f"settings.shared_across: {drawn.drawn_once_per}: its values have settings of their "
+            "own (drawn_once_per), and can share none; take it out"
+        )
+
+
+def _check_alike(conditions: Sequence[Condition], across: Sequence[str]) -> None:
+    """UserError where conditions that are to share a setting do not run the same ones."""
+    by_name = {each.name: each for each in conditions}
+    blocks = blocks_of([(each.name, each.factors) for each in conditions], across)
+    for first, *others in blocks if across else ():
+        for other in others:
+            if by_name[first].settings != by_name[other].settings:
+                raise UserError(
+                    f"settings.shared_across: {', '.join(across)}: {first} and {other} are to "
+                    "share a setting, and a `when` gives them different parameters; take the "
+                    "factor out, or that `when`"
+                )
 
 
 def _points(

@@ -13,6 +13,7 @@ from noisetune.records import TrialRecord
 from noisetune.section import Scalar
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.study.block import Block
 from noisetune.sweep.study.comparing import Arm, digest
 from noisetune.sweep.study.ledger import AGAIN, Ledger, record, standing
 from noisetune.sweep.study.search_state import Asked, SearchState
@@ -94,7 +95,10 @@ class ConditionState(ABC):
 
 
 class WinnerAgain(ConditionState):
-    """A condition with one search; its replicates run the settings that are chosen there again."""
+    """A condition with one search; its replicates run the settings that are chosen there again.
+
+    `block` are the conditions that it shares a setting with, where that is asked for.
+    """
 
     def __init__(
         self, condition: Condition, config: SweepConfig, ledger: Ledger, pruner: BasePruner
@@ -102,14 +106,25 @@ class WinnerAgain(ConditionState):
         super().__init__(condition, config)
         self.search = SearchState(condition, config, ledger, pruner)
         directions = config.objective.directions
+        self.block: Block | None = None
         self.again = Asked(ledger.study(condition.name, "replicate", directions, None))
         self.searches, self.replicates = [self.search], [self.again]
 
     @property
     def size(self) -> int:
         """How many trials the condition is to have, replicates included."""
-        winners = len(self.chosen()) if self.config.objective.several else 1
+        if self._shares:
+            winners = 2
+        elif self.config.objective.several or self.block is not None:
+            winners = len(self.chosen())
+        else:
+            winners = 1
         return self.search.size + winners * self.wanted
+
+    @property
+    def _shares(self) -> bool:
+        """Whether it is to share a setting that is not chosen yet."""
+        return self.block is not None and not self.block.over
 
     def end_search(self) -> bool:
         """Ask for no more search trials; whether that is new."""
@@ -117,7 +132,8 @@ class WinnerAgain(ConditionState):
         return new
 
     def chosen(self) -> list[dict[str, Scalar]]:
-        """The settings that are run again: the winner's, or of several goals those named."""
+        """The settings that are run again: the winner's, and that which its block shares where
+        that is another; or of several goals those named."""
         if not self.condition.parameters:
             return [{}]
         if self.config.objective.several:
@@ -126,18 +142,21 @@ class WinnerAgain(ConditionState):
         else:
             winner = self.search.winner()
             trials = [] if winner is None else [winner]
+        shared = None if self.block is None else self.block.setting()
+        chosen = [trial.user_attrs["parameters"] for trial in trials]
         settings: list[dict[str, Scalar]] = []
-        for trial in trials:
-            if trial.user_attrs["parameters"] not in settings:
-                settings.append(trial.user_attrs["parameters"])
+        for each in [*chosen, *([] if shared is None else [shared])]:
+            if each not in settings:
+                settings.append(each)
         return settings
 
     def replicates_to_come(self) -> int:
         """Replicates to ask for of what was chosen so far, or of a winner to be."""
+        later = self.config.first_replicates if self._shares else 0
         if not self.searched and not self.config.objective.several:
-            return self.config.first_replicates
+            return later + self.config.first_replicates
         counts = [len(self._replicated(settings)) for settings in self.chosen()]
-        return sum(max(0, self.wanted - count) for count in counts)
+        return later + sum(max(0, self.wanted - count) for count in counts)
 
     def next_replicate(self, before: float = math.inf) -> Due | None:
         """Settings and seed (1-based) of the next replicate of what was chosen."""

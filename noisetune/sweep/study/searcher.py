@@ -1,6 +1,6 @@
 """The searcher: which trial is asked of Optuna next, and what it draws; trials taken up again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -11,10 +11,12 @@ from noisetune.config import TrialConfig
 from noisetune.records import Kind
 from noisetune.section import Scalar
 from noisetune.seeds import derive_seed
+from noisetune.selection import blocks_of
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.pruners import build_pruner
 from noisetune.sweep.spec.samplers import build_sampler
+from noisetune.sweep.study.block import Block
 from noisetune.sweep.study.comparing import Comparing
 from noisetune.sweep.study.condition_state import ConditionState, WinnerAgain
 from noisetune.sweep.study.job import Job
@@ -40,8 +42,17 @@ class Searcher:
         ]
         by_name = {state.condition.name: state for state in self.states}
         cells = [(name, state.condition.factors) for name, state in by_name.items()]
+        self._share(blocks_of(cells, config.shared_across) if config.shared_across else [], by_name)
         self.comparing = Comparing(config, cells, ledger, lambda name: by_name[name].arm())
         self._grow()
+
+    def _share(self, blocks: Iterable[Sequence[str]], states: Mapping[str, ConditionState]) -> None:
+        """Tell the conditions that are searched who shares a setting with them."""
+        for names in blocks:
+            members = [state for name in names if isinstance(state := states[name], WinnerAgain)]
+            block = Block([state.search for state in members], self.config.objective.maximize)
+            for state in members:
+                state.block = block if state.condition.parameters else None
 
     @property
     def size(self) -> int:
@@ -79,10 +90,14 @@ class Searcher:
         # With a search that is a replicate, one may have ended; with another, its winner changed.
         kind: Kind = job.kind if self.config.searches is None else "replicate"
         self.comparing.changed(job.condition.name, kind)
-        if self._grow():
+        if self._grow() or (self.config.shared_across and self._ends_search(job)):
             self.ledger.size = self.size
         if kind == "replicate":
             self.comparing.look()
+
+    def _ends_search(self, job: Job) -> bool:
+        """Whether the search of its condition is over with this trial."""
+        return job.kind == "search" and self.states[job.condition.index].searched
 
     def _grow(self) -> bool:
         """Ask for as many replicates as the comparisons need by now; whether these are others."""

@@ -182,3 +182,46 @@ def test_a_sweep_goes_on_with_more_settings(run_drawn: Callable[[int], list[Any]
         len({str(x.parameters) for x in after if x.condition == c})
         for c in {each.condition for each in after}
     } == {3}
+
+
+def shared(across: list[str], space: dict[str, Any] = SPACE, **more: Any) -> Sweep:
+    drawn = {"drawn_once_per": METHOD, "count": 2, "shared_across": across}
+    return prepared(space=space, settings=drawn, **more)
+
+
+BY_RATE = {"low": 0.1, "high": 0.9, "when": {"noise.rate": 0.6, METHOD: "elr"}}
+SEVERAL = {"metric": "val/accuracy", "also": [{"metric": "cost/passes"}]}
+
+
+@pytest.mark.parametrize(
+    ("across", "more", "problem"),
+    [
+        (["finetune.lr"], {}, r"shared_across: finetune.lr: is no factor .*those: noise.rate, fin"),
+        ([METHOD], {}, r"shared_across: finetune.method: its values have settings of their own"),
+        (["noise.rate"], {"objective": SEVERAL}, r"shared_across: with several goals nothing wins"),
+        ("noise.rate", {}, r"settings.shared_across"),
+        (
+            ["noise.rate"],
+            {"space": SPACE | {"parameters": SPACE["parameters"] | {"finetune.weight": BY_RATE}}},
+            r"noise.rate=0.2 finetune.method=elr .* and noise.rate=0.6 .* different parameters",
+        ),
+        (["pretrain.method"], {}, r"are to share a setting, and a `when` gives them different"),
+    ],
+)
+def test_a_factor_over_which_nothing_can_be_shared_is_one_message(
+    across: Any, more: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        shared(across, **more)
+
+
+def test_a_resume_may_share_a_setting_or_cease_to() -> None:
+    alone, with_it = prepared(2).definition(), shared(["noise.rate"]).definition()
+    check_extension(alone, with_it)
+    check_extension(with_it, alone)
+
+
+def test_a_smoke_run_shares_over_the_same_factors() -> None:
+    sweep = shared(["noise.rate"])
+    small = smoke(sweep.definition(), corner_trials(sweep.conditions), Substitutes())
+    assert Sweep.from_definition(small).config.shared_across == ("noise.rate",)
