@@ -17,11 +17,11 @@ from noisetune.sweep.spec.comparisons import (
     Replicates,
     Searches,
 )
-from noisetune.sweep.spec.drawn import DrawnSettings
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.overrides import override_all
 from noisetune.sweep.spec.pruners import check_pruner, name_of
 from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of
+from noisetune.sweep.spec.settings import DrawnSettings
 from noisetune.yaml_files import explain, read_yaml
 
 NO_RESULTS = "smoke run: every condition in small; its figures are no results"
