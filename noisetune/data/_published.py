@@ -117,7 +117,7 @@ class PublishedConfig(DataConfig):
         unseen = replace(
             self._data(tuple(images), tuple(labels), self.classes),
             seen=False,
-            known_hashes=tuple((each, f"{self.name} unseen") for each in images),
+            known_hashes=tuple((each, f"{len(each)} of {self.name} unseen") for each in images),
         )
         return self.brought_to_size(unseen)
 

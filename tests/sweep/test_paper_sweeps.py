@@ -48,7 +48,8 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
     """What the sweeps read, few and made up: images, label files in data/, ImageNet weights."""
 
     def part(self: PublishedConfig, part: str) -> Part:
-        images = made_up(self.name, part, 300, len(self.classes), self.shape)
+        count = max(300, self.train_samples or 0) if part == "train" else 300
+        images = made_up(self.name, part, count, len(self.classes), self.shape)
         return Part(*images, self.classes)
 
     weights = torch.load(imagenet_file)
@@ -67,7 +68,7 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
         torch.save(labels, tmp_path / "data" / f"CIFAR-{classes}_human.pt")
 
 
-DEAR = ("budget_matched", "frozen", "pretrain_epochs", "sensitivity", "cifar_n")
+DEAR = ("budget_matched", "frozen", "methods", "pretrain_epochs", "sensitivity", "cifar_n")
 DEAR += ("paper_cifar10", "paper_cifar100")
 """Sweeps whose trials take over five seconds to count."""
 
