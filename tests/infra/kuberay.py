@@ -3,10 +3,11 @@
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel)
 
 
 class Metadata(Strict):
@@ -24,19 +25,19 @@ class PodTemplate(Strict):
 
 
 class HeadGroup(Strict):
-    rayStartParams: dict[str, str] = {}
+    ray_start_params: dict[str, str] = {}
     template: PodTemplate
 
 
 class WorkerGroup(HeadGroup):
-    groupName: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    group_name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
     replicas: int = Field(ge=0)
-    minReplicas: int = Field(ge=0)
-    maxReplicas: int = Field(ge=1)
+    min_replicas: int = Field(ge=0)
+    max_replicas: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _in_order(self) -> "WorkerGroup":
-        assert self.minReplicas <= self.replicas <= self.maxReplicas
+        assert self.min_replicas <= self.replicas <= self.max_replicas
         return self
 
 
@@ -45,41 +46,41 @@ class Auth(Strict):
 
 
 class Autoscaler(Strict):
-    idleTimeoutSeconds: int
-    upscalingMode: Literal["Default", "Aggressive", "Conservative"]
-    securityContext: dict[str, Any]
+    idle_timeout_seconds: int
+    upscaling_mode: Literal["Default", "Aggressive", "Conservative"]
+    security_context: dict[str, Any]
 
 
 class ClusterSpec(Strict):
-    rayVersion: str
-    authOptions: Auth
-    enableInTreeAutoscaling: bool
-    autoscalerOptions: Autoscaler
-    headGroupSpec: HeadGroup
-    workerGroupSpecs: list[WorkerGroup]
+    ray_version: str
+    auth_options: Auth
+    enable_in_tree_autoscaling: bool
+    autoscaler_options: Autoscaler
+    head_group_spec: HeadGroup
+    worker_group_specs: list[WorkerGroup]
 
 
 class RayCluster(Strict):
-    apiVersion: Literal["ray.io/v1"]
+    api_version: Literal["ray.io/v1"]
     kind: Literal["RayCluster"]
     metadata: Metadata
     spec: ClusterSpec
 
 
 class JobSpec(Strict):
-    """`rayClusterSpec` is put in by Kustomize."""
+    """`ray_cluster_spec` is put in by Kustomize."""
 
     entrypoint: str
-    backoffLimit: int = Field(ge=0)
-    shutdownAfterJobFinishes: Literal[True]  # else ttlSecondsAfterFinished is refused
-    ttlSecondsAfterFinished: int = Field(ge=0)
-    submissionMode: Literal["K8sJobMode"]
-    submitterPodTemplate: PodTemplate
-    rayClusterSpec: ClusterSpec | None = None
+    backoff_limit: int = Field(ge=0)
+    shutdown_after_job_finishes: Literal[True]  # else ttlSecondsAfterFinished is refused
+    ttl_seconds_after_finished: int = Field(ge=0)
+    submission_mode: Literal["K8sJobMode"]
+    submitter_pod_template: PodTemplate
+    ray_cluster_spec: ClusterSpec | None = None
 
 
 class RayJob(Strict):
-    apiVersion: Literal["ray.io/v1"]
+    api_version: Literal["ray.io/v1"]
     kind: Literal["RayJob"]
     metadata: Metadata
     spec: JobSpec

@@ -55,7 +55,7 @@ class Compose(Strict):
 
 @pytest.fixture
 def compose() -> Compose:
-    values = versions() | {name: "s3cret" for name in SECRETS}
+    values = versions() | dict.fromkeys(SECRETS, "s3cret")
     return Compose.model_validate(yaml.safe_load(filled(TEXT, values)))
 
 

@@ -45,7 +45,9 @@ def test_what_it_copies_is_there_and_is_let_through() -> None:
 
 def test_its_packages_have_their_versions() -> None:
     """Of pip by constraints.txt, of apt each by itself."""
-    (apt,) = re.findall(r"apt-get install -y --no-install-recommends ([^&]+)&&", TEXT.replace("\\\n", ""))
+    (apt,) = re.findall(
+        r"apt-get install -y --no-install-recommends ([^&]+)&&", TEXT.replace("\\\n", "")
+    )
     assert all("=" in package for package in apt.split())
     installs = re.findall(r"pip install (.*)", TEXT)
     assert installs

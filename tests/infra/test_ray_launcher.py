@@ -42,7 +42,9 @@ def test_the_head_of_own_machines_is_told_its_address() -> None:
 
 def test_in_a_cloud_workers_are_spot_and_the_head_is_not() -> None:
     kinds = launcher("cloud")["available_node_types"]
-    market = {name: kind["node_config"].get("InstanceMarketOptions") for name, kind in kinds.items()}
+    market = {
+        name: kind["node_config"].get("InstanceMarketOptions") for name, kind in kinds.items()
+    }
     assert market == {"head": None, "worker": {"MarketType": "spot"}}
     assert kinds["head"]["resources"] == {"CPU": 0}
     assert kinds["worker"]["min_workers"] >= 1

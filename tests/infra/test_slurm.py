@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,20 +70,22 @@ class Job:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Iterator[Job]:
+def job(tmp_path: Path) -> Job:
     for name, text in STAND_INS.items():
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(f"#!/usr/bin/env bash\n{text}\n")
         file.chmod(0o755)
-    yield Job(tmp_path)
+    return Job(tmp_path)
 
 
 def test_a_sweep_is_started_over_all_hosts_of_the_allocation(job: Job) -> None:
     with job.start("my.yaml", "--name", "mine", ENDS="0") as running:
         said, _ = running.communicate(timeout=60)
     assert running.returncode == 0, said
-    nodes = [note.split(" infra/")[0] for note in job.notes if "ray-node" in note and "srun" in note]
+    nodes = [
+        note.split(" infra/")[0] for note in job.notes if "ray-node" in note and "srun" in note
+    ]
     assert [node.split("--nodelist=")[1] for node in nodes] == ["host1", "host2,host3"]
     (head,) = [note for note in job.notes if note.startswith("ray-node head")]
     assert head.split()[2] == "127.0.0.1:24321"
