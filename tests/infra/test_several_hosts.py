@@ -24,20 +24,20 @@ from noisetune.sweep.home import Home
 from noisetune.sweep.study.storage import open_sweep
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
-NAME, TRIALS, EPOCHS = "far", 6, 40
+NAME, TRIALS, EPOCHS = "far", 8, 40
 OPEN = {22}
 """What docs/cluster.md says is open to everybody."""
 NOTICED = 30.0
-"""Seconds; Ray takes a host that does not answer for so long as lost."""
+"""Seconds, after which Ray begins to take a host that does not answer as lost."""
 SPACE = {"parameters": {"finetune.lr": {"low": 1e-3, "high": 1e-2, "log": True}}}
 SWEEP: dict[str, Any] = {
     "name": NAME,
     "search_space": "space.yaml",
     "trial": {
-        "data": {"train_samples": 1000, "test_samples": 100},
+        "data": {"train_samples": 600, "test_samples": 100},
         "model": {"width": 8},
         "pretrain": {"method": "none"},
-        "finetune": {"epochs": EPOCHS, "batch_size": 16},
+        "finetune": {"epochs": EPOCHS, "batch_size": 32},
     },
     "sampler": {"name": "random"},
     "pruner": {"name": "none"},
@@ -134,8 +134,10 @@ def test_a_sweep_outlives_its_hosts(cluster: Cluster) -> None:
         time.sleep(NOTICED)
         wait_for(taken.ended, "the host that is taken away does not leave")
         cut.cut_off(False)
-        wait_for(cut.ended, "the host that was cut off does not hear that it was given up", 90)
-        cluster.start_worker(cut)
+        # Ray may have given it up, or not have noticed.
+        wait_for(lambda: cut.ended() or running.poll() is not None, "the sweep hangs", 180)
+        if running.poll() is None:
+            cluster.start_worker(cut)
         said, _ = running.communicate(timeout=240)
     finally:
         running.kill()

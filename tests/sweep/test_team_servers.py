@@ -7,9 +7,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -18,12 +20,14 @@ import pytest
 from mlflow.tracking import MlflowClient
 from postgres import postgres
 from real_sweep import SWEEP, TRIAL, without_ray
+from sqlalchemy import create_engine, text
 
 import noisetune
 from noisetune.errors import UserError
 from noisetune.store import Store
 from noisetune.sweep.results import SweepResults
 from noisetune.sweep.run import run_sweep
+from noisetune.tracking.looking import look_at
 
 pytestmark = pytest.mark.system
 SERVE = Path(noisetune.__file__).resolve().parents[1] / "infra/mlflow/serve"
@@ -74,6 +78,7 @@ def tracking(
             "MLFLOW_ARTIFACTS": f"{BUCKET}/artifacts",
             "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of the test's",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         running = subprocess.Popen(
             [SERVE, "127.0.0.1", str(port)],
@@ -87,7 +92,8 @@ def tracking(
             wait_for(uri, running, log)
             yield uri, server
         finally:
-            os.killpg(running.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
             running.wait()
 
 
@@ -123,8 +129,7 @@ def test_stages_in_a_bucket_serve_a_second_sweep(bucket: dict[str, str], tmp_pat
     assert entries
     second = drive(tmp_path / "elsewhere", "second", store=store)
     assert len(list(kept.list())) == len(entries)
-    columns = ["val/accuracy", "test/accuracy"]
-    assert [*first.trials[columns].values.tolist()] == [*second.trials[columns].values.tolist()]
+    assert first.trials()["objective"].tolist() == second.trials()["objective"].tolist()
 
 
 def test_who_is_nobody_is_asked_who_they_are(tracking: tuple[str, str]) -> None:
@@ -138,11 +143,24 @@ def test_a_sweep_without_a_password_is_told(tracking: tuple[str, str], tmp_path:
         drive(tmp_path, "nobody", tracking_uri=tracking[0])
 
 
+def test_the_doctor_asks_as_a_sweep_does(
+    tracking: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"answers HTTP 401.*MLFLOW_TRACKING_USERNAME"):
+        look_at(tracking[0])
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    assert look_at(tracking[0]).startswith("MLflow 3.")
+
+
 def test_a_teams_server_holds_a_sweep_and_its_artifacts(
     tracking: tuple[str, str], known: None, tmp_path: Path
 ) -> None:
     uri, server = tracking
-    drive(tmp_path, "mine", tracking_uri=uri, ledger=f"{server}/postgres")
+    # Of its own: MLflow and Optuna have tables of the same name.
+    with create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE DATABASE ledgers"))
+    drive(tmp_path, "mine", tracking_uri=uri, ledger=f"{server}/ledgers")
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("mine")
     assert experiment is not None
