@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from noisetune.sweep.execution.hosts import Host
-from noisetune.sweep.findings import GB, Finding
+from noisetune.sweep.findings import GB, Finding, State
 from noisetune.texts import counted
 
 CLOCK_WARNING, CLOCK_FAULT = 2.0, 15.0
@@ -37,7 +37,7 @@ def _finding(host: Host, ours: Mapping[str, str]) -> Finding | None:
     lacks = list(_lacks(host, ours))
     if not lacks:
         return None
-    state = "fault" if any(lack.fault for lack in lacks) else "warning"
+    state: State = "fault" if any(lack.fault for lack in lacks) else "warning"
     text = "; ".join(lack.text for lack in lacks)
     remedies = dict.fromkeys(lack.remedy for lack in lacks)
     return Finding(f"host {host.address}", state, text, "; ".join(remedies))

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import ray
 
@@ -30,12 +31,14 @@ def start_watching() -> None:
     """Watch this process's own host, for as long as the process lives; one thread does."""
     if any(thread.name == __name__ for thread in threading.enumerate()):
         return
-    client = ray._private.worker.global_worker.gcs_client
+    worker: Any = ray._private.worker.global_worker
     node = ray.get_runtime_context().get_node_id()
-    threading.Thread(target=_watch, args=(client, node), name=__name__, daemon=True).start()
+    threading.Thread(
+        target=_watch, args=(worker.gcs_client, node), name=__name__, daemon=True
+    ).start()
 
 
-def _watch(client: ray._raylet.GcsClient, node: str) -> None:
+def _watch(client: Any, node: str) -> None:
     while leaving.seconds_left() is None:
         try:
             watch(lambda: client.get_draining_nodes(timeout=LOOK_SECONDS), node)
