@@ -16,9 +16,9 @@ FILES = {
 }
 
 GROUND = {
-    "allowed", "answers", "arrays", "caches", "curves", "errors", "files", "lines", "memory",
-    "plugins", "predictions", "records", "section", "seeds", "selection", "sizes", "texts",
-    "yaml_files",
+    "allowed", "answers", "arrays", "caches", "curves", "errors", "files", "leaving", "lines",
+    "memory", "plugins", "predictions", "records", "section", "seeds", "selection", "sizes",
+    "texts", "yaml_files",
 }  # fmt: skip
 BELOW_PLUGINS = {*GROUND, "store", "training"}
 PLUGINS = {"data", "noise", "models", "ssl", "finetuning", "detectors"}
@@ -33,6 +33,8 @@ RUNNING = {
     "sweep.closing",
     "sweep.outcome",
     "sweep.doctor",
+    "sweep.findings",
+    "sweep.host_findings",
     "sweep.foresight",
     "sweep.log",
     "sweep.overview",

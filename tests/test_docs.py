@@ -27,6 +27,8 @@ TEXTS = [
 ]
 OWN_FILE = re.compile(r"(?:infra|sweeps|search_spaces|docs|tests|\.ci)/\S+|[\w.-]+\.(?:py|tex|txt)")
 """What a command names that the repository has, or the page writes."""
+SCRIPTS = ["infra/mlflow-server", "infra/mlflow/serve", "infra/ray-node"]
+SCRIPTS += ["infra/slurm/sweep.sbatch", ".ci/run"]
 SHELLCHECK = ["shellcheck", "-e", "SC1091"]  # what `.` reads need not be there
 
 
@@ -119,8 +121,13 @@ def test_commands_are_good_shell(file: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_parse(script: str) -> None:
+    subprocess.run(["bash", "-n", ROOT / script], check=True)
+
+
 @pytest.mark.system
-@pytest.mark.parametrize("script", ["infra/mlflow-server", "infra/ray-node", ".ci/run"])
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_scripts_are_good_shell(script: str) -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("no shellcheck on this machine")

@@ -10,8 +10,8 @@ import pytest
 from pages import blocks, calls
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = [*(f"docs/{name}.md" for name in ("tutorial", "own-images", "features", "resume", "report"))]
-RUN += ["infra/README.md"]
+NAMES = ("tutorial", "own-images", "features", "resume", "report", "cluster")
+RUN = [f"docs/{name}.md" for name in NAMES]
 IN_PLACE = {"noisetune": [sys.executable, "-m", "noisetune"], "python": [sys.executable]}
 if shutil.which("pdflatex"):
     IN_PLACE["pdflatex"] = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error"]

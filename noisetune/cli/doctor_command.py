@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +20,7 @@ from noisetune.sweep.home import DEFAULT_MLRUNS
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from noisetune.sweep.doctor import Finding
+    from noisetune.sweep.findings import Finding
 
 
 def register(app: typer.Typer) -> None:
@@ -28,11 +29,16 @@ def register(app: typer.Typer) -> None:
             "noisetune doctor",
             "noisetune doctor --tracking-uri http://mlflow.lab:5000 --store s3://bucket/stages",
             "noisetune doctor --address HEAD:6379 --json",
+            "noisetune doctor sweeps/quickstart.yaml --address HEAD:6379 --store /shared/stages",
         )
     )(doctor)
 
 
 def doctor(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A sweep, whose data each host of the cluster is to have."),
+    ] = None,
     address: AddressOption = None,
     store: StoreOption = None,
     mlruns: MlrunsOption = DEFAULT_MLRUNS,
@@ -41,19 +47,31 @@ def doctor(
 ) -> None:
     """Look at Python, torch, devices, Ray, tracking, store, disk, memory and the cache of data.
 
-    It writes nothing, and starts no Ray; with `--address` it asks that cluster. Exit code 1 where
-    there is a fault.
+    It writes nothing, and starts no Ray. With `--address` it asks each host of that cluster for its
+    versions, token, GPUs, shared memory and clock, and whether it sees what this one puts into the
+    store, for a moment. Exit code 1 where there is a fault.
     """
     from noisetune.sweep.doctor import examine
     from noisetune.sweep.home import Site
 
-    findings = examine(Site.of(mlruns, store, address=address, tracking_uri=tracking_uri))
+    site = Site.of(mlruns, store, address=address, tracking_uri=tracking_uri)
+    findings = examine(site, [] if file is None else _data_sets(file))
     if as_json:
         print(json.dumps([asdict(each) for each in findings], indent=1))
     else:
         print_table(_table(findings))
     if any(each.state == "fault" for each in findings):
         raise typer.Exit(1)
+
+
+def _data_sets(file: Path) -> list[tuple[str, Any]]:
+    """A trial of each data set of a sweep: its name, and its configuration as JSON."""
+    from noisetune.sweep.run import new_sweep
+
+    trials = [
+        condition.trial(next(iter(condition.corners()))) for condition in new_sweep(file).conditions
+    ]
+    return list({trial.data: (trial.data.name, trial.to_json()) for trial in trials}.values())
 
 
 def _table(findings: "list[Finding]") -> "Table":

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from noisetune.sweep.foresight import Foresight
     from noisetune.sweep.plan import Plan
 
+LONG_EPOCH_SECONDS = 300.0
+
 
 def register(app: typer.Typer) -> None:
     app.command(
@@ -116,6 +118,14 @@ def _show(plan: "Plan") -> None:
         console.print(f"time: {_span(plan.hours)} (measured on a few batches, on this machine)")
     if plan.gpu_hours is not None and plan.gpu_hours[1] > 0:
         console.print(f"GPU time: {_span(plan.gpu_hours)}")
+    if plan.longest_epoch is not None and plan.longest_epoch[1] > LONG_EPOCH_SECONDS:
+        stage, seconds = plan.longest_epoch
+        console.print(
+            f"warning: an epoch of {stage} takes about {seconds / 60:.0f} minutes on this machine: "
+            "stages are kept at the ends of epochs, so a host that is taken away loses up to that; "
+            "run it on hosts that stay, or on faster ones",
+            soft_wrap=True,
+        )
     console.print(f"disk: {plan.disk_bytes / 1e6:,.0f} MB in the store")
     if plan.resolution:
         console.print()

@@ -4,12 +4,15 @@ import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import closing
 
+from noisetune.leaving import HostLeaves, seconds_left
 from noisetune.records import Event, MetricPoint, Waiting
 from noisetune.stages.base import Checkpoint, Stage, Start, points_of
 from noisetune.store import Artifact, Lease, LeaseLost, StageKey, StoreLike
 
 CHECKPOINT_SECONDS = 30.0
 WAIT_SECONDS = 0.5
+PUBLISH_SECONDS = 3.0
+"""So long before its host is taken away an epoch must end, for its checkpoint to be kept."""
 
 
 def run_stage(
@@ -19,7 +22,8 @@ def run_stage(
 
     Entries are published at `milestones` (steps that other trials are known to want), about twice
     a minute, and at the end. `begun` is an earlier part that the caller holds already. While
-    another process computes the same key, Waiting is yielded.
+    another process computes the same key, Waiting is yielded. Where the host is about to be taken
+    away, the entry of the epoch's end is published, if there is time for it, and HostLeaves raised.
     """
     seen = 0 if begun is None else len(points_of(begun[1]))
     while True:
@@ -46,12 +50,15 @@ def _compute(
         if start[0] == stage.total:
             return start[1]
     last_saved, temporary, made = time.monotonic(), None, None
+    pace = _Pace()
 
     def due(step: int) -> bool:
-        return step in milestones or time.monotonic() - last_saved > CHECKPOINT_SECONDS
+        asked = step in milestones or seconds_left() is not None
+        return asked or time.monotonic() - last_saved > CHECKPOINT_SECONDS
 
     for event in stage.compute(start, due):
         if not isinstance(event, Checkpoint):
+            pace.hear(event)
             yield event
             continue
         claim.publish(event)
@@ -61,6 +68,8 @@ def _compute(
         last_saved = time.monotonic()
         if event.step == stage.total:
             made = event.artifact
+        elif seconds_left() is not None:
+            raise HostLeaves(f"{stage.key.stage} is kept up to epoch {event.step}")
     if made is None:
         raise AssertionError(f"{stage.key.stage} ended without its last checkpoint")
     return made
@@ -83,6 +92,24 @@ def rephrased(
                 return stop.value
             if event is not None:
                 yield event
+
+
+class _Pace:
+    """How long epochs take: whether one ends before a host that leaves is gone."""
+
+    def __init__(self) -> None:
+        self.begun, self.epoch = time.monotonic(), 0.0
+
+    def hear(self, event: Event) -> None:
+        """Note an epoch's end; HostLeaves where the one that runs would end too late."""
+        if isinstance(event, MetricPoint):
+            now = time.monotonic()
+            self.begun, self.epoch = now, now - self.begun
+            return
+        left = seconds_left()
+        ahead = max(0.0, self.begun + self.epoch - time.monotonic())
+        if left is not None and left < ahead + PUBLISH_SECONDS:
+            raise HostLeaves(f"the epoch takes {ahead:.0f} s more, and the host stays {left:.0f} s")
 
 
 class _Claim:

@@ -4,11 +4,10 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import psutil
 
@@ -16,55 +15,47 @@ from noisetune.caches import cache_folder
 from noisetune.errors import UserError
 from noisetune.files import check_room
 from noisetune.memory import LIMIT, memory_limit
+from noisetune.sweep.findings import GB, Finding
 from noisetune.sweep.home import Site
 from noisetune.texts import counted
 from noisetune.tracking.looking import look_at
 
-State = Literal["ok", "warning", "fault"]
 OLDEST = (3, 11)
-GB = 1e9
 DISK_FAULT, DISK_WARNING = 0.5 * GB, 5 * GB
 """Free bytes under which a disk is no use, or soon full."""
 MEMORY_WARNING = 2 * GB
 ROOM = "free some, for example by `noisetune store gc --max-size 10G`, or name another folder"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What was found of one thing, and what to do where it is not ok."""
-
-    what: str
-    state: State
-    text: str
-    remedy: str = ""
-
-
-def examine(site: Site) -> list[Finding]:
-    """Every finding of this machine and of where `site` leaves things; a cluster's where it has an
-    address."""
-    checks: dict[str, Callable[[], Finding]] = {
+def examine(site: Site, trials: Sequence[tuple[str, Any]] = ()) -> list[Finding]:
+    """Every finding of this machine and of where `site` leaves things; where it has an address, of
+    the hosts of the cluster there, whose reading of the data of `trials` (name, configuration as
+    JSON) is looked at, too."""
+    checks: dict[str, Callable[[], Finding | list[Finding]]] = {
         "Python": _python,
         "torch": _torch,
         "devices": _devices,
-        "Ray": lambda: _ray(site.address),
-        "tracking": lambda: Finding("tracking", "ok", look_at(str(site.tracking_uri))),
+        "Ray": lambda: _ray(site, trials),
+        "tracking": lambda: _tracking(site),
         "store": lambda: _store(site),
         "disk": lambda: _disk([site.home.root, cache_folder()]),
         "memory": _memory,
         "data cache": _cache,
     }
-    return [_looked_at(what, check) for what, check in checks.items()]
+    return [finding for what, check in checks.items() for finding in _looked_at(what, check)]
 
 
-def _looked_at(what: str, check: Callable[[], Finding]) -> Finding:
+def _looked_at(what: str, check: Callable[[], Finding | list[Finding]]) -> list[Finding]:
     """A check that fails is a finding, too."""
     try:
-        return check()
+        found = check()
     except UserError as error:
         text, _, remedy = str(error).rpartition("; ")
-        return Finding(what, "fault", text, remedy)
+        found = Finding(what, "fault", text, remedy)
     except Exception as error:
-        return Finding(what, "fault", f"{type(error).__name__}: {error}", "mend its installation")
+        text = f"{type(error).__name__}: {error}"
+        found = Finding(what, "fault", text, "mend its installation")
+    return found if isinstance(found, list) else [found]
 
 
 def _python() -> Finding:
@@ -98,18 +89,26 @@ def _devices() -> Finding:
     return Finding("devices", "ok", f"{cpus}, no GPU")
 
 
-def _ray(address: str | None) -> Finding:
-    installed = f"Ray {version('ray')}"
+def _ray(site: Site, trials: Sequence[tuple[str, Any]]) -> list[Finding]:
+    installed, address = f"Ray {version('ray')}", site.address
     if address is None:
-        return Finding("Ray", "ok", f"{installed}; a sweep starts its own")
+        return [Finding("Ray", "ok", f"{installed}; a sweep starts its own")]
     from noisetune.sweep import show_token
 
     show_token()
-    from noisetune.sweep.execution.cluster import resources_at
+    from noisetune.sweep.execution.hosts import look_at_hosts, versions
+    from noisetune.sweep.host_findings import host_findings
 
-    has = resources_at(address)
+    has, hosts = look_at_hosts(address, site.stages, trials)
     there = ", ".join(f"{has.get(kind, 0):g} {kind}s" for kind in ("CPU", "GPU"))
-    return Finding("Ray", "ok", f"{installed}; the cluster at {address} has {there}")
+    cluster = Finding("Ray", "ok", f"{installed}; the cluster at {address} has {there}")
+    return [cluster, *host_findings(hosts, versions())]
+
+
+def _tracking(site: Site) -> Finding:
+    text = look_at(str(site.tracking_uri))
+    alone = "" if site.address is None else "; this host alone writes there, the others need not"
+    return Finding("tracking", "ok", text + alone)
 
 
 def _store(site: Site) -> Finding:

@@ -69,13 +69,14 @@ class Plan:
     """Counts are what a sweep does where they are `exact`. Otherwise they are those of a sweep
     that stops no trial and ends no search early, and whose first trials win.
 
-    `hours` and `gpu_hours` are ranges, None where nothing was measured; `disk_bytes` is what the
-    store will hold of it. `resolution` says, by data and noise, what its noisy labels tell apart.
-    `unseen` are data sets and weights that would have to be fetched: what the store has of them is
-    counted as nothing. Where replicates grow, all is counted for as many as there may be, and
-    `fewest_replicates` are those that there will be at least; so it is where conditions share a
-    setting, which may be the own one of each, or another. Where each replicate is a search,
-    `trials_each` are the most that one has: all of them are search trials.
+    `hours` and `gpu_hours` are ranges, `longest_epoch` a stage and the seconds that an epoch of it
+    takes, None where nothing was measured; `disk_bytes` is what the store will hold of it.
+    `resolution` says, by data and noise, what its noisy labels tell apart. `unseen` are data sets
+    and weights that would have to be fetched: what the store has of them is counted as nothing.
+    Where replicates grow, all is counted for as many as there may be, and `fewest_replicates` are
+    those that there will be at least; so it is where conditions share a setting, which may be the
+    own one of each, or another. Where each replicate is a search, `trials_each` are the most that
+    one has: all of them are search trials.
     """
 
     sweep: str
@@ -89,6 +90,7 @@ class Plan:
     stages: dict[str, StageCount]
     hours: tuple[float, float] | None
     gpu_hours: tuple[float, float] | None
+    longest_epoch: tuple[str, float] | None
     disk_bytes: int
     resolution: list[Resolution]
     unseen: list[str]
@@ -129,9 +131,9 @@ def make_plan(
     unseen = {each.key.digest: names for each in work if (names := _unseen(each, data))}
     slots = fitting_trials(sweep.config.resources, resources, sweep.config.max_concurrent)
     left = {key: _left(key, list(steps), store) for key, (steps, _) in _by_key(work).items()}
-    hours = gpu_hours = None
+    hours = gpu_hours = longest = None
     if measure:
-        seconds = _seconds(work, left, data)
+        seconds, longest = _seconds(work, left, data)
         hours = _range(seconds / slots / 3600)
         gpu_hours = _range(seconds * sweep.config.resources.gpu / 3600)
     return Plan(
@@ -151,6 +153,7 @@ def make_plan(
         },
         hours=hours,
         gpu_hours=gpu_hours,
+        longest_epoch=longest,
         disk_bytes=_disk(work, left, data),
         resolution=resolutions(sweep, data.load),
         unseen=list(dict.fromkeys(name for names in unseen.values() for name in names)),
@@ -338,17 +341,19 @@ def _seconds(
     work: list[_Work],
     left: Mapping[StageKey, tuple[int, int, int]],
     data: Datasets,
-) -> float:
-    """Seconds of all stages one after the other, from a short measurement of each kind."""
+) -> tuple[float, tuple[str, float] | None]:
+    """Seconds of all stages one after the other, from a short measurement of each kind, and the
+    stage with the longest epoch."""
     speeds: dict[str, Speed] = {}
-    total = 0.0
+    total, longest = 0.0, None
     for key, (_, config) in _by_key(work).items():
         if left[key][1]:
             # A fold is a fine-tuning on a little less.
             stage = FINETUNE if key.stage == FOLD else key.stage
-            speed = calibrate(stage, config, data.load(config.data), speeds)
-            total += left[key][1] * speed.seconds_per_epoch
-    return total
+            seconds = calibrate(stage, config, data.load(config.data), speeds).seconds_per_epoch
+            total += left[key][1] * seconds
+            longest = max(longest or (stage, 0.0), (stage, seconds), key=lambda each: each[1])
+    return total, longest
 
 
 def _range(estimate: float) -> tuple[float, float]:

@@ -1,6 +1,8 @@
 """Whether MLflow answers, asked without a word of any sweep: nothing is made there."""
 
+import os
 import urllib.request
+from base64 import b64encode
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -11,6 +13,8 @@ from noisetune.texts import counted
 from noisetune.tracking.database import database_file, experiments
 
 SECONDS = 5.0
+REFUSED = (401, 403)
+"""What a server answers whom it does not know, or who may not."""
 REMEDY = "start that server, or give no --tracking-uri to use the SQLite file in the mlruns folder"
 
 
@@ -36,8 +40,8 @@ def _file(file: Path) -> str:
 def _server(uri: str) -> str:
     with answering(f"--tracking-uri: MLflow at {uri}", REMEDY):
         try:
-            with urllib.request.urlopen(f"{uri}/version", timeout=SECONDS) as answer:
-                version = answer.read(100).decode(errors="replace").strip()
+            version = _asked(f"{uri}/version")
+            _let_in(uri)
         except HTTPError as error:
             raise UserError(
                 f"--tracking-uri: {without_password(uri)} answers HTTP {error.code}; see that "
@@ -45,3 +49,25 @@ def _server(uri: str) -> str:
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             ) from None
     return f"MLflow {version} answers at {without_password(uri)}"
+
+
+def _let_in(uri: str) -> None:
+    """HTTPError where the server does not know who this is; its version it tells to all."""
+    try:
+        _asked(f"{uri}/api/2.0/mlflow/experiments/search?max_results=1")
+    except HTTPError as error:
+        if error.code in REFUSED:
+            raise
+
+
+def _asked(url: str) -> str:
+    """The first 100 bytes of an answer, asked as MLflow itself asks."""
+    request = urllib.request.Request(url)
+    name, password = (
+        os.environ.get(f"MLFLOW_TRACKING_{part}") for part in ("USERNAME", "PASSWORD")
+    )
+    if name and password:
+        known = b64encode(f"{name}:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {known}")
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        return str(answer.read(100).decode(errors="replace").strip())

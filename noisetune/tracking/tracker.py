@@ -3,16 +3,18 @@
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noisetune.answers import answering, check_database, is_database
+from noisetune.answers import answering, check_database, is_database, without_password
 from noisetune.errors import UserError
 from noisetune.files import check_output, make_folder
 from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.tracking.about import NOTHING, About
 from noisetune.tracking.database import database_file
+from noisetune.tracking.looking import REFUSED
 from noisetune.tracking.messages import (
     Message,
     ended_message,
@@ -230,7 +232,25 @@ def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
             _check_database(file)
         elif is_database(uri):
             check_database("--tracking-uri", uri, REMEDY)
-        _open_runs(uri, sweep, artifacts, quiet=True)
+        with _let_in(uri):
+            _open_runs(uri, sweep, artifacts, quiet=True)
+
+
+@contextmanager
+def _let_in(uri: str) -> Iterator[None]:
+    """UserError where the server asks who this is, and does not know it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.get_http_status_code() not in REFUSED:
+            raise
+        raise UserError(
+            f"--tracking-uri: MLflow at {without_password(uri)} does not let this user in; set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and see that the server knows "
+            "the name that it is asked by (MLFLOW_SERVER_ALLOWED_HOSTS)"
+        ) from None
 
 
 def tell_whole(

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from noisetune.store import Store
+from noisetune.sweep.resources.calibration import Speed
 
 TRIAL = {
     "data": {"train_samples": 60, "test_samples": 30},
@@ -63,6 +64,7 @@ def test_a_program_reads_it_as_json(plan: Callable[..., Any]) -> None:
         "exact": True,
         "hours": None,
         "gpu_hours": None,
+        "longest_epoch": None,
         "unseen": [],
     }
     assert [(each["group"], each["labels"]) for each in resolution] == [
@@ -208,3 +210,15 @@ def test_the_papers_sweeps_are_planned_without_a_network(
     sweep = Path(__file__).resolve().parents[2] / "sweeps" / f"{file}.yaml"
     assert noisetune("plan", sweep, "--no-measure").code == 0
     assert list((offline / "empty").iterdir()) == []
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(290.0, False), (420.0, True)])
+def test_epochs_that_a_lost_host_would_make_dear_are_told_of(
+    plan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, seconds: float, warned: bool
+) -> None:
+    speed = Speed(seconds)
+    monkeypatch.setattr("noisetune.sweep.plan.calibrate", lambda *_: speed)
+    said = plan()
+    assert said.code == 0
+    assert ("takes about 7 minutes" in said.out) == warned
+    assert json.loads(plan("--json").out)["longest_epoch"][1] == seconds

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from noisetune.sweep import doctor
-from noisetune.sweep.doctor import Finding, examine
+from noisetune.sweep.doctor import examine
+from noisetune.sweep.findings import Finding
 from noisetune.sweep.home import Site
 
 WHAT = ["Python", "torch", "devices", "Ray", "tracking", "store", "disk", "memory", "data cache"]

@@ -7,6 +7,7 @@ Optuna's pruner decides in the scheduler, and is told PRUNED at once.
 import json
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from noisetune.errors import fault_of_machine
+from noisetune.leaving import HostLeaves
 from noisetune.predictions import PredictionsFolder
 from noisetune.sweep.execution.message import Message
 from noisetune.sweep.spec.conditions import milestones
@@ -25,6 +27,8 @@ LOOK_SECONDS = 0.5
 IDLE_SECONDS = 0.1
 LONGEST_CAUSE = 300
 NOT_STARTED = "creation task"  # of an actor, in Ray's words
+TAKEN_AWAY = (HostLeaves.__name__, "killed by a spot preemption")
+"""What an error says of a trial whose host was given up: our word, or Ray's."""
 
 
 class TuneSearcher(Searcher):
@@ -34,7 +38,7 @@ class TuneSearcher(Searcher):
         self,
         scheduler: Scheduler,
         store: str | None,
-        slots: int,
+        slots: Callable[[], int],
         lookahead: bool,
         predictions: PredictionsFolder | None = None,
     ) -> None:
@@ -45,13 +49,21 @@ class TuneSearcher(Searcher):
             "milestones": milestones(scheduler.conditions),
             "knn": scheduler.config.pretrain_gate.knn_percentile is not None,
         }
-        # One trial waiting in the wings keeps an actor alive for it. With a single slot the next
-        # one is asked for only when the last has ended, so that the sampler knows its result.
-        self.limit = slots + 1 if lookahead and slots > 1 else slots
-        self.lookahead = lookahead
+        self.slots, self.lookahead = slots, lookahead
         self.jobs: dict[str, Job] = {}
         self.paused: set[str] = set()
         self.causes: dict[str, str] = {}
+
+    @property
+    def limit(self) -> int:
+        """How many trials may have been suggested and not have ended.
+
+        One that waits in the wings keeps an actor alive for it, and has a cluster that can grow do
+        so. With a single slot the next is asked for only when the last has ended, so that the
+        sampler knows its result.
+        """
+        slots = self.slots()
+        return slots + 1 if self.lookahead and slots > 1 else slots
 
     def suggest(self, trial_id: str) -> Any:
         """The configuration of the next trial; None for not now, FINISHED for never again."""
@@ -110,6 +122,9 @@ class TuneSearcher(Searcher):
 
     def _lost(self, job: Job, cause: str) -> None:
         """The trial's process ended without a word; `cause` is what Ray says of that."""
+        if any(words in cause for words in TAKEN_AWAY):
+            log.info("%s goes on elsewhere: its host was given up", job.name)
+            return self.scheduler.moved(job)
         if cause:
             log.error("%s: its process ended\n%s", job.name, cause)
         why = f": {last_line(cause)}" if NOT_STARTED in cause else ""

@@ -1,9 +1,8 @@
 """A running Ray cluster: reached, given this checkout of noisetune, and seen to share the store."""
 
-import logging
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -83,42 +82,49 @@ def _knock(address: str) -> None:
 
 def check_shared(store: str) -> None:
     """UserError where a host of the cluster does not see what the driver puts into the store."""
-    backend = Store.open(store).backend
-    mark = f".tmp/seen-{uuid.uuid4().hex}"
-    backend.create(mark, b"")
-    try:
-        blind = [node for node in _alive() if not _sees(node["NodeID"], store, mark)]
-    finally:
-        with suppress(FileNotFoundError):
-            backend.remove(mark)
+    with marked(store) as mark:
+        blind = [node for node in hosts() if not _sees(node["NodeID"], store, mark)]
     if blind:
-        hosts = ", ".join(sorted({node["NodeManagerAddress"] for node in blind}))
+        names = ", ".join(sorted({node["NodeManagerAddress"] for node in blind}))
         raise UserError(
-            f"--store {store}: {hosts} of the cluster does not see what this host puts there; give "
+            f"--store {store}: {names} of the cluster does not see what this host puts there; give "
             "a folder that all hosts share (--mlruns or --store), or a URL that all reach"
         )
 
 
-def _alive() -> list[dict[str, Any]]:
+@contextmanager
+def marked(store: str) -> Iterator[str]:
+    """A file in the store, for as long as others look for it; its name there."""
+    backend = Store.open(store).backend
+    mark = f".tmp/seen-{uuid.uuid4().hex}"
+    backend.create(mark, b"")
+    try:
+        yield mark
+    finally:
+        with suppress(FileNotFoundError):
+            backend.remove(mark)
+
+
+def hosts() -> list[dict[str, Any]]:
+    """The cluster's nodes, in Ray's words, that trials run on."""
     return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
 
 
+def on_host(node: str, function: Callable[..., Any], *values: Any) -> ray.ObjectRef:
+    """What a function gives on a node of the cluster, for ray.get to wait for."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(num_cpus=0)(function).options(scheduling_strategy=there).remote(*values)
+
+
 def _sees(node: str, store: str, mark: str) -> bool:
-    on_node = NodeAffinitySchedulingStrategy(node, soft=False)
-    look = ray.remote(num_cpus=0)(_is_there).options(scheduling_strategy=on_node)
     try:
-        return ray.get(look.remote(store, mark), timeout=LOOK_SECONDS)
+        return ray.get(on_host(node, is_there, store, mark), timeout=LOOK_SECONDS)
     except (ray.exceptions.RayError, TimeoutError) as error:
         raise UserError(
             f"--address: node {node[:8]} of the cluster cannot run noisetune: {error}"
         ) from None
 
 
-def _is_there(store: str, mark: str) -> bool:
+def is_there(store: str, mark: str) -> bool:
+    """Whether this host sees a mark in a store."""
     return Store.open(store).backend.exists(mark)
-
-
-def resources_at(address: str) -> dict[str, float]:
-    """What the cluster at an address has, by Ray's names; UserError where there is none."""
-    with joined(address, log_to_driver=False, logging_level=logging.ERROR):
-        return ray.cluster_resources()

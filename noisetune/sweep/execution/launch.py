@@ -17,6 +17,7 @@ from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.cluster import check_shared, joined
 from noisetune.sweep.execution.local import local_ray
 from noisetune.sweep.execution.ray_health import dead_process, watched
+from noisetune.sweep.execution.slots import Slots
 from noisetune.sweep.execution.store_limit import StoreLimit
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
@@ -82,13 +83,16 @@ def run_trials(
     if shared is not None and sweep.config.store_limit is not None:
         watchers = [*watchers, StoreLimit(shared, parse_size(sweep.config.store_limit))]
     config = sweep.config
-    slots = slots_of(config)
+    capacity = Slots(config, ray.cluster_resources)
+    slots = capacity.now()
     order = Order(shared, datasets)
     scheduler = Scheduler(config, sweep.conditions, ledger, watchers, order, slots)
     if scheduler.finished:
         return scheduler
     lookahead = config.max_concurrent is None
-    searcher = TuneSearcher(scheduler, store, slots, lookahead, home.predictions(config.name))
+    searcher = TuneSearcher(
+        scheduler, store, capacity.now, lookahead, home.predictions(config.name)
+    )
     # With one pending trial, short trials never fill the slots: each hands its actor to the
     # pending one, whose own, still starting, is thrown away.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)

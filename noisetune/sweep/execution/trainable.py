@@ -7,16 +7,19 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError, fault_of_machine
+from noisetune.leaving import HostLeaves, seconds_left
 from noisetune.pipeline import Options, run_trial
 from noisetune.predictions import pack
 from noisetune.records import FINETUNE, GATE, Event, MetricPoint, TrialResult, Waiting
 from noisetune.stages.kept import Kept
 from noisetune.store import NullStore, Store
+from noisetune.sweep.execution.draining import start_watching
 from noisetune.sweep.execution.message import Message
 from noisetune.training.loop import DivergedError
 
@@ -37,6 +40,8 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
 
     class PipelineTrainable(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
+            if ray.is_initialized():
+                start_watching()
             job = json.loads(config["job"])
             if torch.cuda.is_available() and 0 < config["gpu"] < 1:
                 # Ray's shares are bookkeeping; this holds a trial to its own.
@@ -54,6 +59,8 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
 
             After the pipeline's events come its predictions as bytes.
             """
+            if seconds_left() is not None:
+                raise HostLeaves("nothing is begun any more")
             trial = TrialConfig.parse(job["config"], job["name"])
             store = NullStore() if job["store"] is None else Store.open(job["store"])
             options = Options(tuple(job["milestones"]), job["knn"], kept)
@@ -72,6 +79,9 @@ def make_trainable(pipeline: Pipeline = run_trial) -> type[tune.Trainable]:
             """What became of the trial while `points` were collected."""
             try:
                 return self._pull(points)
+            except HostLeaves:
+                # Ray would give the process another trial: it ends, and its trial is run elsewhere.
+                raise
             except torch.OutOfMemoryError as error:
                 return Message(error=f"out of memory: {error}", out_of_memory=True)
             except Exception as error:

@@ -158,6 +158,10 @@ class Scheduler:
             job.trial.set_user_attr(LOST, True)
         self.machine_failed(job, reason)
 
+    def moved(self, job: Job) -> None:
+        """Its host was given up: it goes on elsewhere, however often that happens."""
+        self._again(job)
+
     def machine_failed(self, job: Job, reason: str) -> None:
         """It was no fault of the trial's: the sweep pauses, and a resume goes on with it."""
         self.pause(f"{job.name}: {reason}")

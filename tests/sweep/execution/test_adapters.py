@@ -38,7 +38,7 @@ def searcher(play: Play) -> TuneSearcher:
 
 
 def searching(play: Play, slots: int, lookahead: bool = True) -> TuneSearcher:
-    return TuneSearcher(play.scheduler, None, slots, lookahead)
+    return TuneSearcher(play.scheduler, None, lambda: slots, lookahead)
 
 
 def finish(searcher: TuneSearcher, trial: str, *values: float) -> None:

@@ -187,6 +187,8 @@ def test_the_doctor_says_what_a_cluster_has(cluster: Running, tmp_path: Path) ->
     ray = next(each for each in json.loads(said.stdout) if each["what"] == "Ray")
     assert ray["state"] == "ok"
     assert ray["text"].endswith(f"the cluster at {cluster.address} has 2 CPUs, 0 GPUs")
+    hosts = next(each for each in json.loads(said.stdout) if each["what"].startswith("host"))
+    assert hosts["text"] == "2 hosts (127.0.0.1, 127.0.0.1) as this one"
 
 
 @pytest.mark.long
