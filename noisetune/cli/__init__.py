@@ -42,6 +42,7 @@ def register() -> None:
     from noisetune.cli import (
         bench_commands,
         best_command,
+        clean_command,
         doctor_command,
         plan_command,
         report_command,
@@ -58,6 +59,7 @@ def register() -> None:
         plan_command,
         sweep_commands,
         run_command,
+        clean_command,
         status_commands,
         best_command,
         report_command,
