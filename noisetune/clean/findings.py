@@ -176,7 +176,8 @@ def confusion(found: Findings) -> np.ndarray:
     classes = len(found.pictures.data.class_names)
     counts = np.zeros((classes, classes), dtype=np.int64)
     rows = found.verdicts.order[: found.verdicts.suspects]
-    np.add.at(counts, (found.pictures.data.y_train.numpy()[rows], found.verdicts.suggested[rows]), 1)
+    given = found.pictures.data.y_train.numpy()
+    np.add.at(counts, (given[rows], found.verdicts.suggested[rows]), 1)
     return counts
 
 

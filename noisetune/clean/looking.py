@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from noisetune.clean.patches import patches_stage
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.detectors.base import Evidence
@@ -35,8 +36,13 @@ class Look:
     features: NDArray[np.float32]
 
 
-def check(config: TrialConfig, data: ImageData) -> None:
+def check(config: TrialConfig, data: ImageData, patches: int = 0) -> None:
     """UserError for settings that do not go with these images."""
+    if patches and config.finetune.train != PROBE:
+        raise UserError(
+            f"finetune.train: {config.finetune.train}: features of patches have no network behind "
+            "them; set finetune.train: probe, or leave patches out"
+        )
     if not config.has_backbone:
         raise UserError(
             "pretrain.method: features: clean looks at images, and wants an encoder; take another "
@@ -47,26 +53,31 @@ def check(config: TrialConfig, data: ImageData) -> None:
 
 
 def look(
-    config: TrialConfig, data: ImageData, store: StoreLike, rounds: int
+    config: TrialConfig, data: ImageData, store: StoreLike, rounds: int, patches: int = 0
 ) -> Generator[Event, None, Look]:
     """Pre-train on all images, then fine-tune over the folds, so many `rounds`, each with a seed
     and a cut of its own; what was computed before is in the store.
 
     `data` has no test part: a fold's is the images that it leaves out. Where a network is
-    fine-tuned as a whole, features are those of the encoder before it, which saw no label.
+    fine-tuned as a whole, features are those of the encoder before it, which saw no label. With
+    `patches` a head is trained on the features of so many of them, and there is no encoder.
     """
     config.runtime.apply()
     given = data.y_train.numpy()
     labels = NoisyLabels(given, None, np.arange(len(given)), np.empty(0, dtype=np.int64))
     inputs = Inputs(config, data, labels)
-    origin, encoder, epochs = yield from _encoder(inputs, store)
-    key = extract_key(config, data, origin, epochs)
-    features = features_in((yield from run_stage(extract_stage(inputs, encoder, key), store)))
+    origin, encoder, epochs = (None, None, 0) if patches else (yield from _encoder(inputs, store))
+    if patches:
+        stage = patches_stage(data, patches, config.runtime)
+    else:
+        stage = extract_stage(inputs, encoder, extract_key(config, data, origin, epochs))
+    features = features_in((yield from run_stage(stage, store)))
     evidence, folds = list[Evidence](), list[NDArray[np.int64]]()
     for seed in range(rounds):
         own = replace(inputs, config=config.model_copy(update={"replicate": seed}))
         if config.finetune.train == PROBE:
-            own, tuned = replace(own, features=features), finetune_key(own.config, data, key, 0)
+            own = replace(own, features=features)
+            tuned = finetune_key(own.config, data, stage.key, 0)
         else:
             tuned = finetune_key(own.config, data, origin, epochs)
         judged = yield from judge_folds(own, encoder, tuned, store)

@@ -96,9 +96,7 @@ def _shown(found: Findings, row: int, note: str) -> Shown:
     return Shown(found.paths[row], found.given[row], note, thumbnail(found, row))
 
 
-def _groups(
-    found: Findings, groups: Sequence[tuple[int, ...]], most: int
-) -> list[list[Shown]]:
+def _groups(found: Findings, groups: Sequence[tuple[int, ...]], most: int) -> list[list[Shown]]:
     return [[_shown(found, row, "") for row in rows[:8]] for rows in groups[:most]]
 
 
@@ -117,7 +115,8 @@ def _matrix(found: Findings) -> list[tuple[str, list[str]]]:
 def thumbnail(found: Findings, row: int) -> str:
     """An image as a data URI of a small JPEG."""
     pixels = found.pictures.data.x_train[row].permute(1, 2, 0).numpy()
-    image = Image.fromarray(np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
+    plain = pixels.squeeze(2) if pixels.shape[2] == 1 else pixels
+    image = Image.fromarray(np.ascontiguousarray(plain))
     scale = THUMBNAIL / max(image.size)
     size = round(image.width * scale) or 1, round(image.height * scale) or 1
     text = io.BytesIO()

@@ -64,7 +64,8 @@ def read_pictures(source: Source, size: tuple[int, int] | None = None) -> Pictur
     """
     if source.arrays is not None:
         source, images, shapes = _of_arrays(source, size)
-        contents, mean_std = contents_of(images), channel_statistics(images)
+        contents: Sequence[bytes] = contents_of(images)
+        mean_std = channel_statistics(images)
     else:
         source, headers = _with_headers(source)
         require_classes(source)
@@ -186,9 +187,7 @@ def _opened(source: Source, row: int) -> BinaryIO:
     return BytesIO(source.encoded[row])
 
 
-def _those_that(
-    source: Source, look: Callable[[int], Header | str]
-) -> tuple[Source, list[Header]]:
+def _those_that(source: Source, look: Callable[[int], Header | str]) -> tuple[Source, list[Header]]:
     """The images of which `look` says no reason against them."""
     with ThreadPoolExecutor(min(available_cpus(), MOST_WORKERS), "noisetune-look") as pool:
         seen = list(pool.map(look, range(len(source))))

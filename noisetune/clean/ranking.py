@@ -84,7 +84,9 @@ def normal_scores(values: Vector, among: Vector) -> Vector:
     return norm.ppf(((below + up_to) / 2 + 0.125) / (len(among) + 0.25))
 
 
-def combined(rounds: Sequence[Mapping[str, Vector]], among: Sequence[Mapping[str, Vector]]) -> Vector:
+def combined(
+    rounds: Sequence[Mapping[str, Vector]], among: Sequence[Mapping[str, Vector]]
+) -> Vector:
     """The combined score of labels by the suspicions of each round, ranked `among` those of the
     given labels in the same round."""
     scores = [
@@ -146,6 +148,4 @@ def probability_wrong(ratio: Vector, rate: float) -> Vector:
 def review_shares(scores: Vector, planted: Vector) -> dict[float, float]:
     """Which share of the ranking, from its top, has 50, 80 and 95 % of the errors, if they are as
     hard to see as planted ones."""
-    return {
-        found: float((scores >= np.quantile(planted, 1 - found)).mean()) for found in REVIEWS
-    }
+    return {found: float((scores >= np.quantile(planted, 1 - found)).mean()) for found in REVIEWS}

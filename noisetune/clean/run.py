@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from noisetune.clean.folder import (
 from noisetune.clean.looking import check, look
 from noisetune.clean.page import page
 from noisetune.clean.pictures import Pictures, read_pictures
-from noisetune.clean.preset import Plan, adapted, plan_of, preset, write_config
+from noisetune.clean.preset import Plan, plan_of, preset, read_plan, write_plan
 from noisetune.clean.reading import read_source
 from noisetune.clean.source import require_classes
 from noisetune.clean.verdicts import judge
@@ -75,24 +75,24 @@ def prepare(data: Path, asked: Asked, say: Callable[[str], None]) -> Prepared:
     begun = is_begun(asked.out, known)
     pictures = read_pictures(source, asked.size)
     say(f"{len(pictures.source)} images of {len(pictures.data.class_names)} classes were read")
-    if begun and (asked.out / CONFIG).is_file():
-        before = asked.out / CONFIG
-        plan = _planned(pictures, read_trial_yaml(before), str(before), asked)
-    elif asked.given is not None:
-        plan = _planned(pictures, asked.given, asked.source, asked)
-    else:
-        plan = preset(pictures.data, asked.minutes)
-        plan = plan if asked.rounds is None else replace(plan, rounds=asked.rounds)
-    check(plan.config, pictures.data)
+    plan = _plan(pictures, asked, begun)
+    check(plan.config, pictures.data, plan.patches)
     begin(asked.out, known)
-    write_config(asked.out / CONFIG, plan.config)
+    write_plan(asked.out / CONFIG, plan)
     return Prepared(pictures, plan, begun)
 
 
-def _planned(pictures: Pictures, raw: Mapping[str, Any], source: str, asked: Asked) -> Plan:
-    config = adapted(raw, pictures.data, source)
-    check(config, pictures.data)
-    return plan_of(config, pictures.data, asked.rounds or 1)
+def _plan(pictures: Pictures, asked: Asked, begun: bool) -> Plan:
+    """That of the run that is gone on with, or what is asked for, or a preset."""
+    before = asked.out / CONFIG
+    if begun and before.is_file():
+        return read_plan(read_trial_yaml(before), pictures.data, str(before), None)
+    if asked.given is not None:
+        return read_plan(asked.given, pictures.data, asked.source, asked.rounds)
+    plan = preset(pictures.data, asked.minutes)
+    if asked.rounds in (None, plan.rounds):
+        return plan
+    return plan_of(plan.config, pictures.data, asked.rounds or 1, plan.patches)
 
 
 def compute(prepared: Prepared, store: StoreLike) -> Generator[Event, None, Findings]:
@@ -102,7 +102,7 @@ def compute(prepared: Prepared, store: StoreLike) -> Generator[Event, None, Find
     """
     pictures, plan = prepared.pictures, prepared.plan
     try:
-        seen = yield from look(plan.config, pictures.data, store, plan.rounds)
+        seen = yield from look(plan.config, pictures.data, store, plan.rounds, plan.patches)
     except DivergedError as error:
         raise UserError(
             f"the networks diverged: {error}; give --config with a lower learning rate"

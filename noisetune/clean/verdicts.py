@@ -104,9 +104,7 @@ def judge(look: Look, detectors: Sequence[Detector]) -> Verdicts:
         probability=probability,
         suggested=suggested,
         suggested_probability=None if probability is None else probability * share,
-        by_detector={
-            name: np.mean([each[name] for each in judged], axis=0) for name in judged[0]
-        },
+        by_detector={name: np.mean([each[name] for each in judged], axis=0) for name in judged[0]},
         likeliness=likeliness,
         votes=_votes(look, likeliness.shape[1]),
         rates=rates,
@@ -144,9 +142,7 @@ def _part(
     )
 
 
-def _doubts(
-    given: NDArray[np.int64], likeliness: NDArray[np.float64], rates: Rates
-) -> list[str]:
+def _doubts(given: NDArray[np.int64], likeliness: NDArray[np.float64], rates: Rates) -> list[str]:
     """Why there is a ranking only, in words; nothing where the probability may be given."""
     doubts = []
     if len(given) < FEWEST:
@@ -198,9 +194,6 @@ def _matrix(
     whole: Sequence[Sequence[float | None]], parts: Sequence[Sequence[Sequence[float | None]]]
 ) -> list[list[Interval]]:
     return [
-        [
-            _around(value, [part[true][label] for part in parts])
-            for label, value in enumerate(row)
-        ]
+        [_around(value, [part[true][label] for part in parts]) for label, value in enumerate(row)]
         for true, row in enumerate(whole)
     ]

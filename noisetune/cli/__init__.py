@@ -44,6 +44,7 @@ def register() -> None:
         best_command,
         clean_command,
         doctor_command,
+        labels_command,
         plan_command,
         report_command,
         reproduce_command,
@@ -69,6 +70,7 @@ def register() -> None:
         sync_command,
         ui_command,
         doctor_command,
+        labels_command,
     ):
         commands.register(app)
 

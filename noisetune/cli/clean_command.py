@@ -62,7 +62,7 @@ def clean(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=8, max=4096, help="Pixels that images are brought to; by default 32 or 64."),
+        typer.Option(min=8, max=4096, help="Pixels to bring images to; by default 32 or 64."),
     ] = None,
     write: Annotated[
         Path | None,
@@ -137,22 +137,22 @@ def _described(prepared: "Prepared") -> list[str]:
     """The plan in words, before it starts."""
     plan, config = prepared.plan, prepared.plan.config
     epochs = getattr(config.pretrain, "epochs", None)
-    before = f"{config.pretrain.method}" + (f", {epochs} epochs" if epochs else "")
     width = getattr(config.model, "width", None)
     model = config.model.name + (f" of width {width}" if width else "")
+    before = f"{model}, {config.pretrain.method}" + (f", {epochs} epochs" if epochs else "")
+    if plan.patches:
+        before = f"features of {plan.patches} patches"
     times = f", {plan.rounds} times" if plan.rounds > 1 else ""
     left_out = len(prepared.pictures.source.left_out)
     return [
         *([f"files that are no images, or cannot be read: {left_out}"] if left_out else []),
-        f"plan: {model}, {before}; then {config.finetune.train} for {config.finetune.epochs} "
+        f"plan: {before}; then {config.finetune.train} for {config.finetune.epochs} "
         f"epochs over {config.detect.folds} folds{times}",
         f"it will take about {_time(plan.total)}" + ("; going on" if prepared.begun else ""),
     ]
 
 
-def _watched(
-    events: "Generator[Event, None, Findings]", plan: "Plan", silent: bool
-) -> "Findings":
+def _watched(events: "Generator[Event, None, Findings]", plan: "Plan", silent: bool) -> "Findings":
     """Pull a computation to its end, under a bar with the time that is left."""
     bar = Progress(
         TextColumn("{task.description:<9}"),
