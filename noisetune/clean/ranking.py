@@ -14,8 +14,8 @@ three looks at it are taken that fail in different ways:
 - `confident`: how often the tenth of each predicted class that the networks are surest of
   disagrees with its given labels. Too low where labels of easy images are seldom wrong.
 - `likely`: the same of the surer half. Too high where networks err.
-- `mixture`: f / f_w among the most suspicious labels, half as many as `likely` says: the largest
-  rate that they leave room for. Too low where real errors are harder to see than planted ones.
+- `mixture`: twice the share of labels that are as suspicious as half of the planted ones. Too low
+  where real errors are harder to see than planted ones, too high where right labels look so, too.
 
 Where these agree within `TOLERANCE`, the estimate is `likely`, which most images have a say in, and
 the probability is given; elsewhere it is `confident`, and there is a ranking only.
@@ -35,8 +35,6 @@ TOLERANCE = 0.05
 """The calibration error that is promised: the rate may not be less certain than that."""
 FEWEST = 200
 """So few labels say nothing of probabilities."""
-FEWEST_AT_TOP = 30
-"""The most suspicious labels, of which the mixture's rate is taken, are so many at least."""
 SUREST, SURER = 0.1, 0.5
 FEWEST_SURE = 5
 EDGE = 1e-4
@@ -107,14 +105,19 @@ def density_ratio(scores: Vector, planted: Vector) -> Vector:
 
 
 def look_at_rates(
-    given: NDArray[np.int64], probabilities: NDArray[np.floating], ratio: Vector
+    given: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    scores: Vector,
+    planted: Vector,
 ) -> Rates:
-    """The three looks, by the labels (N,), the networks' probabilities (N, C) and `density_ratio`
-    of their scores."""
-    likely = disagreement(given, probabilities, SURER)
-    top = min(len(ratio), max(FEWEST_AT_TOP, round(likely / 2 * len(ratio))))
-    highest = float(np.sort(ratio)[-top:].mean())
-    return Rates(disagreement(given, probabilities, SUREST), likely, 1 / max(highest, 1.0))
+    """The three looks, by the labels (N,), the networks' probabilities (N, C), and the scores of
+    the labels (N,) and of planted ones (M,)."""
+    as_suspicious = float((scores >= np.median(planted)).mean())
+    return Rates(
+        disagreement(given, probabilities, SUREST),
+        disagreement(given, probabilities, SURER),
+        min(1.0, 2 * as_suspicious),
+    )
 
 
 def disagreement(

@@ -90,7 +90,7 @@ def judge(look: Look, detectors: Sequence[Detector]) -> Verdicts:
     scores, wrong = combined(judged, judged), combined(planted, judged)
     likeliness = np.mean([each.probabilities for each in look.rounds], axis=0)
     ratio = density_ratio(scores, wrong)
-    rates = look_at_rates(given, likeliness, ratio)
+    rates = look_at_rates(given, likeliness, scores, wrong)
     doubts = _doubts(given, likeliness, rates)
     probability = None if doubts else probability_wrong(ratio, rates.estimate)
     suggested, share = _suggestions(given, likeliness)
@@ -134,7 +134,7 @@ def _part(
     planted: NDArray[np.float64],
 ) -> _Part:
     given, probabilities = evidence.given[mine], evidence.probabilities[mine]
-    rates = look_at_rates(given, probabilities, density_ratio(scores[mine], planted))
+    rates = look_at_rates(given, probabilities, scores[mine], planted)
     return _Part(
         rates.estimate,
         review_shares(scores[mine], planted),
