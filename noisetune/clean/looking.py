@@ -52,6 +52,14 @@ def check(config: TrialConfig, data: ImageData, patches: int = 0) -> None:
     require_folds(config, len(data.x_train))
 
 
+def one_for_a_head(config: TrialConfig) -> TrialConfig:
+    """The configuration with one thread where a head alone is trained: several would wait for each
+    other at every step."""
+    if config.finetune.train != PROBE:
+        return config
+    return config.model_copy(update={"runtime": config.runtime.model_copy(update={"threads": 1})})
+
+
 def look(
     config: TrialConfig, data: ImageData, store: StoreLike, rounds: int, patches: int = 0
 ) -> Generator[Event, None, Look]:
@@ -72,6 +80,7 @@ def look(
     else:
         stage = extract_stage(inputs, encoder, extract_key(config, data, origin, epochs))
     features = features_in((yield from run_stage(stage, store)))
+    one_for_a_head(config).runtime.apply()
     evidence, folds = list[Evidence](), list[NDArray[np.int64]]()
     for seed in range(rounds):
         own = replace(inputs, config=config.model_copy(update={"replicate": seed}))

@@ -12,7 +12,6 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from noisetune import __version__
 from noisetune.clean.findings import Findings, confusion, percent, statements
 from noisetune.errors import UserError
 
@@ -53,7 +52,6 @@ def _content(found: Findings, worst: int) -> dict[str, Any]:
     groups = GROUPS * worst // WORST
     return {
         "name": source.root.resolve().name,
-        "version": __version__,
         "images": len(source),
         "classes": found.pictures.data.class_names,
         "calibrated": found.calibrated,

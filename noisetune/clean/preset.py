@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from noisetune.clean.looking import check
+from noisetune.clean.looking import check, one_for_a_head
 from noisetune.clean.patches import COUNTS, flops_of_a_filter, seconds_of_a_filter
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
@@ -49,7 +49,7 @@ class Plan:
 
     config: TrialConfig
     rounds: int
-    seconds: Mapping[str, float]
+    seconds: dict[str, float]
     patches: int = 0
 
     @property
@@ -80,7 +80,10 @@ def preset(data: ImageData, minutes: float) -> Plan:
         return _with_pretraining(_probed(data, "simclr"), data, budget, known, PROBE_ROUNDS)
     config = _probed(data, "none")
     fitting = [each for each in COUNTS if each * filter_seconds <= EXTRACTING * budget]
-    return plan_of(config, data, PROBE_ROUNDS, max(fitting, default=COUNTS[-1]))
+    once = plan_of(config, data, 1, max(fitting, default=COUNTS[-1]))
+    fitting_rounds = int((budget - once.seconds[EXTRACT]) / once.seconds[FOLD])
+    rounds = min(PROBE_ROUNDS, max(1, fitting_rounds))
+    return replace(once, rounds=rounds, seconds=once.seconds | {FOLD: rounds * once.seconds[FOLD]})
 
 
 def _hopeless(config: TrialConfig, data: ImageData, budget: float, filter_seconds: float) -> bool:
@@ -209,4 +212,5 @@ def _epoch_of_folds(config: TrialConfig, data: ImageData, known: dict[str, Speed
     judged = replace(data, x_test=data.x_train[:kept], y_test=data.y_train[:kept])
     # Measured with a validation part, which does not learn.
     learning = (1 - 1 / folds) / (1 - config.data.validation_fraction)
-    return folds * learning * calibrate(FINETUNE, config, judged, known).seconds_per_epoch
+    measured = one_for_a_head(config)
+    return folds * learning * calibrate(FINETUNE, measured, judged, known).seconds_per_epoch
