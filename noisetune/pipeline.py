@@ -51,6 +51,7 @@ from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.stages.runner import run_stage, unheard
 from noisetune.stages.scores import OF_DETECTOR
 from noisetune.stages.telemetry import telemetry_stage
+from noisetune.stages.unlabelled import more_images
 from noisetune.store import Artifact, ReadOnly, StageKey, StoreLike
 from noisetune.training.loop import DivergedError, pack_module
 from noisetune.training.speed import FORWARD_AND_BACKWARD, forward_flops
@@ -200,7 +201,10 @@ def _cost(inputs: Inputs, epochs: int) -> Metrics:
     """What the trial would cost alone, in passes of each training image through the network, and
     in floating-point operations of the backbone, or of a probe's features and head."""
     config, data, images = inputs.config, inputs.data, len(inputs.data.y_train)
-    pretraining = epochs * config.pretrain.passes if isinstance(config.pretrain, SSLConfig) else 0.0
+    pretraining = 0.0
+    if isinstance(config.pretrain, SSLConfig):
+        # In passes of the training images, whichever others are seen beside them.
+        pretraining = epochs * config.pretrain.passes * (1 + more_images(config.pretrain, data))
     tuning = config.finetune.epochs * config.finetune.passes
     if inputs.features is None:
         passes = pretraining * images + tuning * len(inputs.labels.fit)

@@ -42,7 +42,9 @@ def register() -> None:
     from noisetune.cli import (
         bench_commands,
         best_command,
+        clean_command,
         doctor_command,
+        labels_command,
         plan_command,
         report_command,
         reproduce_command,
@@ -58,6 +60,7 @@ def register() -> None:
         plan_command,
         sweep_commands,
         run_command,
+        clean_command,
         status_commands,
         best_command,
         report_command,
@@ -67,6 +70,7 @@ def register() -> None:
         sync_command,
         ui_command,
         doctor_command,
+        labels_command,
     ):
         commands.register(app)
 

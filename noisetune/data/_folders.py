@@ -90,6 +90,29 @@ def read_named(root: Path, part: str, field: str) -> list[Listed]:
     return in_turn([Listed(f"{part}/{name}", _label(name), str(folder / name)) for name in files])
 
 
+def read_loose(folder: Path, field: str) -> list[str]:
+    """The paths of all images below a folder, at any depth, in order; links to folders are not
+    followed. What is hidden, junk, or no image by its name is passed over.
+
+    UserError where there are none, and for a folder that may not be read.
+    """
+    files = list[str]()
+    left = [os.path.abspath(folder)]
+    try:
+        while left:
+            folders, found = _visible(left.pop())
+            left += [each.path for each in folders if not each.is_symlink()]
+            files += [each.path for each in found if _is_image(each.name)]
+    except OSError as error:
+        raise UserError(
+            f"{field}: the folder {error.filename} cannot be read ({error.strerror}); give one of "
+            "images"
+        ) from None
+    if not files:
+        raise UserError(f"{field}: {folder} has no images; put some there, or leave the field out")
+    return sorted(files)
+
+
 def _label(name: str) -> str:
     return name.partition("_")[0] if "_" in name else ""
 

@@ -8,12 +8,7 @@ from typing import Any, Literal, Self
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from noisetune.data._augmentations import (
-    LARGE_FINETUNE,
-    LARGE_SSL,
-    SMALL_FINETUNE,
-    SMALL_SSL,
-)
+from noisetune.data._augmentations import of_pictures
 from noisetune.data._decoding import Form
 from noisetune.data._folders import read_folders
 from noisetune.data._image_cache import CachedImages, cached_images, default_cache
@@ -23,14 +18,10 @@ from noisetune.data._listing import Listed, inside, plain, read_list
 from noisetune.data._overlap import OwnImages, Where, refuse_shared
 from noisetune.data.base import ImageData, Pixels
 from noisetune.errors import UserError
-from noisetune.training.augment import AugmentConfig
 
 LayoutName = Literal[
     "animal10n", "clothing1m", "webvision", "mini_webvision", "food101n", "red_mini_imagenet"
 ]
-SMALL_PIXELS = 64
-"""Images up to this shorter side are augmented as CIFAR's are."""
-BLUR_SHARE = 0.1
 
 
 class Config(OwnImages):
@@ -149,7 +140,7 @@ class Config(OwnImages):
         if left is not None:
             rows = rows[left]
             x_train = self._images([listed[row] for row in rows])
-        finetune, ssl = self._augmentations()
+        finetune, ssl = of_pictures(self.size, self.flip)
         return ImageData(
             x_train=x_train.images,
             y_train=torch.from_numpy(labelled.train[rows]),
@@ -221,16 +212,6 @@ class Config(OwnImages):
             return f"{image.where}: {image.path}" if _is_in_list(image) else image.where
 
         return where
-
-    def _augmentations(self) -> tuple[AugmentConfig, AugmentConfig]:
-        """Of fine-tuning and of pre-training; a blur is a tenth of a large image wide."""
-        shorter = min(self.size)
-        finetune, ssl = SMALL_FINETUNE, SMALL_SSL
-        if shorter > SMALL_PIXELS:
-            kernel = 2 * (round(BLUR_SHARE * shorter) // 2) + 1
-            finetune, ssl = LARGE_FINETUNE, LARGE_SSL.model_copy(update={"blur_kernel": kernel})
-        flip = {} if self.flip else {"flip": 0.0}
-        return finetune.model_copy(update=flip), ssl.model_copy(update=flip)
 
 
 def _is_in_list(image: Listed) -> bool:

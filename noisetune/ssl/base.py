@@ -180,6 +180,10 @@ class SSLConfig(PretrainConfig, Optimisation):
     only batch stays."""
     augment: AugmentConfig | None = None
     """How views are made; by default as the data set says."""
+    unlabelled: Path | None = None
+    """A folder of further images, at any depth, that pre-training sees beside those of the training
+    set: they have no labels, and are brought to the same size. They are decoded into the usual
+    cache."""
     stop: Plateau | None = None
     """Ends early, once kNN accuracy stands still; not with a schedule that reads `epochs`."""
 

@@ -11,7 +11,7 @@ again, as large a share as the trial's own validation part, and chooses.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -91,13 +91,22 @@ def fold_stage(inputs: Inputs, encoder: Artifact | None, origin: StageKey, fold:
     return replace(tuning, compute=compute)
 
 
-def cross_validate(
-    inputs: Inputs, encoder: Artifact | None, origin: StageKey, store: StoreLike
-) -> Generator[Event, None, tuple[list[Artifact], float]]:
-    """The result of each detector among all training labels, and the seconds that folds took.
+@dataclass(frozen=True)
+class Judged:
+    """What the networks of all folds make of the training set, in its order: as `judged_part` of
+    the detection part, with the `fold` (N,) of each image and the seconds that it took."""
 
-    Of the folds only signs of life are heard: their points are those of other networks. Of the
-    detectors the first one's point is.
+    kept: dict[str, Tensor]
+    fold: NDArray[np.int64]
+    seconds: float
+
+
+def judge_folds(
+    inputs: Inputs, encoder: Artifact | None, origin: StageKey, store: StoreLike
+) -> Generator[Event, None, Judged]:
+    """Fine-tune a network for each fold, and put together what they make of the images left out.
+
+    Only signs of life are heard: the points are those of other networks than the trial's.
     """
     folds = cut_into_folds(inputs.config, len(inputs.labels.train))
     parts, seconds = [], 0.0
@@ -106,12 +115,22 @@ def cross_validate(
         part = yield from _quietly(run_stage(stage, store), stage.total, fold, len(folds))
         parts.append(part.tensors)
         seconds += part.record["seconds"]
-    whole, fold_of = _in_order(parts, folds)
+    return Judged(*_in_order(parts, folds), seconds)
+
+
+def cross_validate(
+    inputs: Inputs, encoder: Artifact | None, origin: StageKey, store: StoreLike
+) -> Generator[Event, None, tuple[list[Artifact], float]]:
+    """The result of each detector among all training labels, and the seconds that folds took.
+
+    Of the detectors the first one's point is heard.
+    """
+    whole = yield from judge_folds(inputs, encoder, origin, store)
     judged: list[Artifact] = []
     for detector in inputs.config.detect.detectors:
-        events = run_stage(_detection(inputs, whole, fold_of, origin, detector), store)
+        events = run_stage(_detection(inputs, whole.kept, whole.fold, origin, detector), store)
         judged.append((yield from (unheard(events) if judged else events)))
-    return judged, seconds + judged[0].record["seconds"]
+    return judged, whole.seconds + judged[0].record["seconds"]
 
 
 def _in_order(

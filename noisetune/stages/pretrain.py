@@ -1,4 +1,7 @@
-"""Self-supervised pre-training: reads every training image, never a label or a test image."""
+"""Self-supervised pre-training: reads every training image, never a label or a test image.
+
+Images without labels may be added to those: what is kept of the features is of the training set.
+"""
 
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -14,6 +17,7 @@ from noisetune.seeds import Stream
 from noisetune.ssl.base import Progress, SSLConfig, View
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
 from noisetune.stages.gate import FEATURES
+from noisetune.stages.unlabelled import pretraining_images, unlabelled_images
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
 from noisetune.training.feeding import Feed
@@ -33,7 +37,7 @@ def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
     method = config.pretrain
     if not isinstance(method, SSLConfig):
         return None
-    unread = {"augment", "stop"} | ({"epochs"} if method.horizon_free else set())
+    unread = {"augment", "stop", "unlabelled"} | ({"epochs"} if method.horizon_free else set())
     read = {
         "images": data.train_images_hash,
         "mean": data.mean,
@@ -44,6 +48,8 @@ def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
         "runtime": config.runtime.key(),
         "replicate": config.pretrain_replicate,
     }
+    if (more := unlabelled_images(method, data)) is not None:
+        read["unlabelled"] = more.content_hash
     return StageKey(PRETRAIN, VERSION, read)
 
 
@@ -81,7 +87,8 @@ class _Pretraining:
         self.learner = self.runtime.place(learner)
         self.forward = self.runtime.compiled(self.learner)
         self.optimizer = method.build_optimizer(self.learner, self.device)
-        self.images = Feed(data.x_train, self.runtime)
+        self.images = Feed(pretraining_images(method, data), self.runtime)
+        self.own = len(data.x_train)
         self.sizes = method.batches(len(self.images))
         self.points: list[MetricPoint] = []
         self.seconds = 0.0
@@ -156,7 +163,8 @@ class _Pretraining:
         """Features (N, D) of the plain training images, in half precision, on the CPU."""
         self.learner.eval()
         largest = torch.finfo(torch.half).max
-        with self.runtime.autocast(), self.images.passing() as batches:
+        rows = torch.arange(self.own) if self.own < len(self.images) else None
+        with self.runtime.autocast(), self.images.passing(rows) as batches:
             parts = [
                 self.learner.encoder(self.runtime.arrange(normalise(batch, *self.statistics)))
                 .clamp(-largest, largest)

@@ -18,6 +18,7 @@ from noisetune.stages.features import extract_key, extract_stage, feature_width
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.labels import NoisyLabels
 from noisetune.stages.pretrain import pretrain_key, pretrain_stage
+from noisetune.stages.unlabelled import more_images
 from noisetune.training.feeding import EVALUATION_BATCH, RESIDENT_SHARE, is_resident
 
 BATCHES = 4
@@ -34,12 +35,16 @@ def calibrate(stage: str, config: TrialConfig, data: ImageData, known: dict[str,
     part = config.pretrain if stage == PRETRAIN else config.finetune
     batch = getattr(part, "batch_size", 1)
     way = part.method, config.finetune.train in ("head", PROBE), config.finetune.head_width
-    kind = repr((stage, config.data, config.model, config.runtime, batch, way))
+    more = getattr(part, "unlabelled", None)
+    kind = repr((stage, config.data, config.model, config.runtime, batch, way, more))
     if kind not in known:
         images = min(len(data.x_train), (EVALUATION_BATCH if stage == EXTRACT else batch) * BATCHES)
         tests = max(1, round(len(data.x_test) * images / len(data.x_train)))
         seconds = _epoch_seconds(_small(stage, config, data, images, tests))
-        known[kind] = Speed(seconds * len(data.x_train) / images)
+        seen = len(data.x_train)
+        if stage == PRETRAIN and isinstance(config.pretrain, SSLConfig):
+            seen = round(seen * (1 + more_images(config.pretrain, data)))
+        known[kind] = Speed(seconds * seen / images)
     return known[kind]
 
 
@@ -90,8 +95,9 @@ def _small(stage: str, config: TrialConfig, data: ImageData, images: int, tests:
     )
     config.runtime.apply()
     if stage == PRETRAIN:
-        method, key = config.pretrain, pretrain_key(config, small)
-        assert isinstance(method, SSLConfig)
+        assert isinstance(config.pretrain, SSLConfig)
+        method = config.pretrain.model_copy(update={"unlabelled": None})
+        key = pretrain_key(config.model_copy(update={"pretrain": method}), small)
         assert key is not None
         return pretrain_stage(Inputs(config, small, labels), method, key, 2)
     if stage == EXTRACT:

@@ -1,0 +1,1 @@
+"""Label errors in images that somebody has: read, looked at by networks, ranked, and shown."""

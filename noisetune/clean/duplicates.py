@@ -1,0 +1,86 @@
+"""Images that are there twice: exactly, by their content, or nearly, by the encoder's features."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from noisetune.detectors.knn import AT_ONCE
+
+NEAREST = 3
+ALIKE = 0.98
+"""Cosine of centred features from which on images may be near duplicates."""
+APART = 6.0
+"""And the mean difference of their pixels (0..255) is this at most, after both are brought to the
+same brightness, and one of them is mirrored where that fits better."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Groups of rows, ascending: `exact` have the same content, `near` are alike (or the same).
+
+    `group` (N,) numbers the near ones from 1 on; 0 for an image that is in none.
+    """
+
+    exact: Sequence[tuple[int, ...]]
+    near: Sequence[tuple[int, ...]]
+    group: NDArray[np.int64]
+
+
+def find_duplicates(
+    contents: Sequence[bytes], features: NDArray[np.float32], images: torch.Tensor
+) -> Duplicates:
+    """Duplicates by digests (N,), features (N, D) and uint8 images (N, C, H, W)."""
+    same = defaultdict[bytes, list[int]](list)
+    for row, content in enumerate(contents):
+        same[content].append(row)
+    exact = [tuple(rows) for rows in same.values() if len(rows) > 1]
+    pairs = [(rows[0], other) for rows in exact for other in rows[1:]]
+    near = _joined([*pairs, *_alike(features, images)], len(contents))
+    group = np.zeros(len(contents), dtype=np.int64)
+    for number, rows in enumerate(near, 1):
+        group[list(rows)] = number
+    return Duplicates(exact, near, group)
+
+
+def _alike(features: NDArray[np.float32], images: torch.Tensor) -> list[tuple[int, int]]:
+    """Pairs of rows whose features and pixels are nearly equal."""
+    centred = torch.from_numpy(features) - torch.from_numpy(features).mean(0)
+    unit = F.normalize(centred, dim=1)
+    pairs = set[tuple[int, int]]()
+    for rows in torch.arange(len(unit)).split(max(1, AT_ONCE // max(1, len(unit)))):
+        alike = unit[rows] @ unit.T
+        alike[torch.arange(len(rows)), rows] = -torch.inf
+        cosine, nearest = alike.topk(min(NEAREST, len(unit) - 1), dim=1)
+        for place, rank in (cosine > ALIKE).nonzero().tolist():
+            one, other = int(rows[place]), int(nearest[place, rank])
+            pairs.add((min(one, other), max(one, other)))
+    return [pair for pair in sorted(pairs) if _difference(images, *pair) <= APART]
+
+
+def _difference(images: torch.Tensor, one: int, other: int) -> float:
+    first, second = (images[row].float() - images[row].float().mean() for row in (one, other))
+    return min(float((first - each).abs().mean()) for each in (second, second.flip(-1)))
+
+
+def _joined(pairs: Sequence[tuple[int, int]], count: int) -> list[tuple[int, ...]]:
+    """The groups that pairs of rows make."""
+    parent = list(range(count))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for one, other in pairs:
+        first, second = sorted((root(one), root(other)))
+        parent[second] = first
+    groups = defaultdict[int, list[int]](list)
+    for row in sorted({row for pair in pairs for row in pair}):
+        groups[root(row)].append(row)
+    return [tuple(rows) for rows in groups.values()]
