@@ -173,6 +173,7 @@ def test_a_damaged_file_is_named_and_the_others_have_theirs(tmp_path: Path) -> N
     assert len(list((folder / "trials").iterdir())) == 3
 
 
+@pytest.mark.long
 def test_what_no_store_has_is_said_and_not_registered(
     tmp_path: Path, results: SweepResults
 ) -> None:

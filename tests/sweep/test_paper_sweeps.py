@@ -69,7 +69,15 @@ def everything_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imagenet_f
 
 
 DEAR = ("budget_matched", "frozen", "methods", "pretrain_epochs", "sensitivity", "cifar_n")
-DEAR += ("paper_cifar10", "paper_cifar100")
+DEAR += (
+    "paper_cifar10",
+    "paper_cifar100",
+    "cifar10_cpu",
+    "methods_cpu",
+    "small_clean_set",
+    "detectors",
+)
+DEAR += ("selection", "imagenet_fair", "imagenet_fair_32")
 """Sweeps whose trials take over five seconds to count."""
 
 

@@ -112,6 +112,7 @@ def test_one_that_runs_says_so(home: Home) -> None:
     assert "has not ended" in view.notices[0]
 
 
+@pytest.mark.long
 def test_a_smoke_run_says_that_it_is_no_result(tmp_path: Path) -> None:
     with without_ray():
         run_sweep({**SWEEP, "name": "mine", "replicates": 1, "smoke": True}, SPACE,

@@ -23,7 +23,7 @@ from noisetune.sweep.execution.cluster import LOOK_SECONDS, hosts, is_there, joi
 
 COMPARED = ("ray", "torch", "torchvision", "numpy", "optuna", "cleanlab")
 SHARED_MEMORY = Path("/dev/shm")
-COUNT_GPUS = "import torch; print(torch.cuda.device_count())"
+COUNT_GPUS = "import sys, torch; sys.stdout.write(str(torch.cuda.device_count()))"
 GPU_SECONDS = 60.0
 
 

@@ -49,6 +49,7 @@ def test_so_many_shares_fit_a_gpu_and_each_holds_a_trial(
     assert k == 1 or MEMORY_MARGIN * peak <= total / k
 
 
+@pytest.mark.long
 def test_auto_is_settled_when_the_sweep_starts(ray_at_hand: None) -> None:
     sweep = prepare(SPACE, "auto", resources="auto", sampler={"name": "random"})
     assert sweep.config.resources.auto

@@ -164,6 +164,7 @@ def test_a_lease_that_is_lost_before_the_commit_leaves_nothing(
     assert taken.content() == before
 
 
+@pytest.mark.long
 def test_another_folder_does_not_drive_a_sweep_of_the_same_name(
     home: Home, tmp_path: Path, url: str
 ) -> None:
