@@ -26,7 +26,8 @@ BELOW_STAGES = {*BELOW_PLUGINS, *PLUGINS, "config", "datasets", "protocols"}
 BELOW_SWEEP = {*BELOW_STAGES, "stages", "pipeline"}
 SPEC = {"sweep", "sweep.home", "sweep.spec"}
 ROOMS = {*SPEC, "sweep.study", "sweep.resources", "sweep.execution"}
-ABOVE = {"sweep.plan", "sweep.preflight", "sweep.resolution", "sweep.smoke_run"}
+ABOVE = {"sweep.plan", "sweep.planned_trials", "sweep.preflight", "sweep.resolution"}
+ABOVE |= {"sweep.smoke_run"}
 REPORTING = {"analysis", "report", "tracking"}
 RUNNING = {
     "sweep.about",

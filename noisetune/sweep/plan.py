@@ -1,15 +1,12 @@
 """What a sweep will do, before it does: trials, stage runs with and without sharing, time, disk."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
-
-from optuna.storages import InMemoryStorage
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import DataConfig
 from noisetune.datasets import Datasets
-from noisetune.errors import UserError
 from noisetune.finetuning.base import PROBE
 from noisetune.models.base import ModelConfig
 from noisetune.records import (
@@ -19,9 +16,6 @@ from noisetune.records import (
     FINETUNE,
     FOLD,
     PRETRAIN,
-    MetricPoint,
-    Metrics,
-    TrialResult,
 )
 from noisetune.ssl.base import PretrainConfig, SSLConfig
 from noisetune.stages.crossval import crossval_key, fold_key
@@ -31,20 +25,16 @@ from noisetune.stages.finetune import finetune_key
 from noisetune.stages.given import given_encoder, given_features, is_missing, unseen_key
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import StageKey, StoreLike
+from noisetune.sweep.planned_trials import planned_jobs, replicates_among
 from noisetune.sweep.resolution import Resolution, resolutions
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.calibration import Speed, calibrate, stage_bytes
 from noisetune.sweep.resources.capacity import fitting_trials
-from noisetune.sweep.spec.config import PretrainGate, Resources, SweepConfig
+from noisetune.sweep.spec.config import PretrainGate
 from noisetune.sweep.spec.sweep import Sweep
-from noisetune.sweep.study.condition_state import ConditionState
-from noisetune.sweep.study.job import Job
-from noisetune.sweep.study.ledger import Ledger
-from noisetune.sweep.study.scheduler import Scheduler
 
 # Trials side by side share caches and memory; a calibration runs alone.
 SLOWER, FASTER = 1.6, 0.9
-MOST_TRIALS = 10_000
 
 _Origin = tuple[PretrainConfig, ModelConfig, DataConfig]
 
@@ -123,9 +113,9 @@ def make_plan(
     """
     data = datasets or Datasets(fetch=False)
     sweep = settle_runtime(sweep, datasets=data)
-    jobs = _jobs(sweep)
+    jobs = planned_jobs(sweep)
     trials = [job.config for job in jobs]
-    replicates = _replicates(jobs)
+    replicates = replicates_among(jobs)
     given = _given(trials, data, store)
     work = [each for trial in trials for each in _stages(trial, data, given)]
     unseen = {each.key.digest: names for each in work if (names := _unseen(each, data))}
@@ -188,65 +178,6 @@ def _is_exact(sweep: Sweep, trials: list[TrialConfig]) -> bool:
             and any(field.startswith("pretrain.") for field in searched)
         )
     )
-
-
-def _replicates(jobs: Sequence[Job]) -> list[tuple[str, int]]:
-    """Condition and seed of each replicate, be it a trial or the search of several; once more for
-    that of a setting which the condition shares."""
-    searches = {(job.condition.name, job.config.replicate) for job in jobs if job.kind == "search"}
-    return [(name, seed) for name, seed in searches if seed] + [
-        (job.condition.name, job.config.replicate) for job in jobs if job.kind == "replicate"
-    ]
-
-
-def _jobs(sweep: Sweep) -> list[Job]:
-    """Every trial that the scheduler hands out when each ends as well as the other."""
-    alone: dict[str, Any] = {"pruner": {"name": "none"}, "patience": None, "warm_start": ()}
-    if sweep.config.sampler_kind.learns:
-        alone["sampler"] = {"name": "random", "seed": sweep.config.seed}
-    config = sweep.config.model_copy(update=alone)
-    ledger = Ledger.create(InMemoryStorage(), config.name, {})
-    scheduler = Scheduler(config, sweep.conditions, ledger)
-    _refuse_endless(config, scheduler.searcher.states)
-    jobs = []
-    while (job := scheduler.next()) is not None:
-        jobs.append(job)
-        same: Metrics = {goal.metric: 0.5 for goal in config.objective.goals}
-        scheduler.report(job, [MetricPoint(FINETUNE, job.config.finetune.epochs, same)])
-        scheduler.complete(job, TrialResult({}, {}, {}, {}, {}))
-    return [*jobs, *(_shared_again(jobs, config.resources) if config.shared_across else [])]
-
-
-def _shared_again(jobs: Sequence[Job], resources: Resources) -> Iterator[Job]:
-    """The replicates of a setting that a condition shares, where that is another than its own: in
-    most conditions of trials that all end alike it is the same."""
-    of: dict[str, list[Job]] = {}
-    for job in jobs:
-        of.setdefault(job.condition.name, []).append(job)
-    for mine in of.values():
-        again = [job for job in mine if job.kind == "replicate"]
-        known = [job.parameters for job in again]
-        others = [job.parameters for job in mine if job.parameters not in known]
-        if others and all(each == known[0] for each in known):
-            for job in again:
-                trial = job.condition.trial(others[0], job.config.replicate)
-                config = trial.resolve(resources.cpu, resources.gpu)
-                yield replace(job, config=config, parameters=others[0])
-
-
-def _refuse_endless(config: SweepConfig, states: Sequence[ConditionState]) -> None:
-    """UserError for more trials than can be counted one by one."""
-    each = 1 if config.searches is None else config.search_trials
-    later = len(states) * each * (config.most_replicates - config.first_replicates)
-    trials = sum(state.size for state in states) + later
-    trials = min(trials, config.budget.trials or trials)
-    if trials > MOST_TRIALS:
-        field = config.search_trials_field
-        raise UserError(
-            f"{field}: {config.search_trials:,} makes, with the replicates, "
-            f"{trials:,} trials, and at most {MOST_TRIALS:,} are counted for a plan; lower it "
-            f"here, for example by --set {field}=100"
-        )
 
 
 def _given(trials: list[TrialConfig], data: Datasets, store: StoreLike) -> dict[_Origin, StageKey]:
