@@ -1,9 +1,11 @@
 """Words that tables, messages and commands share."""
 
+import csv
 import hashlib
+import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 DIGITS = 8
@@ -19,6 +21,13 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 def factors_text(factors: Mapping[str, Any]) -> str:
     """The factors of a condition in words, which are its name; `all` where there are none."""
     return " ".join(f"{field}={value}" for field, value in factors.items()) or "all"
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as CSV, a line each."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def shortened(name: str, length: int) -> str:

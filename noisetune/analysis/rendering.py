@@ -1,12 +1,12 @@
 """Tables for elsewhere: GitHub markdown for pages, LaTeX for papers, CSV for programs."""
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable
 
 from rich.table import Column, Table
 from rich.text import Text
+
+from noisetune.texts import csv_text
 
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -74,10 +74,8 @@ def as_latex(table: Table) -> str:
 
 def as_csv(table: Table) -> str:
     """The table's headings and rows; a line end inside a cell becomes a space."""
-    out = io.StringIO()
-    rows = [headings_of(table), *([_line(cell.plain) for cell in row] for row in cells_of(table))]
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue()
+    rows = ([_line(cell.plain) for cell in row] for row in cells_of(table))
+    return csv_text([headings_of(table), *rows])
 
 
 FORMATS: dict[str, Callable[[Table], str]] = {

@@ -1,7 +1,5 @@
 """What becomes of the labels: a person's decisions, or the probability's, as a list or as links."""
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +13,7 @@ from noisetune.clean.source import Source
 from noisetune.data._listing import plain, refuse
 from noisetune.errors import UserError
 from noisetune.files import make_folder, refused, write_output
+from noisetune.texts import csv_text
 
 LABELS, CHANGES, LINKS = "labels.csv", "changes.csv", "images"
 HALF = 0.5
@@ -116,8 +115,8 @@ def write_cleaned(folder: Path, source: Source, decided: Decisions) -> Changes:
     ]
     kept = [(path, new) for path, _, new in rows if new is not REMOVED]
     changed = [(path, old, new or "") for path, old, new in rows if new != old]
-    write_output(folder / LABELS, _csv(("path", "label"), kept), "--write")
-    write_output(folder / CHANGES, _csv(("path", "given", "label"), changed), "--write")
+    write_output(folder / LABELS, csv_text([("path", "label"), *kept]), "--write")
+    write_output(folder / CHANGES, csv_text([("path", "given", "label"), *changed]), "--write")
     if source.kind == "folders":
         _link(folder / LINKS, source, decided)
     counts = Counter("removed" if not new else "relabelled" for _, _, new in changed)
@@ -129,12 +128,6 @@ def check_target(folder: Path, data: Path) -> None:
     check_place(folder, data)
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"--write {folder}: is not empty; give a folder that is, or is not there")
-
-
-def _csv(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    return text.getvalue()
 
 
 def _link(folder: Path, source: Source, decided: Decisions) -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from noisetune.detectors.knn import AT_ONCE
+from noisetune.detectors.knn import nearest_others
 
 NEAREST = 3
 ALIKE = 0.98
@@ -52,10 +52,7 @@ def _alike(features: NDArray[np.float32], images: torch.Tensor) -> list[tuple[in
     centred = torch.from_numpy(features) - torch.from_numpy(features).mean(0)
     unit = F.normalize(centred, dim=1)
     pairs = set[tuple[int, int]]()
-    for rows in torch.arange(len(unit)).split(max(1, AT_ONCE // max(1, len(unit)))):
-        alike = unit[rows] @ unit.T
-        alike[torch.arange(len(rows)), rows] = -torch.inf
-        cosine, nearest = alike.topk(min(NEAREST, len(unit) - 1), dim=1)
+    for rows, cosine, nearest in nearest_others(unit, min(NEAREST, len(unit) - 1)):
         for place, rank in (cosine > ALIKE).nonzero().tolist():
             one, other = int(rows[place]), int(nearest[place, rank])
             pairs.add((min(one, other), max(one, other)))

@@ -1,17 +1,17 @@
 """All that a run found, and the files of it that a program reads: issues.csv and noise.json."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from noisetune.analysis import trial_tables
 from noisetune.clean.duplicates import Duplicates
 from noisetune.clean.pictures import Pictures
 from noisetune.clean.verdicts import Interval, Verdicts
-from noisetune.texts import counted
+from noisetune.texts import counted, csv_text
 
 RANKING_ONLY = "a ranking only"
 DECISIONS = ("keep", "relabel", "remove")
@@ -73,34 +73,35 @@ class Findings:
 
 def issues_csv(found: Findings) -> str:
     """Every image, the most suspicious first, with columns for a person's decisions."""
-    verdicts, names = found.verdicts, list(found.verdicts.by_detector)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "rank", "path", "given", "suggested", "probability_wrong", "probability_suggested",
-            "score", *names, "near_duplicates", "reason", *DECISIONS,
-        ]
-    )  # fmt: skip
+    names = list(found.verdicts.by_detector)
+    heading = [
+        "rank", "path", "given", "suggested", "probability_wrong", "probability_suggested",
+        "score", *names, "near_duplicates", "reason", *DECISIONS,
+    ]  # fmt: skip
+    return csv_text([heading, *_issue_rows(found, names)])
+
+
+def _issue_rows(found: Findings, names: Sequence[str]) -> Iterator[list[Any]]:
+    """What stands of each image, with the score of each of the `names` of detectors."""
+    verdicts = found.verdicts
     for rank, row in enumerate(verdicts.order.tolist(), 1):
-        writer.writerow(
-            [
-                rank,
-                found.paths[row],
-                found.given[row],
-                found.suggested(row),
-                "" if verdicts.probability is None else f"{verdicts.probability[row]:.4f}",
-                ""
-                if verdicts.suggested_probability is None
-                else f"{verdicts.suggested_probability[row]:.4f}",
-                f"{verdicts.scores[row]:.4f}",
-                *(f"{verdicts.by_detector[name][row]:.6g}" for name in names),
-                int(found.duplicates.group[row]) or "",
-                found.reason(row),
-                *[""] * len(DECISIONS),
-            ]
-        )
-    return text.getvalue()
+        yield [
+            rank,
+            found.paths[row],
+            found.given[row],
+            found.suggested(row),
+            _four_digits(verdicts.probability, row),
+            _four_digits(verdicts.suggested_probability, row),
+            f"{verdicts.scores[row]:.4f}",
+            *(f"{verdicts.by_detector[name][row]:.6g}" for name in names),
+            int(found.duplicates.group[row]) or "",
+            found.reason(row),
+            *[""] * len(DECISIONS),
+        ]
+
+
+def _four_digits(values: NDArray[np.float64] | None, row: int) -> str:
+    return "" if values is None else f"{values[row]:.4f}"
 
 
 def noise_json(found: Findings) -> dict[str, Any]:
@@ -174,11 +175,9 @@ def percent(interval: Interval) -> str:
 def confusion(found: Findings) -> np.ndarray:
     """How many of the suspects are given as [i] and suggested as [j] (C, C)."""
     classes = len(found.pictures.data.class_names)
-    counts = np.zeros((classes, classes), dtype=np.int64)
     rows = found.verdicts.order[: found.verdicts.suspects]
     given = found.pictures.data.y_train.numpy()
-    np.add.at(counts, (given[rows], found.verdicts.suggested[rows]), 1)
-    return counts
+    return trial_tables.confusion(given[rows], found.verdicts.suggested[rows], classes)
 
 
 def _named(found: Findings, groups: Sequence[tuple[int, ...]]) -> list[list[Mapping[str, str]]]:

@@ -4,8 +4,6 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,9 @@ from PIL import Image
 
 from noisetune.clean.findings import Findings, confusion, percent, statements
 from noisetune.errors import UserError
+from noisetune.report.templates import page_template, text_of
 
+PACKAGE = "noisetune.clean"
 LARGEST = 2_000_000
 """Bytes that a page may have."""
 WORST, GROUPS, LINES, CLASSES = 240, 40, 100, 20
@@ -37,7 +37,7 @@ def page(found: Findings) -> str:
     """The whole page, with fewer thumbnails where it would be too large."""
     worst = WORST
     while worst:
-        text = _template().render(_content(found, worst))
+        text = page_template(PACKAGE).render(_content(found, worst))
         if len(text.encode()) <= LARGEST:
             return text
         worst //= 2
@@ -72,7 +72,7 @@ def _content(found: Findings, worst: int) -> dict[str, Any]:
         },
         "odd": [_shown(found, row, why) for row, why in found.pictures.odd[: groups or 1]],
         "not_read": source.left_out[:LINES],
-        "css": Markup(_text("page.css")),
+        "css": Markup(text_of(PACKAGE, "page.css")),
     }
 
 
@@ -120,15 +120,3 @@ def thumbnail(found: Findings, row: int) -> str:
     text = io.BytesIO()
     image.resize(size, Image.Resampling.BICUBIC).save(text, "JPEG", quality=QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(text.getvalue()).decode()}"
-
-
-def _text(name: str) -> str:
-    return (files("noisetune.clean") / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_text("page.html.jinja"))

@@ -18,7 +18,7 @@ from noisetune.clean.source import Source, require_classes
 from noisetune.data._augmentations import of_pictures
 from noisetune.data._decoding import MOST_WORKERS, PIXEL_BYTES, Form, decode
 from noisetune.data._image_cache import cached_images, default_cache, resized_images
-from noisetune.data._pixels import channel_statistics, contents_of
+from noisetune.data._pixels import IMAGES_AT_ONCE, channel_statistics, contents_of
 from noisetune.data.base import ImageData, require_enlargement
 from noisetune.errors import UserError
 from noisetune.memory import memory_limit, require_memory
@@ -34,7 +34,6 @@ TINY = 12
 """Pixels of the shorter side of an image that is called tiny."""
 BLANK, DARK = 2.0, 16.0
 """Deviation of the grey values (0..255) of a blank image; their mean of a very dark one."""
-IMAGES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)

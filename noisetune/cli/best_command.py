@@ -100,9 +100,10 @@ def best(
     adaptive = prepared.config.growing is not None
     winners = conditions_table(summaries, objective.metric, objective.oracle, adaptive)
     best = [_groups_table(summaries, groups, labels, objective.metric)] if groups else []
-    both = shared_choice(prepared, records)
-    question = question_of(opened, prepared.config, prepared.cells)
-    shared = [] if both is None else [shared_table(both, question)]
+    shared = []
+    if (both := shared_choice(prepared, records)) is not None:
+        question = question_of(opened, prepared.config, prepared.cells)
+        shared.append(shared_table(both, question))
     form.show([winners, *shared, *best])
     _show_files(files, form)
 

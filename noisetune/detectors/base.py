@@ -39,6 +39,12 @@ class Evidence:
         given = checked_labels(self.given, "given", *probabilities.shape)
         object.__setattr__(self, "given", given)
 
+    @property
+    def self_confidence(self) -> NDArray[np.floating[Any]]:
+        """The probability of each given label (N,)."""
+        own: NDArray[np.floating[Any]] = self.probabilities[np.arange(len(self.given)), self.given]
+        return own
+
 
 @dataclass(frozen=True)
 class Judgement:

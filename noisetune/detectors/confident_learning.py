@@ -35,10 +35,9 @@ class Config(Detector):
         return f"{self.method}_{self.filter_by}"
 
     def judge(self, evidence: Evidence) -> Judgement:
-        given, probabilities = evidence.given, evidence.probabilities
-        own = probabilities[np.arange(len(given)), given]
+        flagged = flag_issues(evidence.given, evidence.probabilities, self.filter_by)
         # The negative orders as 1 - p does, without rounding small probabilities into ties.
-        return Judgement(-own, flag_issues(given, probabilities, self.filter_by))
+        return Judgement(-evidence.self_confidence, flagged)
 
 
 def flag_issues(

@@ -1,5 +1,6 @@
 """What the labels of the nearest images say (SimiFeat, Zhu et al. 2022, arXiv 2110.06283)."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -57,14 +58,15 @@ def votes_of(
     unit, labels = F.normalize(torch.from_numpy(features), dim=1), torch.from_numpy(given)
     count = min(k, len(unit) - 1)
     votes = torch.zeros(len(unit), classes)
-    for rows in torch.arange(len(unit)).split(max(1, AT_ONCE // max(1, len(unit)))):
-        alike, nearest = _nearest(unit, rows, count)
+    for rows, alike, nearest in nearest_others(unit, count):
         votes[rows] = votes[rows].scatter_add(1, labels[nearest], alike.clamp_min(0))
     return votes.numpy()
 
 
-def _nearest(unit: Tensor, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Cosine and place of the `count` nearest of all images to those at `rows`, but themselves."""
-    alike = unit[rows] @ unit.T
-    alike[torch.arange(len(rows)), rows] = -torch.inf
-    return alike.topk(count, dim=1)
+def nearest_others(unit: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For some `rows` (B,) of unit vectors (N, D) after the others: cosine and place (B, count) of
+    the nearest of all, but themselves, the nearest first."""
+    for rows in torch.arange(len(unit)).split(max(1, AT_ONCE // max(1, len(unit)))):
+        alike = unit[rows] @ unit.T
+        alike[torch.arange(len(rows)), rows] = -torch.inf
+        yield rows, *alike.topk(count, dim=1)

@@ -14,7 +14,6 @@ class Config(Detector):
     method: Literal["margin"] = "margin"
 
     def judge(self, evidence: Evidence) -> Judgement:
-        places = np.arange(len(evidence.given)), evidence.given
         others = evidence.probabilities.copy()
-        others[places] = 0
-        return Judgement(others.max(axis=1) - evidence.probabilities[places])
+        others[np.arange(len(evidence.given)), evidence.given] = 0
+        return Judgement(others.max(axis=1) - evidence.self_confidence)

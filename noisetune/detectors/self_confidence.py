@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
-
 from noisetune.detectors.base import Detector, Evidence, Judgement
 
 
@@ -14,6 +12,5 @@ class Config(Detector):
     method: Literal["self_confidence"] = "self_confidence"
 
     def judge(self, evidence: Evidence) -> Judgement:
-        given = evidence.given
         # The negative orders as 1 - p does, without rounding small probabilities into ties.
-        return Judgement(-evidence.probabilities[np.arange(len(given)), given])
+        return Judgement(-evidence.self_confidence)

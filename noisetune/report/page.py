@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup
@@ -15,9 +13,11 @@ from noisetune.report.contents import Drawing, Section
 from noisetune.report.markup import as_html
 from noisetune.report.style import looks, slug
 from noisetune.report.svg import inlined
+from noisetune.report.templates import page_template, text_of
 from noisetune.report.view import SweepView
 from noisetune.texts import counted
 
+PACKAGE = "noisetune.report"
 REFRESH_SECONDS = 30
 
 
@@ -47,10 +47,10 @@ def page(
         "conditions": _conditions(view),
         "refresh": REFRESH_SECONDS if refresh and view.state == "running" else None,
         "standing": _standing(view),
-        "css": Markup(_text("page.css")),
-        "js": Markup(_text("page.js")),
+        "css": Markup(text_of(PACKAGE, "page.css")),
+        "js": Markup(text_of(PACKAGE, "page.js")),
     }
-    return _template().render(content)
+    return page_template(PACKAGE).render(content)
 
 
 def anchor_of(view: SweepView, condition: str) -> str:
@@ -125,15 +125,3 @@ def _row(trial: TrialRecord) -> list[str]:
 def _standing(view: SweepView) -> str:
     size = "" if view.size is None else f" of {max(view.size, len(view.records))}"
     return f"{view.state}: {view.ended}{size} trials have ended"
-
-
-def _text(name: str) -> str:
-    return (files("noisetune.report") / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_text("page.html.jinja"))

@@ -1,7 +1,5 @@
 """The labels of a trial as rows, so that others can train on the very same noise."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +8,7 @@ import numpy as np
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.stages.labels import draw_labels
+from noisetune.texts import csv_text
 
 HEADING = ("index", "clean", "noisy", "part")
 
@@ -46,6 +45,4 @@ def label_rows(config: TrialConfig, data: ImageData) -> list[LabelRow]:
 
 def labels_csv(rows: Sequence[LabelRow]) -> str:
     """The rows under a heading."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HEADING, *rows])
-    return text.getvalue()
+    return csv_text([HEADING, *rows])

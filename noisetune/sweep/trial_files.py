@@ -3,8 +3,6 @@
 They are written when a sweep ends: of a thousand trials few are looked at so closely.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,7 @@ from noisetune.predictions import Predictions
 from noisetune.records import FINETUNE, TrialRecord
 from noisetune.selection import Choice
 from noisetune.sweep.winners import AnySweep, chosen_trials
-from noisetune.texts import file_stem
+from noisetune.texts import csv_text, file_stem
 from noisetune.tracking.messages import Message
 from noisetune.tracking.tracker import Tracker
 
@@ -105,6 +103,4 @@ def _curve_rows(curves: Curves) -> Iterator[Row]:
 
 
 def _csv(rows: Iterable[Row]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue().encode()
+    return csv_text(rows).encode()

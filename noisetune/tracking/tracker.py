@@ -14,7 +14,7 @@ from noisetune.files import check_output, make_folder
 from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.tracking.about import NOTHING, About
 from noisetune.tracking.database import database_file
-from noisetune.tracking.looking import REFUSED
+from noisetune.tracking.looking import REFUSED, REMEDY
 from noisetune.tracking.messages import (
     Message,
     ended_message,
@@ -37,7 +37,6 @@ FLUSH_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 MESSAGES_AT_ONCE = 500
 
-REMEDY = "start that server, or give no --tracking-uri to use the SQLite file in the mlruns folder"
 
 log = logging.getLogger(__name__)
 

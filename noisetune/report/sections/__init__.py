@@ -32,16 +32,9 @@ OF_A_SWEEP: tuple[Callable[[SweepView], Section | None], ...] = (
     ranking,
     repeat,
 )
-OF_A_COMPARISON = (
-    answer,
-    results,
-    noise_rate,
-    pretraining_epochs,
-    curves,
-    selection,
-    detection,
-    repeat,
-)
+OF_ITS_OWN = (parameters, telemetry, pruning_and_cost, ranking)
+"""What is a sweep's own: of several sweeps side by side it says nothing."""
+OF_A_COMPARISON = tuple(each for each in OF_A_SWEEP if each not in OF_ITS_OWN)
 
 
 def sections_of(

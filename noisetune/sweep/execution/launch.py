@@ -22,7 +22,7 @@ from noisetune.sweep.execution.store_limit import StoreLimit
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
 from noisetune.sweep.resources.auto_runtime import settle_runtime
-from noisetune.sweep.resources.capacity import check_fits, fitting_trials, local_resources
+from noisetune.sweep.resources.capacity import check_fits, local_resources
 from noisetune.sweep.spec.config import Resources, SweepConfig
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
@@ -60,7 +60,7 @@ def ray_session(
 
 def slots_of(config: SweepConfig) -> int:
     """How many trials of a sweep run at once in the Ray session at hand; UserError for none."""
-    return fitting_trials(config.resources, ray.cluster_resources(), config.max_concurrent)
+    return Slots(config, ray.cluster_resources).now()
 
 
 def run_trials(
