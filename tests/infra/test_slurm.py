@@ -24,11 +24,11 @@ exec "$@" """,
     "infra/ray-node": """echo "ray-node $*" >>"$NOTES"
 [ "$1" = worker ] && exec sleep 60
 exec python3 -m http.server --bind 127.0.0.1 "${2##*:}" """,
-    # Ends at once, or at SIGTERM after a moment, as a sweep does.
-    "noisetune": """echo "noisetune $*" >>"$NOTES"
-[ -n "${ENDS:-}" ] && exit "$ENDS"
-trap 'echo "noisetune stopped" >>"$NOTES"; exit 143' TERM
-while :; do sleep 0.1; done""",
+    # Ends once its workers are there, or at SIGTERM after a moment, as a sweep does.
+    "noisetune": """trap 'echo "noisetune stopped" >>"$NOTES"; exit 143' TERM
+echo "noisetune $*" >>"$NOTES"
+until [ -n "${ENDS:-}" ] && grep -q "^ray-node worker" "$NOTES"; do sleep 0.1; done
+exit "$ENDS" """,
 }
 
 
@@ -118,6 +118,16 @@ def test_before_its_time_is_up_it_stops_the_sweep_and_is_queued_again(
         again.communicate(timeout=60)
     assert again.returncode == 0
     assert sum("--resume" in note for note in job.notes) == 2
+
+
+def test_a_job_that_is_stopped_before_its_head_listens_is_queued_again(job: Job) -> None:
+    (job.folder / "infra/ray-node").write_text("#!/bin/sh\nexec sleep 60\n")
+    with job.start("my.yaml") as running:
+        job.wait_for("srun --overlap")
+        running.send_signal(signal.SIGTERM)
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 0, said
+    assert job.notes[-1] == "scontrol requeue 4321"
 
 
 def test_a_head_that_ends_is_said(job: Job) -> None:
