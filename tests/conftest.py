@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import gc
 import io
 import logging
 import os
@@ -154,3 +155,10 @@ def ray_at_hand() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, **quiet)
     yield
     ray.shutdown()
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
