@@ -98,6 +98,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_ray", started)
 
 
+@pytest.mark.long
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mistake=st.sampled_from(MISTAKES))
 def test_a_path_that_cannot_be_is_one_message(

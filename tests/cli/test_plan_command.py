@@ -199,11 +199,8 @@ def test_a_plan_needs_no_image_of_a_data_set_that_is_known(
     assert "unknown" in noisetune("plan", offline / "sweep.yaml", "--no-measure").out
 
 
-@pytest.mark.parametrize(
-    "file",
-    [*(pytest.param(f"paper_{name}", marks=pytest.mark.long) for name in ("cifar10", "cifar100")),
-     "noise_models"],
-)  # fmt: skip
+@pytest.mark.long
+@pytest.mark.parametrize("file", ["paper_cifar10", "paper_cifar100", "noise_models"])
 def test_the_papers_sweeps_are_planned_without_a_network(
     noisetune: Callable[..., Any], offline: Path, file: str
 ) -> None:

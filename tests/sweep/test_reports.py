@@ -132,6 +132,7 @@ def test_a_report_that_fails_fails_no_sweep(home: Home, monkeypatch: pytest.Monk
     ]
 
 
+@pytest.mark.long
 def test_it_is_made_anew_when_something_changed_until_nobody_drives(
     home: Home, tmp_path: Path
 ) -> None:

@@ -128,6 +128,7 @@ def status(port: int, host: str) -> int:
         return connection.getresponse().status
 
 
+@pytest.mark.long
 def test_neither_ray_nor_mlflow_tells_anybody_anything(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key not in QUIET}
     words = [sys.executable, "-c", LOADS]

@@ -126,6 +126,7 @@ class Stop:
         return run_trial(*given, **more)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trials", [5, 15], ids=["in the search", "in the replicates"])
 def test_a_sweep_that_was_stopped_comes_to_the_same(
     results: SweepResults, tmp_path: Path, trials: int

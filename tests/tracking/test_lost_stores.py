@@ -75,6 +75,7 @@ def lives(draw: st.DrawFn) -> list[Message]:
     return [*told, best, {"kind": "sweep", "state": "complete", "parameters": {}, "made": 100.0}]
 
 
+@pytest.mark.long
 @settings(max_examples=5)
 @given(lives(), st.data())
 def test_a_database_that_was_emptied_or_put_back_is_rebuilt_row_for_row(

@@ -23,6 +23,7 @@ def test_every_way_of_a_network_has_its_seconds() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.long
 def test_ways_that_end_the_process_hang_or_raise_are_left_out_alone() -> None:
     faults = {
         "fp32 channels_last": "SIGSEGV",

@@ -213,6 +213,7 @@ def mishap_sweep(
     return folder, scheduler, seen, lines
 
 
+@pytest.mark.long
 def test_every_mishap_is_in_the_ledger_and_the_sweep_goes_on(
     mishap_sweep: tuple[Path, Scheduler, Seen, list[str]],
 ) -> None:
@@ -230,6 +231,7 @@ def test_every_mishap_is_in_the_ledger_and_the_sweep_goes_on(
     assert {each.number for each in ends.values()} == {0}
 
 
+@pytest.mark.long
 def test_the_traceback_of_a_bug_is_logged_and_no_others(
     mishap_sweep: tuple[Path, Scheduler, Seen, list[str]],
 ) -> None:
@@ -239,6 +241,7 @@ def test_the_traceback_of_a_bug_is_logged_and_no_others(
     assert "ZeroDivisionError: of a bug" in line
 
 
+@pytest.mark.long
 def test_a_killed_process_is_begun_again_and_a_failed_trial_is_not(
     mishap_sweep: tuple[Path, Scheduler, Seen, list[str]],
 ) -> None:
@@ -246,6 +249,7 @@ def test_a_killed_process_is_begun_again_and_a_failed_trial_is_not(
     assert lives == {0.1: 1, 0.15: 1, 0.2: 1, 0.25: 2}
 
 
+@pytest.mark.long
 def test_no_epoch_is_told_twice(mishap_sweep: tuple[Path, Scheduler, Seen, list[str]]) -> None:
     told = Counter((name, each.stage, each.step) for name, each in mishap_sweep[2].points)
     assert set(told.values()) == {1}

@@ -57,6 +57,7 @@ def bought(play: Play) -> Counter[str]:
     return Counter(each.condition for each in play.records() if each.kind == "replicate")
 
 
+@pytest.mark.long
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

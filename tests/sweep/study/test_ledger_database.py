@@ -58,6 +58,7 @@ def drive(home: Home, ledger: str | None, **options: Any) -> SweepResults:
         return run_sweep(given, SPACE, mlruns=home.root, ledger=ledger, **options)
 
 
+@pytest.mark.long
 def test_a_sweep_is_the_same_in_a_database(
     home: Home, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, noisetune: Any
 ) -> None:

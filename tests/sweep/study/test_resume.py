@@ -81,7 +81,7 @@ def trials_in(storage: BaseStorage) -> int:
 
 @pytest.mark.parametrize(
     "sampler",
-    [RANDOM, TPE, pytest.param(JOINT, marks=pytest.mark.long)],
+    [RANDOM, *(pytest.param(sampler, marks=pytest.mark.long) for sampler in (TPE, JOINT))],
     ids=["random", "tpe", "multivariate"],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -118,6 +118,7 @@ def test_several_conditions_at_once_end_as_an_undisturbed_sweep(
         assert table(play) == table(undisturbed), f"killed after {alive} writes"
 
 
+@pytest.mark.long
 def test_a_pruned_trial_stays_pruned(open_scheduler: OpenScheduler, tmp_path: Path) -> None:
     space = {"parameters": SPACE["parameters"]}
     sweep = {**SIZES, "trials_per_condition": 5, "sampler": RANDOM, "pruner": EAGER}

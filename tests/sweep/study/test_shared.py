@@ -152,6 +152,7 @@ def test_neither_order_nor_kills_change_what_runs_again(
     assert runs.keys() == expected(play)
 
 
+@pytest.mark.long
 def test_a_driver_killed_between_two_writes_changes_nothing(
     open_scheduler: OpenScheduler, tmp_path: Path
 ) -> None:
