@@ -48,6 +48,11 @@ def check(config: TrialConfig, data: ImageData, patches: int = 0) -> None:
             "pretrain.method: features: clean looks at images, and wants an encoder; take another "
             "method, such as simclr or checkpoint"
         )
+    if isinstance(config.pretrain, SSLConfig) and config.pretrain.stop is not None:
+        raise UserError(
+            "pretrain.stop: clean trains the encoder for all its epochs, without looking at it "
+            "between; leave stop out, and set pretrain.epochs"
+        )
     require_truth(config, data)
     require_folds(config, len(data.x_train))
 

@@ -73,6 +73,45 @@ def test_it_ranks_wrong_labels_first_and_goes_on_from_the_store(
     assert issues(tmp_path / "other") == rows
 
 
+def test_what_ctrl_c_stops_goes_on(
+    tmp_path: Path, data: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, saved = Store.publish, list[str]()
+
+    def interrupted(store: Store, key: StageKey, *more: Any, **named: Any) -> Any:
+        saved.append(key.stage)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+        return publish(store, key, *more, **named)
+
+    monkeypatch.setattr(Store, "publish", interrupted)
+    stopped = run(data, "--out", tmp_path / "out")
+    assert (stopped.code, "Traceback" in stopped.err) == (130, False)
+    assert not (tmp_path / "out" / "issues.csv").exists()
+    again = run(data, "--out", tmp_path / "out")
+    assert again.code == 0, again.err
+    assert saved.count("extract") == 1
+    whole = run(data, "--out", tmp_path / "other", "--mlruns", tmp_path / "fresh")
+    assert whole.code == 0, whole.err
+    assert issues(tmp_path / "other") == issues(tmp_path / "out")
+
+
+def test_an_encoder_sees_images_without_labels_too(
+    tmp_path: Path, data: Path, run: Callable[..., Any], make_folders: Callable[..., Path]
+) -> None:
+    more = make_folders(tmp_path / "more", 5)
+    ssl = {"method": "simclr", "epochs": 1, "batch_size": 32, "unlabelled": str(more)}
+    encoded = {name: each for name, each in FAST.items() if name != "patches"} | {"pretrain": ssl}
+    (tmp_path / "encoded.yaml").write_text(yaml.safe_dump(encoded))
+    said = run(data, "--out", tmp_path / "out", "--config", tmp_path / "encoded.yaml")
+    assert said.code == 0, said.err
+    assert len(issues(tmp_path / "out")) == 120
+    ssl |= {"stop": {"patience": 1}, "schedule": "constant"}
+    (tmp_path / "encoded.yaml").write_text(yaml.safe_dump(encoded))
+    refused = run(data, "--out", tmp_path / "none", "--config", tmp_path / "encoded.yaml")
+    assert (refused.code, "pretrain.stop: clean trains" in refused.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
