@@ -1,8 +1,10 @@
 """A running sweep as it is drawn on a terminal, or told in a line."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -20,14 +22,38 @@ def draws(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def drawn(now: Snapshot) -> RenderableType:
-    """Where a sweep stands, as tables: what runs first, since a terminal may be too low for all."""
-    parts: list[RenderableType] = [Text(calm_line(now))]
-    if now.slots:
-        parts += ["", Fitted(_slots_table(now))]
-    if now.last:
-        parts += ["", Text("\n".join(["ended last", *now.last]))]
-    return Group(*parts, "", Fitted(_conditions_table(now)))
+@dataclass(frozen=True)
+class Drawing:
+    """Where a sweep stands, as tables; on a terminal of as many conditions as its height leaves
+    room for, those where something runs first."""
+
+    now: Snapshot
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        most = len(self.now.counts)
+        if not console.is_terminal:
+            yield self._with(most)
+            return
+
+        def height(conditions: int) -> int:
+            return len(console.render_lines(self._with(conditions), options, pad=False))
+
+        # The last line of a terminal is the cursor's.
+        fitting = bisect_right(range(most + 1), console.height - 1, key=height) - 1
+        yield self._with(max(0, fitting))
+
+    def _with(self, conditions: int) -> RenderableType:
+        now = self.now
+        parts: list[RenderableType] = [Text(calm_line(now))]
+        if now.slots:
+            parts += ["", Fitted(_slots_table(now))]
+        if now.last:
+            parts += ["", Text("\n".join(["ended last", *now.last]))]
+        if conditions:
+            parts += ["", Fitted(_conditions_table(now, conditions))]
+        if more := len(now.counts) - conditions:
+            parts += [Text(f"and {counted(more, 'more condition')}: `noisetune status` has all")]
+        return Group(*parts)
 
 
 def calm_line(now: Snapshot) -> str:
@@ -73,13 +99,22 @@ def _epoch(slot: Slot) -> str:
     return str(slot.step) if slot.steps is None else f"{slot.step} of {slot.steps}"
 
 
-def _conditions_table(now: Snapshot) -> Table:
+def _conditions_table(now: Snapshot, most: int) -> Table:
     table = plain_table("conditions")
     table.add_column("condition")
     for heading in ("done", "pruned", "failed", "replicates", f"best {now.metric}"):
         table.add_column(heading, justify="right")
-    for name, counts in now.counts.items():
+    for name in _running_first(now)[:most]:
+        counts = now.counts[name]
         best = f"{now.best[name]:.4f}" if name in now.best else ""
         kinds = ("complete", "pruned", "failed", "replicates")
         table.add_row(name, *(str(counts.get(kind) or "") for kind in kinds), best)
     return table
+
+
+def _running_first(now: Snapshot) -> list[str]:
+    """The conditions, in their order, those that a slot works on before the others."""
+    at_work = {
+        name for name in now.counts for slot in now.slots if slot.trial.startswith(f"{name} ")
+    }
+    return sorted(now.counts, key=lambda name: name not in at_work)

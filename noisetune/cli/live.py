@@ -5,7 +5,7 @@ import threading
 from rich.console import Console
 from rich.live import Live
 
-from noisetune.cli.drawing import CALM_SECONDS, calm_line, drawn, draws
+from noisetune.cli.drawing import CALM_SECONDS, Drawing, calm_line, draws
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.log import end_line
 from noisetune.sweep.watch.progress import Progress
@@ -22,7 +22,9 @@ class LiveTable:
         self.console, self.progress, self.verbose = console, progress, verbose
         self._draws, self._over = draws(console), threading.Event()
         self._live = Live(
-            get_renderable=lambda: drawn(progress.snapshot()), console=console, refresh_per_second=2
+            get_renderable=lambda: Drawing(progress.snapshot()),
+            console=console,
+            refresh_per_second=2,
         )
         self._minutes = threading.Thread(target=self._tell_calmly, name="minutes", daemon=True)
 

@@ -7,7 +7,7 @@ import typer
 from rich.live import Live
 
 from noisetune.cli.common import console
-from noisetune.cli.drawing import CALM_SECONDS, calm_line, drawn, draws
+from noisetune.cli.drawing import CALM_SECONDS, Drawing, calm_line, draws
 from noisetune.sweep.study.lease import driver_of
 from noisetune.sweep.watch.snapshot import Snapshot, read_snapshot
 
@@ -33,7 +33,7 @@ def _watch_in_place(home: "Home", name: str) -> None:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while driver_of(home, name) is not None:
             now = _now(home, name)
-            live.update("starting" if now is None else drawn(now), refresh=True)
+            live.update("starting" if now is None else Drawing(now), refresh=True)
             time.sleep(LOOK_SECONDS)
 
 

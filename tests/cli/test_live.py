@@ -10,7 +10,8 @@ from optuna.storages import InMemoryStorage
 from rich.console import Console
 
 from noisetune.cli import live as live_module
-from noisetune.cli.live import LiveTable, calm_line, drawn, draws
+from noisetune.cli.drawing import Drawing, calm_line, draws
+from noisetune.cli.live import LiveTable
 from noisetune.records import MetricPoint, TrialRecord
 from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.study.ledger import Ledger
@@ -53,7 +54,7 @@ def written(live: LiveTable) -> str:
 def shown(now: Snapshot, width: int = 100) -> str:
     """The live table as plain text."""
     console = Console(file=io.StringIO(), width=width)
-    console.print(drawn(now))
+    console.print(Drawing(now))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -172,3 +173,21 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "running\n" not in shown(now).replace("0 running\n", "")
     assert "ended last" not in shown(now)
     assert calm_line(replace(now, hours_left=(0.0, 0.0))).endswith("; under a minute left")
+
+
+@pytest.mark.parametrize(("height", "more"), [(100, 0), (30, 28), (24, 34), (4, 40)])
+def test_a_low_terminal_has_the_conditions_where_something_runs(height: int, more: int) -> None:
+    names = [f"rate={number / 100:.2f}" for number in range(40)]
+    slots = [replace(slot, trial="rate=0.30 search 0") for slot in NOW.slots]
+    now = replace(NOW, counts={name: {"complete": 1} for name in names}, best={}, slots=slots)
+    file = io.StringIO()
+    terminal = Console(
+        file=file, force_terminal=True, color_system=None, width=80, height=height, record=True
+    )
+    terminal.print(Drawing(now))
+    lines = terminal.export_text().rstrip().splitlines()
+    assert len(lines) < max(height, 16)
+    assert (lines[-1] == f"and {more} more conditions: `noisetune status` has all") == bool(more)
+    listed = [line.split()[0] for line in lines if line.startswith("rate=") and line.endswith("1")]
+    shown_first = ["rate=0.30", *(name for name in names if name != "rate=0.30")]
+    assert listed == shown_first[: 40 - more]
