@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -85,9 +86,10 @@ def ui(
 
 
 def _page(home: Home, name: str | None) -> str:
-    """The table of a sweep's runs; UserError where MLflow knows no sweep of the name."""
+    """The table of a sweep's runs, the best trial first; UserError where MLflow knows no sweep of
+    the name."""
     from noisetune.sweep.study.lease import driver_of
-    from noisetune.tracking.database import correct_addresses, experiments
+    from noisetune.tracking.database import correct_addresses, experiments, objective_of
 
     file = home.root / "mlflow.db"
     known = experiments(file)
@@ -103,7 +105,14 @@ def _page(home: Home, name: str | None) -> str:
             with suppress(sqlite3.OperationalError):
                 correct_addresses(file, home.artifacts, sweep)
     number = known[name] if name is not None else next(iter(known.values()), None)
-    return "" if number is None else f"/#/experiments/{number}/runs?workflowType=machine_learning"
+    if number is None:
+        return ""
+    asked = {"workflowType": "machine_learning"}
+    if (objective := objective_of(file, number)) is not None:
+        # Sorted by its time alone a sweep is a single row, and charts have nothing to show.
+        metric, highest = objective
+        asked |= {"orderByKey": f"metrics.`{metric}`", "orderByAsc": str(not highest).lower()}
+    return f"/#/experiments/{number}/runs?{urlencode(asked)}"
 
 
 def _has_screen() -> bool:

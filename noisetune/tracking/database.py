@@ -79,3 +79,17 @@ def experiments(file: Path) -> dict[str, str]:
             f"--mlruns: {file} cannot be read ({error}); move it away, and `noisetune sync NAME` "
             "makes it anew from what the sweep has kept"
         ) from None
+
+
+def objective_of(file: Path, experiment: str) -> tuple[str, bool] | None:
+    """The metric that the sweep of an experiment searched by, and whether the highest is best;
+    None where it had several, or nothing was told of it yet."""
+    query = (
+        "SELECT key, value FROM params JOIN runs USING (run_uuid) "
+        "WHERE experiment_id = ? AND lifecycle_stage = 'active' AND key IN (?, ?) "
+        "ORDER BY start_time"
+    )
+    metric, direction = "sweep.objective.metric", "sweep.objective.direction"
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        known = dict(database.execute(query, [experiment, metric, direction]).fetchall())
+    return (known[metric], known.get(direction) != "minimize") if metric in known else None

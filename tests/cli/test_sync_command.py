@@ -46,7 +46,9 @@ def home(tmp_path: Path) -> Home:
         value = 0.5 if state == STATES[0] else None
         study.add_trial(optuna.trial.create_trial(state=state, value=value, user_attrs=attributes))
     outbox = Outbox(home.outbox("mine"))
-    outbox.append(sweep_message("running", {"name": "mine"}, 1.0))
+    objective = {"metric": "val/accuracy", "direction": "maximize"}
+    about = {f"sweep.objective.{name}": value for name, value in objective.items()}
+    outbox.append(sweep_message("running", {"name": "mine"} | about, 1.0))
     for number, trial in enumerate(ledger.records(sweep.cells)):
         for each in life(trial, 10.0 + number):
             outbox.append(each)
@@ -151,10 +153,12 @@ def test_the_ui_shows_the_runs_of_the_newest_sweep_or_of_the_named(
     client = MlflowClient(home.tracking_uri)
     number = client.get_experiment_by_name("mine").experiment_id
     newer = client.create_experiment("newer")
-    for words, page in (((), newer), (("mine",), number)):
+    best_first = "&orderByKey=metrics.%60val%2Faccuracy%60&orderByAsc=false"
+    for words, page, order in (((), newer, ""), (("mine",), number, best_first)):
         said = shown("--mlruns", home.root, *words)
         assert said.code == 0
-        url = f"http://127.0.0.1:5097/#/experiments/{page}/runs?workflowType=machine_learning"
+        page = f"/#/experiments/{page}/runs?workflowType=machine_learning{order}"
+        url = f"http://127.0.0.1:5097{page}"
         assert said.out == f"MLflow on {url} (Ctrl-C ends it)\n"
     said = shown("--mlruns", home.root, "yours")
     assert said.code == 2
