@@ -1,5 +1,8 @@
 """What may be taken of memory, and how threads share it."""
 
+import platform
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
@@ -13,7 +16,14 @@ from hypothesis import strategies as st
 
 from noisetune import memory
 from noisetune.errors import UserError
-from noisetune.memory import LIMIT, Shares, memory_limit, require_memory, unpacked_bytes
+from noisetune.memory import (
+    LIMIT,
+    Shares,
+    keep_freed_memory,
+    memory_limit,
+    require_memory,
+    unpacked_bytes,
+)
 
 
 @pytest.fixture
@@ -95,3 +105,34 @@ def test_a_share_is_given_back_by_who_fails() -> None:
     with shares.taken(1):
         given_back.set()
     assert given_back.is_set()
+
+
+FAULTS = """
+import resource, sys
+from noisetune.memory import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+import numpy as np
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    np.ones(2**24, np.uint8), np.ones(2**24, np.uint8)
+before = faults()
+for _ in range(10):
+    np.ones(2**24, np.uint8), np.ones(2**24, np.uint8)
+sys.stdout.write(str(faults() - before))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than glibc's")
+def test_memory_that_was_freed_is_taken_again_without_a_fault_for_each_page() -> None:
+    given, kept = (
+        int(subprocess.run([sys.executable, "-c", FAULTS, word], capture_output=True).stdout)
+        for word in ("given back", "kept")
+    )
+    assert kept < given / 10
+
+
+def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: SimpleNamespace())
+    keep_freed_memory()

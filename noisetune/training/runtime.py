@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from noisetune.errors import UserError
+from noisetune.memory import keep_freed_memory
 from noisetune.section import Section
 from noisetune.training.compilation import Compiled
 
@@ -100,7 +101,9 @@ class Runtime(Section):
         return torch.device(self.device)
 
     def apply(self) -> None:
-        """Set this process up for the trial: its threads, and how exact fp32 is on GPUs."""
+        """Set this process up for the trial: its threads, what it does with memory that it freed,
+        and how exact fp32 is on GPUs."""
+        keep_freed_memory()
         torch.set_num_threads(int(self.threads))
         torch.backends.cuda.matmul.allow_tf32 = bool(self.tf32)
         torch.backends.cudnn.allow_tf32 = bool(self.tf32)
