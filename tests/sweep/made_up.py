@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.sweep.execution.slots import Slots
 from noisetune.sweep.spec.conditions import Condition
+from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
@@ -76,3 +78,9 @@ def point(epoch: int, value: float | None, metric: str = "val/accuracy") -> Metr
 def result_of(job: Job) -> TrialResult:
     epochs = {choice: {"epoch": 1.0, "test/accuracy": 0.5} for choice in ("last", "oracle")}
     return TrialResult(job.config.to_json(), dict(epochs), {"f1": None}, {}, {})
+
+
+def some_slots(count: int) -> Slots:
+    """Those of a host with so many CPUs, for trials that want one each."""
+    config = parse_sweep({"name": "any", "search_space": "-", "trial": {}}, "the test")
+    return Slots(config, lambda: [{"CPU": float(count)}])

@@ -101,7 +101,7 @@ def without_ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "_tuner", tuner)
         patch.setattr(launch, "ray_session", lambda *_: nullcontext())
-        patch.setattr(launch.ray, "cluster_resources", lambda: {"CPU": 1.0})
+        patch.setattr(launch, "hosts", lambda: [{"Resources": {"CPU": 1.0}}])
         yield
 
 

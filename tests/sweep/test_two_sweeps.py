@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from made_up import Play
+from made_up import Play, some_slots
 from ray.tune.schedulers import TrialScheduler
 from real_sweep import Seen, prepare, run, run_here
 
@@ -90,7 +90,9 @@ def test_a_trial_that_meets_anothers_lease_makes_room_and_goes_on_later(home: Ho
 def test_a_paused_trial_counts_only_where_the_user_said_how_many_may_be_at_work(
     open_scheduler: Callable[..., Play], lookahead: bool, another: bool
 ) -> None:
-    searcher = TuneSearcher(open_scheduler().scheduler, None, slots=lambda: 1, lookahead=lookahead)
+    searcher = TuneSearcher(
+        open_scheduler().scheduler, None, slots=some_slots(1), lookahead=lookahead
+    )
     scheduler, trial = TuneScheduler(searcher), SimpleNamespace(trial_id="a", status="PAUSED")
     controller = SimpleNamespace(
         pause_trial=lambda *_, **__: None, get_live_trials=lambda: iter([trial])

@@ -7,7 +7,7 @@ Optuna's pruner decides in the scheduler, and is told PRUNED at once.
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from noisetune.errors import fault_of_machine
 from noisetune.leaving import HostLeaves
 from noisetune.predictions import PredictionsFolder
 from noisetune.sweep.execution.message import Message
+from noisetune.sweep.execution.slots import Slots
 from noisetune.sweep.spec.conditions import milestones
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.scheduler import Scheduler
@@ -38,7 +39,7 @@ class TuneSearcher(Searcher):
         self,
         scheduler: Scheduler,
         store: str | None,
-        slots: Callable[[], int],
+        slots: Slots,
         lookahead: bool,
         predictions: PredictionsFolder | None = None,
     ) -> None:
@@ -51,6 +52,7 @@ class TuneSearcher(Searcher):
         }
         self.slots, self.lookahead = slots, lookahead
         self.jobs: dict[str, Job] = {}
+        self.hosts: dict[str, str | None] = {}
         self.paused: set[str] = set()
         self.causes: dict[str, str] = {}
 
@@ -62,7 +64,7 @@ class TuneSearcher(Searcher):
         so. With a single slot the next is asked for only when the last has ended, so that the
         sampler knows its result.
         """
-        slots = self.slots()
+        slots = self.slots.now()
         return slots + 1 if self.lookahead and slots > 1 else slots
 
     def suggest(self, trial_id: str) -> Any:
@@ -73,18 +75,26 @@ class TuneSearcher(Searcher):
         away = len(self.paused) if self.lookahead else 0
         if len(self.scheduler.running) - away >= self.limit:
             return None
-        job = self.scheduler.next()
+        at_work = (kind for each, kind in self.hosts.items() if each not in self.paused)
+        host = self.slots.place(Counter(at_work))
+        job = self.scheduler.next(host)
         if job is None:
             return Searcher.FINISHED if self.scheduler.over else None
-        self.jobs[trial_id] = job
+        self.jobs[trial_id], self.hosts[trial_id] = job, host
         work = {"name": job.name, "config": job.config.to_json()}
-        return {"job": json.dumps(work | self.shared), "gpu": job.gpu}
+        return {"job": json.dumps(work | self.shared), "gpu": job.held, "host": host}
+
+    def is_stranded(self, trial_id: str) -> bool:
+        """Whether the last host of the kind that a trial waits for has gone."""
+        return self.hosts.get(trial_id) not in self.slots.kinds
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tell the scheduler how a trial ended; `error` where its process did, without a word."""
+        stranded = self.is_stranded(trial_id)
         self.paused.discard(trial_id)
+        self.hosts.pop(trial_id, None)
         job = self.jobs.pop(trial_id, None)
         if job is None or not job.open:
             return
@@ -94,6 +104,8 @@ class TuneSearcher(Searcher):
             self.scheduler.complete(job, message.finished)
         elif message.error is not None:
             self._failed(job, message.error, message)
+        elif stranded:
+            self.scheduler.moved(job)
         elif error:
             self._lost(job, self.causes.pop(trial_id, ""))
 
@@ -192,7 +204,9 @@ class TuneScheduler(FIFOScheduler):
         """The first trial that can start or go on; None where each waits."""
         live = list(tune_controller.get_live_trials())
         for trial in live:
-            if trial.status == "PENDING" or (trial.status == "PAUSED" and self._over(trial)):
+            if trial.status != "RUNNING" and self.searcher.is_stranded(trial.trial_id):
+                tune_controller.request_stop_trial(trial)
+            elif trial.status == "PENDING" or (trial.status == "PAUSED" and self._over(trial)):
                 self.searcher.paused.discard(trial.trial_id)
                 return trial
         if live and all(trial.status == "PAUSED" for trial in live):

@@ -14,10 +14,10 @@ from noisetune.errors import fault_of_machine
 from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
-from noisetune.sweep.execution.cluster import check_shared, joined
+from noisetune.sweep.execution.cluster import check_shared, hosts, joined
 from noisetune.sweep.execution.local import local_ray
 from noisetune.sweep.execution.ray_health import dead_process, watched
-from noisetune.sweep.execution.slots import Slots
+from noisetune.sweep.execution.slots import ACCELERATOR, Host, Slots
 from noisetune.sweep.execution.store_limit import StoreLimit
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
@@ -31,6 +31,7 @@ from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.watcher import Watcher
 
 TRIALS_WITHOUT_END = 10**9
+LABEL = 0.001
 
 
 @contextmanager
@@ -60,7 +61,11 @@ def ray_session(
 
 def slots_of(config: SweepConfig) -> int:
     """How many trials of a sweep run at once in the Ray session at hand; UserError for none."""
-    return Slots(config, ray.cluster_resources).now()
+    return Slots(config, _hosts).now()
+
+
+def _hosts() -> list[Host]:
+    return [node["Resources"] for node in hosts()]
 
 
 def run_trials(
@@ -83,16 +88,14 @@ def run_trials(
     if shared is not None and sweep.config.store_limit is not None:
         watchers = [*watchers, StoreLimit(shared, parse_size(sweep.config.store_limit))]
     config = sweep.config
-    capacity = Slots(config, ray.cluster_resources)
+    capacity = Slots(config, _hosts)
     slots = capacity.now()
     order = Order(shared, datasets)
     scheduler = Scheduler(config, sweep.conditions, ledger, watchers, order, slots)
     if scheduler.finished:
         return scheduler
     lookahead = config.max_concurrent is None
-    searcher = TuneSearcher(
-        scheduler, store, capacity.now, lookahead, home.predictions(config.name)
-    )
+    searcher = TuneSearcher(scheduler, store, capacity, lookahead, home.predictions(config.name))
     # With one pending trial, short trials never fill the slots: each hands its actor to the
     # pending one, whose own, still starting, is thrown away.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
@@ -113,7 +116,9 @@ def _tuner(sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline)
     cpu = sweep.config.resources.cpu
     trainable = tune.with_resources(
         make_trainable(pipeline),
-        lambda job: tune.PlacementGroupFactory([{"CPU": cpu, "GPU": job["gpu"]}]),
+        lambda job: tune.PlacementGroupFactory(
+            [{"CPU": cpu, "GPU": job["gpu"]} | _on(job["host"])]
+        ),
     )
     return tune.Tuner(
         trainable,
@@ -134,3 +139,8 @@ def _tuner(sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline)
             failure_config=tune.FailureConfig(max_failures=0),
         ),
     )
+
+
+def _on(host: str | None) -> dict[str, float]:
+    """What a trial asks for beside, to come to a host of this kind: as Ray's own label for it."""
+    return {} if host is None else {f"{ACCELERATOR}{host}": LABEL}

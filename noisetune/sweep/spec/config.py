@@ -35,6 +35,9 @@ class Resources(Section):
     """CPUs."""
     gpu: float = Field(default=0.0, ge=0.0)
     """GPUs; a fraction is of one GPU, and above one it is a whole number."""
+    gpu_on: dict[str, float] = {}
+    """The share on hosts whose GPU Ray calls so (`accelerator_type:NAME` in `ray status`), above 0
+    and at most 1, where it is not that of `gpu`: {H100: 0.1, T4: 1}."""
     auto: bool = False
     """What `resources: auto` stands for: one CPU, and the share of a GPU that the largest trial
     needs, measured on a few batches when the sweep starts."""
@@ -55,6 +58,24 @@ class Resources(Section):
         if gpu > 1 and gpu != int(gpu):
             raise ValueError("a share above one GPU must be a whole number of GPUs")
         return gpu
+
+    @model_validator(mode="after")
+    def _shares_of_one(self) -> Self:
+        for host, share in self.gpu_on.items():
+            if not 0 < share <= 1:
+                raise ValueError(f"gpu_on: {host}: {share:g}: give a share above 0 and at most 1")
+        if self.gpu_on and not 0 < self.gpu <= 1:
+            raise ValueError(
+                "gpu_on: goes with a share `gpu` of the other hosts that is above 0 and at most 1"
+            )
+        return self
+
+    def share_on(self, kind: str | None, gpu: float) -> float:
+        """What a trial that has the share `gpu` elsewhere holds on a host of this kind."""
+        if kind is None or kind not in self.gpu_on:
+            return gpu
+        # Ray counts in steps of 1e-4.
+        return min(1.0, round(gpu * self.gpu_on[kind] / self.gpu, 4))
 
 
 class PretrainGate(Section):

@@ -22,7 +22,7 @@ class Job:
     epochs that Optuna had of it before it was interrupted; `epochs` those of fine-tuning so far,
     `best` the best of them. `open` says that it has not ended, `begun` that it was handed out.
     `restarts` counts lost processes. `gpu` is its share of a GPU, which grows when its memory runs
-    out.
+    out, and `held` what it holds on the host where it is.
     """
 
     condition: Condition
@@ -40,6 +40,7 @@ class Job:
     begun: bool = False
     restarts: int = 0
     gpu: float = 0.0
+    held: float = 0.0
 
     @property
     def name(self) -> str:

@@ -80,8 +80,9 @@ class Scheduler:
         """Whether there is nothing more to hand out or to wait for."""
         return self.finished or (self.stopped is not None and not self.running)
 
-    def next(self) -> Job | None:
-        """The next trial to run; None where nothing can start until another trial ends."""
+    def next(self, host: str | None = None) -> Job | None:
+        """The next trial to run, on a kind of `host` that `resources.gpu_on` may have a share for;
+        None where nothing can start until another trial ends."""
         with self._fenced():
             self._look_at_budget()
             job = None if self.stopped else self._first_that_can_start()
@@ -90,7 +91,8 @@ class Scheduler:
                 key = self.order.key(job.config)
                 job.pretraining = None if key is None else key.digest
                 self.running[job.name] = job
-                self.spending.begin(job.name, job.gpu)
+                job.held = self.config.resources.share_on(host, job.gpu)
+                self.spending.begin(job.name, job.held)
                 for watcher in self.watchers:
                     watcher.started(job.record())
             return job

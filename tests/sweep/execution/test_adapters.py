@@ -1,19 +1,22 @@
 import json
 import pickle
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from made_up import Play, point, result_of
+from made_up import Play, point, result_of, some_slots
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from noisetune.config import TrialConfig
 from noisetune.records import Event, MetricPoint, Tick, TrialResult
+from noisetune.sweep.execution import slots as slots_module
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.message import Message
+from noisetune.sweep.execution.slots import Slots
 from noisetune.sweep.execution.trainable import STEP_SECONDS, make_trainable
 from noisetune.sweep.study.scheduler import RESTARTS
 from noisetune.training.loop import DivergedError
@@ -38,7 +41,7 @@ def searcher(play: Play) -> TuneSearcher:
 
 
 def searching(play: Play, slots: int, lookahead: bool = True) -> TuneSearcher:
-    return TuneSearcher(play.scheduler, None, lambda: slots, lookahead)
+    return TuneSearcher(play.scheduler, None, some_slots(slots), lookahead)
 
 
 def finish(searcher: TuneSearcher, trial: str, *values: float) -> None:
@@ -264,3 +267,45 @@ def test_an_actor_takes_another_trial(tiny_trial: Callable[..., TrialConfig]) ->
     assert closed == [1]
     (first,) = Message.from_result(trainable.step()).points
     assert (first.step, first.values) == (1, {"val/accuracy": 0.2})
+
+
+def test_a_trial_holds_the_share_of_the_host_that_it_is_placed_on(
+    open_scheduler: OpenScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots_module, "LOOK_SECONDS", 0.0)
+    resources = {"cpu": 1, "gpu": 0.5, "gpu_on": {"H100": 0.25}}
+    play = open_scheduler(trials_per_condition=9, replicates=0, resources=resources)
+    large = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:H100": 1.0}
+    small = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:T4": 1.0}
+    hosts = [large, small]
+    slots = Slots(play.scheduler.config, lambda: hosts)
+    searcher = TuneSearcher(play.scheduler, None, slots, lookahead=False)
+    asked = [searcher.suggest(str(number)) for number in range(6)]
+    placed = Counter((each["host"], each["gpu"]) for each in asked)
+    assert placed == {("H100", 0.25): 4, ("T4", 0.5): 2}
+    assert searcher.suggest("7") is None
+    # The large host goes: who waited for it is asked for again, and comes to the other.
+    hosts.remove(large)
+    waiting = next(str(number) for number in range(6) if asked[number]["host"] == "H100")
+    assert searcher.is_stranded(waiting)
+    name = searcher.jobs[waiting].name
+    searcher.on_trial_complete(waiting)
+    for number in range(6):
+        if str(number) != waiting:
+            finish(searcher, str(number), 0.5)
+    again = searcher.suggest("again")
+    assert (json.loads(again["job"])["name"], again["host"], again["gpu"]) == (name, "T4", 0.5)
+    assert not searcher.is_stranded("again")
+
+
+def test_what_waits_for_a_host_that_has_gone_is_given_back(searcher: TuneSearcher) -> None:
+    searcher.suggest("a")
+    trial, stopped = SimpleNamespace(trial_id="a", status="PENDING"), list[Any]()
+    controller: Any = SimpleNamespace(
+        get_live_trials=lambda: [trial], request_stop_trial=stopped.append
+    )
+    scheduler = TuneScheduler(searcher)
+    assert scheduler.choose_trial_to_run(controller) is trial
+    searcher.hosts["a"] = "H100"
+    assert scheduler.choose_trial_to_run(controller) is None
+    assert stopped == [trial]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,15 @@ from noisetune.sweep.study.storage import open_sweep
 
 MAIN = [sys.executable, "-c", "from noisetune.cli import main; main()"]
 CLUSTER = """
-import sys
+import json, sys
 from noisetune.sweep import show_token
 show_token()
 from noisetune.sweep.execution.launch import ray
 from ray.cluster_utils import Cluster
 
 cluster = Cluster(True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-for _ in range(2):
-    cluster.add_node(num_cpus=1)
+for node in json.loads(sys.argv[1]):
+    cluster.add_node(**node)
 print(cluster.address, flush=True)
 sys.stdin.read()
 cluster.shutdown()
@@ -74,6 +74,7 @@ class Config(FinetuneConfig):
         self.note.write_text(__file__)
         return F.cross_entropy(logits, labels)
 '''
+TWO: list[dict[str, Any]] = [{"num_cpus": 1}, {"num_cpus": 1}]
 EPOCHS = 25  # a trial lasts long enough for both hosts to be seen at work
 SPACE = {"parameters": {"finetune.lr": {"low": 1e-3, "high": 1e-2, "log": True}}}
 SWEEP: dict[str, Any] = {
@@ -99,13 +100,15 @@ class Running:
     address: str
     process: psutil.Process
 
-    def trial_hosts(self) -> set[int]:
-        """The nodes, by the process that starts others there, on which a trial runs now."""
-        found = set()
+    def trial_hosts(self) -> Counter[int]:
+        """The nodes, by the process that starts others there, on which trials run now, and how
+        many do."""
+        found: Counter[int] = Counter()
         for process in self.process.children(recursive=True):
             with suppress(psutil.Error):
-                if " ".join(process.cmdline()).startswith("ray::PipelineTrainable"):
-                    found.add(process.ppid())
+                title = " ".join(process.cmdline())
+                if title.startswith("ray::") and "Trainable" in title:
+                    found[process.ppid()] += 1
         return found
 
 
@@ -116,10 +119,10 @@ def cluster() -> Iterator[Running]:
 
 
 @contextmanager
-def running_cluster(**env: str) -> Iterator[Running]:
-    """A head without a CPU and two nodes of one each, in another process."""
+def running_cluster(nodes: Sequence[dict[str, Any]] = TWO, **env: str) -> Iterator[Running]:
+    """A head without a CPU, and nodes as Ray is told of them, in another process."""
     with subprocess.Popen(
-        [sys.executable, "-c", CLUSTER],
+        [sys.executable, "-c", CLUSTER, json.dumps(nodes)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -157,7 +160,7 @@ def test_a_sweep_runs_on_the_hosts_of_a_cluster(cluster: Running, tmp_path: Path
     words = ("sweep", write_sweep(tmp_path), "--address", cluster.address)
     with start(tmp_path, *words) as running:
         while running.poll() is None:
-            hosts |= cluster.trial_hosts()
+            hosts.update(cluster.trial_hosts())
             time.sleep(0.05)
         assert running.stderr
         assert running.returncode == 0, running.stderr.read()
@@ -177,6 +180,30 @@ def test_a_sweep_runs_on_the_hosts_of_a_cluster(cluster: Running, tmp_path: Path
         if run.data.tags.get("noisetune.trial", ""):
             rows = client.get_metric_history(run.info.run_id, "val/accuracy")
             assert [row.step for row in rows] == list(range(1, EPOCHS + 1))
+
+
+@pytest.mark.long
+def test_hosts_of_two_kinds_run_as_many_trials_as_their_gpus_hold(tmp_path: Path) -> None:
+    kinds = [
+        {"num_cpus": 8, "num_gpus": 1, "resources": {f"accelerator_type:{kind}": 1}}
+        for kind in ("H100", "T4")
+    ]
+    resources = {"cpu": 1, "gpu": 0.5, "gpu_on": {"H100": 0.25}}
+    trial = SWEEP["trial"] | {"runtime": {"device": "cpu", "precision": "fp32", "compile": False}}
+    changes = {"trials_per_condition": 8, "replicates": 0, "resources": resources, "trial": trial}
+    most: Counter[int] = Counter()
+    with running_cluster(kinds) as cluster:
+        words = ("sweep", write_sweep(tmp_path, **changes), "--address", cluster.address)
+        with start(tmp_path, *words) as running:
+            while running.poll() is None:
+                most |= cluster.trial_hosts()
+                time.sleep(0.05)
+            assert running.stderr
+            assert running.returncode == 0, running.stderr.read()
+    # One more waits in the wings, for whichever has room first.
+    assert sorted(most.values()) == [2, 4]
+    sweep, ledger = open_sweep(Home(tmp_path / "mlruns"), "far")
+    assert [each.state for each in ledger.records(sweep.cells)] == ["complete"] * 8
 
 
 @pytest.mark.long

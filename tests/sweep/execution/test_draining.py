@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from made_up import Play
+from made_up import Play, some_slots
 
 from noisetune import leaving
 from noisetune.config import TrialConfig
@@ -72,7 +72,7 @@ def test_such_a_trial_goes_on_however_often(
     open_scheduler: Callable[..., Play], cause: str
 ) -> None:
     play = open_scheduler(trials_per_condition=1, replicates=0)
-    searcher = TuneSearcher(play.scheduler, None, lambda: 1, True)
+    searcher = TuneSearcher(play.scheduler, None, some_slots(1), True)
     for life in map(str, range(2 + RESTARTS)):
         assert json.loads(searcher.suggest(life)["job"])["name"] == "all trial 0"
         searcher.causes[life] = cause
