@@ -28,6 +28,7 @@ KEYS = {
 }
 
 
+@pytest.mark.long
 def test_the_sweep_is_shaped_like_the_papers() -> None:
     """1,360 epochs of pre-training become 100: two methods of 50 epochs each."""
     sweep = paper_shaped((10, 25, 50), 16, "paper")

@@ -81,6 +81,7 @@ def test_looking_imports_neither_torch_nor_ray_nor_a_plug_in(
     assert shown in said.stdout
 
 
+@pytest.mark.long
 def test_a_look_at_the_machine_starts_no_ray_and_opens_no_mlflow(folder: Path) -> None:
     said = fresh(folder, {"ray", "mlflow"}, "doctor")
     assert (said.returncode, said.stderr) == (0, "")

@@ -67,7 +67,9 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("name", ["ledger.journal", "outbox.jsonl"])
+@pytest.mark.parametrize(
+    "name", ["ledger.journal", pytest.param("outbox.jsonl", marks=pytest.mark.long)]
+)
 def test_a_look_is_a_table_or_one_message_and_changes_nothing(
     home: Home, noisetune: Callable[..., Any], name: str, damage: str
 ) -> None:

@@ -77,7 +77,7 @@ DEAR += (
     "small_clean_set",
     "detectors",
 )
-DEAR += ("selection", "imagenet_fair", "imagenet_fair_32")
+DEAR += ("selection", "imagenet_fair", "imagenet_fair_32", "noise_models", "long_finetune")
 """Sweeps whose trials take over five seconds to count."""
 
 

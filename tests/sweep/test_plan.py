@@ -54,6 +54,7 @@ def test_trials_runs_and_epochs_are_counted_with_and_without_sharing() -> None:
     }
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(
     epochs=st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True),
@@ -120,6 +121,7 @@ def test_replicates_pretrain_on_seeds_of_their_own() -> None:
     assert plan.stages["pretrain"].runs == 1 + 3
 
 
+@pytest.mark.long
 def test_replicates_of_a_setting_that_is_shared_are_counted_as_of_another() -> None:
     space = {
         "conditions": {"noise.rate": [0.2, 0.4, 0.6], "finetune.method": ["cross_entropy", "elr"]},
@@ -145,6 +147,7 @@ def test_replicates_that_grow_are_counted_from_the_fewest_to_the_most() -> None:
     assert (plan.fewest_replicates, plan.replicates) == (10, 10)
 
 
+@pytest.mark.long
 def test_searches_are_replicates_of_so_many_trials() -> None:
     """Of two rates, one or two settings of fine-tuning are tried by one seed: 4 from scratch, and 6
     of each 8 on encoders of their seed."""
@@ -188,6 +191,7 @@ def test_telemetry_keeps_checkpoints_and_trains_no_longer() -> None:
     assert plan.disk_bytes > plain.disk_bytes
 
 
+@pytest.mark.long
 def test_designs_bound_the_pretrainings() -> None:
     lr = {"low": 1e-4, "high": 1e-2, "log": True}
     space = SPACE | {"parameters": {"pretrain.lr": lr | {"when": PRETRAINED}, "finetune.lr": lr}}

@@ -250,6 +250,7 @@ def test_the_outbox_ends_with_the_winner_and_the_end(tmp_path: Path, here: None)
     assert len(MlflowClient(results.home.tracking_uri).search_runs([experiment.experiment_id])) == 3
 
 
+@pytest.mark.long
 def test_a_finished_sweep_rebuilds_a_database_that_was_lost(tmp_path: Path, here: None) -> None:
     def rows() -> set[tuple[str, str, int]]:
         client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")

@@ -147,6 +147,7 @@ def test_a_rule_that_no_setting_was_chosen_by_is_refused(tmp_path: Path) -> None
         SweepResults("mine", Home(tmp_path)).winners(rule="shared")
 
 
+@pytest.mark.long
 def test_a_finished_sweep_may_be_asked_for_it(results: SweepResults, tmp_path: Path) -> None:
     alone = SWEEP | {"settings": {"drawn_once_per": "finetune.method", "count": 3}}
     again = SweepResults("mine", Home(tmp_path))

@@ -275,6 +275,7 @@ def test_two_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     assert done.items() <= {each.name: each for each in folder.records()}.items()
 
 
+@pytest.mark.long
 def test_a_database_that_a_killed_driver_had_half_made_is_made_again(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     process = subprocess.Popen([sys.executable, "-c", CONNECT, uri], stderr=subprocess.DEVNULL)

@@ -273,6 +273,7 @@ def driven(open_scheduler: OpenScheduler, folder: Path, alive: float) -> Play:
     return play
 
 
+@pytest.mark.long
 def test_nothing_is_lost_to_mlflow_between_any_two_writes(
     open_scheduler: OpenScheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
