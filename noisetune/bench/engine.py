@@ -18,7 +18,8 @@ from noisetune.store import StoreLike
 from noisetune.sweep.execution.launch import ray_session
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import drive
-from noisetune.sweep.spec.config import Resources, parse_sweep
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.resources import Resources
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger

@@ -13,7 +13,8 @@ from noisetune.records import DETECT, FINETUNE, TrialRecord, TrialResult
 from noisetune.sweep.execution.launch import ray_session, slots_of
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import drive
-from noisetune.sweep.spec.config import Resources, parse_sweep
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.resources import Resources
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 

@@ -14,7 +14,8 @@ from noisetune.records import GATE, PRETRAIN, MetricPoint, TrialRecord, TrialRes
 from noisetune.sweep.execution.launch import ray_session, slots_of
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import drive
-from noisetune.sweep.spec.config import Resources, parse_sweep
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.resources import Resources
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger

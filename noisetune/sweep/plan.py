@@ -30,7 +30,7 @@ from noisetune.sweep.resolution import Resolution, resolutions
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.calibration import Speed, calibrate, stage_bytes
 from noisetune.sweep.resources.capacity import fitting_trials
-from noisetune.sweep.spec.config import PretrainGate
+from noisetune.sweep.spec.pretrain_gate import PretrainGate
 from noisetune.sweep.spec.sweep import Sweep
 
 # Trials side by side share caches and memory; a calibration runs alone.

@@ -8,7 +8,8 @@ from optuna.storages import InMemoryStorage
 
 from noisetune.errors import UserError
 from noisetune.records import FINETUNE, MetricPoint, Metrics, TrialResult
-from noisetune.sweep.spec.config import Resources, SweepConfig
+from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.spec.resources import Resources
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.condition_state import ConditionState
 from noisetune.sweep.study.job import Job

@@ -15,7 +15,7 @@ from real_sweep import Seen, prepare, run
 from noisetune.records import TrialRecord, TrialResult
 from noisetune.sweep.execution.launch import ray_session
 from noisetune.sweep.home import Home
-from noisetune.sweep.spec.config import Resources
+from noisetune.sweep.spec.resources import Resources
 
 
 class Noting(Seen):

@@ -23,7 +23,8 @@ from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
 from noisetune.sweep.resources.auto_runtime import settle_runtime
 from noisetune.sweep.resources.capacity import check_fits, local_resources
-from noisetune.sweep.spec.config import Resources, SweepConfig
+from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.spec.resources import Resources
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.order import Order

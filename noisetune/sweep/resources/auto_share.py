@@ -10,7 +10,7 @@ import torch
 from noisetune.config import TrialConfig
 from noisetune.sweep.resources.calibration import peak_bytes
 from noisetune.sweep.resources.capacity import gpu_share
-from noisetune.sweep.spec.config import Resources
+from noisetune.sweep.spec.resources import Resources
 from noisetune.sweep.spec.sweep import Sweep
 
 

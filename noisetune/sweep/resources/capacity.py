@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from noisetune.errors import UserError
-from noisetune.sweep.spec.config import Resources
+from noisetune.sweep.spec.resources import Resources
 from noisetune.training.runtime import available_cpus
 
 MEMORY_MARGIN = 1.2

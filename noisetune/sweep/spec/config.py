@@ -19,95 +19,15 @@ from noisetune.sweep.spec.comparisons import (
 )
 from noisetune.sweep.spec.objective import Objective
 from noisetune.sweep.spec.overrides import override_all
+from noisetune.sweep.spec.pretrain_gate import PretrainGate
 from noisetune.sweep.spec.pruners import check_pruner, name_of
+from noisetune.sweep.spec.resources import Budget, Resources
 from noisetune.sweep.spec.samplers import SamplerKind, check_sampler, check_several, kind_of
 from noisetune.sweep.spec.settings import DrawnSettings
 from noisetune.yaml_files import explain, read_yaml
 
 NO_RESULTS = "smoke run: every condition in small; its figures are no results"
 NAME_RULE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
-
-
-class Resources(Section):
-    """The share of the machine that each trial holds, or `resources: auto`."""
-
-    cpu: float = Field(default=1.0, gt=0.0)
-    """CPUs."""
-    gpu: float = Field(default=0.0, ge=0.0)
-    """GPUs; a fraction is of one GPU, and above one it is a whole number."""
-    gpu_on: dict[str, float] = {}
-    """The share on hosts whose GPU Ray calls so (`accelerator_type:NAME` in `ray status`), above 0
-    and at most 1, where it is not that of `gpu`: {H100: 0.1, T4: 1}."""
-    auto: bool = False
-    """What `resources: auto` stands for: one CPU, and the share of a GPU that the largest trial
-    needs, measured on a few batches when the sweep starts."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _auto(cls, raw: Any) -> Any:
-        return {"auto": True} if raw == "auto" else raw
-
-    @property
-    def known_gpu(self) -> float | None:
-        """The share of a GPU; None while it is still to be measured."""
-        return None if self.auto else self.gpu
-
-    @field_validator("gpu")
-    @classmethod
-    def _whole_above_one(cls, gpu: float) -> float:
-        if gpu > 1 and gpu != int(gpu):
-            raise ValueError("a share above one GPU must be a whole number of GPUs")
-        return gpu
-
-    @model_validator(mode="after")
-    def _shares_of_one(self) -> Self:
-        for host, share in self.gpu_on.items():
-            if not 0 < share <= 1:
-                raise ValueError(f"gpu_on: {host}: {share:g}: give a share above 0 and at most 1")
-        if self.gpu_on and not 0 < self.gpu <= 1:
-            raise ValueError(
-                "gpu_on: goes with a share `gpu` of the other hosts that is above 0 and at most 1"
-            )
-        return self
-
-    def share_on(self, kind: str | None, gpu: float) -> float:
-        """What a trial that has the share `gpu` elsewhere holds on a host of this kind."""
-        if kind is None or kind not in self.gpu_on:
-            return gpu
-        # Ray counts in steps of 1e-4.
-        return min(1.0, round(gpu * self.gpu_on[kind] / self.gpu, 4))
-
-
-class PretrainGate(Section):
-    """Stops a trial between pre-training and fine-tuning. Nothing in it looks at the truth.
-
-    A field that is null stops nothing.
-    """
-
-    feature_deviation: float | None = Field(default=None, gt=0.0, le=1.0)
-    """Collapsed where the deviation of normalised features, 0 to 1, is under it."""
-    rankme: float | None = Field(default=None, gt=1.0)
-    """Collapsed where the effective rank of features (RankMe) is under it."""
-    knn_percentile: float | None = Field(default=None, gt=0.0, lt=100.0)
-    """Stopped where kNN accuracy under its own noisy labels is under this percentile of the
-    condition's trials at the same pre-training epoch."""
-    n_startup_trials: int = Field(default=3, ge=1)
-    """So many trials pass before `knn_percentile` counts."""
-
-
-class Budget(Section):
-    """Where a sweep stops, over all its resumes; a field that is null stops nothing.
-
-    The replicates of every condition are reserved first; where they are searches, one search of
-    every condition goes before the next.
-    """
-
-    gpu_hours: float | None = Field(default=None, gt=0.0)
-    """Share of a GPU times the hours that it is held."""
-    hours: float | None = Field(default=None, gt=0.0)
-    """Hours that the sweep runs."""
-    trials: int | None = Field(default=None, ge=1)
-    """Trials, search and replicates together."""
 
 
 class SweepConfig(Section):

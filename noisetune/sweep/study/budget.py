@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from noisetune.sweep.spec.config import Budget
+from noisetune.sweep.spec.resources import Budget
 from noisetune.sweep.study.ledger import Ledger
 
 SECONDS_BETWEEN_NOTES = 10.0

@@ -3,7 +3,7 @@
 import numpy as np
 
 from noisetune.records import MetricPoint
-from noisetune.sweep.spec.config import PretrainGate
+from noisetune.sweep.spec.pretrain_gate import PretrainGate
 
 KNN = "pretrain/knn"
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from noisetune.records import GATE, MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.log import end_line
-from noisetune.sweep.spec.config import PretrainGate, SweepConfig
+from noisetune.sweep.spec.config import SweepConfig
+from noisetune.sweep.spec.pretrain_gate import PretrainGate
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.watch.pace import HOUR, Pace, Running

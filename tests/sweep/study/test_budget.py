@@ -10,7 +10,7 @@ import pytest
 from made_up import Play, point
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from noisetune.sweep.spec.config import Budget
+from noisetune.sweep.spec.resources import Budget
 from noisetune.sweep.study.budget import HOUR, SECONDS_BETWEEN_NOTES, Spending
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import Ledger, journal

@@ -20,7 +20,8 @@ from noisetune.records import MetricPoint
 from noisetune.stages.pretrain import _Pretraining
 from noisetune.store import Store
 from noisetune.sweep.home import Home
-from noisetune.sweep.spec.config import PretrainGate, parse_sweep
+from noisetune.sweep.spec.config import parse_sweep
+from noisetune.sweep.spec.pretrain_gate import PretrainGate
 from noisetune.sweep.study.pretrain_gate import Gate
 
 COLLAPSED = "pretrain_gate: the encoder collapsed: "
