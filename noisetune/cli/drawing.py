@@ -30,15 +30,15 @@ class Drawing:
     now: Snapshot
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        most = len(self.now.counts)
         if not console.is_terminal:
-            yield self._with(most)
+            yield self._with(len(self.now.counts))
             return
 
         def height(conditions: int) -> int:
             return len(console.render_lines(self._with(conditions), options, pad=False))
 
-        # The last line of a terminal is the cursor's.
+        # No more fit than there are lines, of which the last is the cursor's.
+        most = min(len(self.now.counts), console.height)
         fitting = bisect_right(range(most + 1), console.height - 1, key=height) - 1
         yield self._with(max(0, fitting))
 

@@ -70,7 +70,7 @@ def experiments(file: Path) -> dict[str, str]:
         "ORDER BY experiment_id = 0, creation_time DESC, experiment_id DESC"
     )
     try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(_opened_to_read(file)) as database:
             return {name: str(number) for name, number in database.execute(query)}
     except sqlite3.OperationalError:
         return {}
@@ -90,6 +90,10 @@ def objective_of(file: Path, experiment: str) -> tuple[str, bool] | None:
         "ORDER BY start_time"
     )
     metric, direction = "sweep.objective.metric", "sweep.objective.direction"
-    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
+    with closing(_opened_to_read(file)) as database:
         known = dict(database.execute(query, [experiment, metric, direction]).fetchall())
     return (known[metric], known.get(direction) != "minimize") if metric in known else None
+
+
+def _opened_to_read(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)

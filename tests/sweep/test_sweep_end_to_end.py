@@ -166,7 +166,6 @@ def read_back(home: Home, sweep: Sweep, notes: Path) -> Swept:
     return Swept(ledger.records(sweep.cells), parents[0], runs, client, notes, intermediate)
 
 
-@pytest.mark.long
 def test_a_local_ray_listens_on_this_machine_alone() -> None:
     assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
 
