@@ -183,6 +183,17 @@ class TrialConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _folds_are_unseen(self) -> Self:
+        reads = isinstance(self.pretrain, SSLConfig) and self.pretrain.reads_labels
+        if reads and self.detect.folds is not None:
+            raise ValueError(
+                f"detect.folds: {self.detect.folds}: pretrain.method {self.pretrain.method} reads "
+                "the labels of every fold, and none would be held out; leave folds out, or take a "
+                "method that reads no label"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _detectors_differ(self) -> Self:
         labels = [detector.label for detector in self.detect.detectors]
         twice = next((label for label in labels if labels.count(label) > 1), None)

@@ -132,7 +132,8 @@ def _train(inputs: Inputs, store: StoreLike, options: Options) -> Generator[Even
     origin, encoder, epochs, looks = pretrain_key(config, data), None, 0, list[Artifact]()
     if origin is not None:
         encoder, epochs, looks = yield from _pretrain(inputs, origin, store, options)
-        yield gate_point(inputs, encoder, epochs, options.knn)
+        assert isinstance(config.pretrain, SSLConfig)
+        yield gate_point(inputs, encoder, epochs, options.knn and config.pretrain.knn_tells)
     elif (given := given_encoder(config, data, store)) is not None:
         origin, encoder = given
     seconds = None
@@ -204,7 +205,8 @@ def _cost(inputs: Inputs, epochs: int) -> Metrics:
     pretraining = 0.0
     if isinstance(config.pretrain, SSLConfig):
         # In passes of the training images, whichever others are seen beside them.
-        pretraining = epochs * config.pretrain.passes * (1 + more_images(config.pretrain, data))
+        each = config.pretrain.passes(config.model, data.shape)
+        pretraining = epochs * each * (1 + more_images(config.pretrain, data))
     tuning = config.finetune.epochs * config.finetune.passes
     if inputs.features is None:
         passes = pretraining * images + tuning * len(inputs.labels.fit)

@@ -21,7 +21,7 @@ from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data.base import ImageData
 from noisetune.models.base import Classifier
 from noisetune.records import MetricPoint
-from noisetune.ssl.base import Learner, SSLConfig
+from noisetune.ssl.base import Batch, Learner, SSLConfig
 from noisetune.stages.base import Inputs, Stage
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.stages.labels import draw_labels
@@ -147,7 +147,7 @@ def model_alone(inputs: Inputs, stage: str, setting: Setting) -> Part:
 
     def loss() -> Tensor:
         with runtime.autocast():
-            output = forward([images, images] if stage == "pretrain" else images)
+            output = forward(Batch([images, images]) if stage == "pretrain" else images)
         if isinstance(network, Learner):
             return network.loss(output)
         return F.cross_entropy(output.float(), labels)

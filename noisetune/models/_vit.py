@@ -20,6 +20,7 @@ class ViTConfig(ModelConfig):
     """A transformer over the patches of an image; its width is 64 for each head of attention."""
 
     smallest = {"depth": 1}
+    has_tokens = True
     heads: ClassVar[int]
 
     patch: int = Field(default=4, ge=1)
@@ -54,28 +55,29 @@ class ViT(TokenBackbone):
         super().__init__()
         self.feature_dim = width = heads * HEAD_DIM
         self.grid, self.mean = (size[0] // patch, size[1] // patch), mean
+        self.channels, self.patch = channels, patch
+        self.parts, self.others = self.grid[0] * self.grid[1], 1
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
-        self.positions = nn.Parameter(torch.empty(1, 1 + self.grid[0] * self.grid[1], width))
+        self.positions = nn.Parameter(torch.empty(1, 1 + self.parts, width))
         self.patches = nn.Conv2d(channels, width, patch, stride=patch)
-        self.blocks = nn.Sequential(*(_Block(width, heads) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
         self.norm = _norm(width)
         nn.init.trunc_normal_(self.class_token, std=DEVIATION)
         nn.init.trunc_normal_(self.positions, std=DEVIATION)
-        self.blocks.apply(_initialise)
+        self.blocks.apply(initialise)
 
     def forward(self, images: Tensor) -> Tensor:
-        tokens = self._all_tokens(images)
+        tokens = self.encoded(images)
         return tokens[:, 1:].mean(1) if self.mean else tokens[:, 0]
 
-    def tokens(self, images: Tensor) -> Tensor:
-        return self._all_tokens(images)[:, 1:]
-
-    def _all_tokens(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) -> the class token and those of the patches (B, 1 + T, width)."""
+    def encoded(self, images: Tensor, seen: Tensor | None = None) -> Tensor:
         patches = self.patches(images)
         places = self._positions((patches.shape[2], patches.shape[3]))
-        whole = torch.cat([self.class_token.expand(len(images), -1, -1), _in_a_row(patches)], dim=1)
-        return self.norm(self.blocks(whole + places))
+        first, placed = self.class_token + places[:, :1], _in_a_row(patches) + places[:, 1:]
+        if seen is not None:
+            placed = placed.gather(1, seen[:, :, None].expand(-1, -1, self.feature_dim))
+        whole = torch.cat([first.expand(len(images), -1, -1), placed], dim=1)
+        return self.norm(self.blocks(whole))
 
     def _positions(self, grid: Size) -> Tensor:
         """Positions (1, 1 + T, width) of a grid of patches."""
@@ -86,7 +88,9 @@ class ViT(TokenBackbone):
         return torch.cat([self.positions[:, :1], _in_a_row(between)], dim=1)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
+    """Tokens (B, T, width) -> (B, T, width): attention, then an MLP, each added to what it reads."""
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1, self.attention = _norm(width), _Attention(width, heads)
@@ -124,7 +128,8 @@ def _norm(width: int) -> nn.LayerNorm:
     return nn.LayerNorm(width, eps=1e-6)
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """The linear layers of a transformer, as DeiT begins them."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=DEVIATION)
         nn.init.zeros_(module.bias)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,28 @@ class Backbone(nn.Module):
 
 
 class TokenBackbone(Backbone):
-    """A backbone that also gives a vector for each part of an image, as transformers do."""
+    """A backbone that also gives a vector for each part of an image, as transformers do.
+
+    Parts are squares of `patch` pixels, `parts` of an image of `channels` channels; `others` tokens
+    are of none of them, and stand before theirs.
+    """
+
+    channels: int
+    patch: int
+    parts: int
+    others: int
+
+    def encoded(self, images: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Images (B, C, H, W) -> tokens (B, others + T, feature_dim), those of parts row by row.
+
+        Where `seen` (B, S) names some parts of each image the others are as if they were not there,
+        and tokens (B, others + S, feature_dim) are in its order.
+        """
+        raise NotImplementedError
 
     def tokens(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) -> tokens (B, T, feature_dim) of its parts, row by row."""
-        raise NotImplementedError
+        return self.encoded(images)[:, self.others :]
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,9 @@ class Published:
 
 class ModelConfig(PluginConfig):
     """A backbone's settings."""
+
+    has_tokens: ClassVar[bool] = False
+    """Whether what it builds is a `TokenBackbone`."""
 
     name: str
     """The backbone."""

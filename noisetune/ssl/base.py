@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -16,6 +16,8 @@ from noisetune.training.augment import AugmentConfig
 from noisetune.training.optimisation import Optimisation
 
 Network = Callable[[Tensor], Tensor]
+UNREAD = -1
+"""The label of an image whose label pre-training must not read."""
 
 
 class PretrainConfig(PluginConfig):
@@ -136,19 +138,33 @@ class Progress:
         return self.epoch / self.epochs
 
 
+class Batch(NamedTuple):
+    """What a step sees of B images.
+
+    `views` are float (B, C, h, w), one for each `View` of the method. `labels` (B,) are the noisy
+    ones, `UNREAD` where an image is not trained on: None unless the method `reads_labels`. `draws`
+    (B, n) are uniform in 0..1, anew at each step: None unless the learner asks for some.
+    """
+
+    views: Sequence[Tensor]
+    labels: Tensor | None = None
+    draws: Tensor | None = None
+
+
 class Learner(nn.Module):
     """What a method builds around a backbone: heads, predictors, a teacher of its own.
 
     `encoder` is the part that fine-tuning starts from: the student, or the teacher. Weights that
     need no gradient (a teacher's) are left out of the optimiser. All state is in weights and
-    buffers: they are the checkpoint, and a run goes on from it bit for bit.
+    buffers: they are the checkpoint, and a run goes on from it bit for bit. `draws` is how many
+    random numbers a step reads for each image.
     """
 
     encoder: Backbone
+    draws: int = 0
 
-    def forward(self, views: Sequence[Tensor]) -> Any:
-        """What the loss is of, from the views (B, C, H, W) of a batch: its precision is the
-        runtime's, and it may be compiled."""
+    def forward(self, batch: Batch) -> Any:
+        """What the loss is of: its precision is the runtime's, and it may be compiled."""
         raise NotImplementedError
 
     def loss(self, outputs: Any) -> Tensor:
@@ -169,9 +185,14 @@ class SSLConfig(PretrainConfig, Optimisation):
     unread_under: ClassVar[str] = ""
     """Of a method that `reads_epochs`: the setting of its own, `field: value`, under which it does
     not."""
+    reads_labels: ClassVar[bool] = False
+    """Whether it reads the noisy labels of the images that fine-tuning is to train on."""
+    knn_tells: ClassVar[bool] = True
+    """Whether the nearest neighbours of its features say what fine-tuning will make of them: else
+    no kNN accuracy ends it, or keeps it from fine-tuning."""
 
     epochs: int = Field(default=100, ge=1)
-    """Passes over all training images, labels unread."""
+    """Passes over all training images."""
     batch_size: int = Field(default=256, ge=4)
     """Images a step, each in all its views; the last of an epoch has what is left, and where that
     is one image the last two share theirs."""
@@ -189,6 +210,10 @@ class SSLConfig(PretrainConfig, Optimisation):
 
     @model_validator(mode="after")
     def _stops_anywhere(self) -> Self:
+        if self.stop is not None and not self.knn_tells:
+            raise ValueError(
+                f"stop: kNN accuracy says nothing of what method {self.method} learns; leave it out"
+            )
         if self.stop is not None and not self.horizon_free:
             why = self._horizon()
             raise ValueError(f"stop: {why} must run to its last epoch; {self._free()}")
@@ -212,13 +237,17 @@ class SSLConfig(PretrainConfig, Optimisation):
             return [self.batch_size] * full
         return super().batches(images)
 
-    @property
-    def passes(self) -> float:
-        """The cost of an epoch, in passes of each image forward and backward through the network.
+    def passes(self, model: ModelConfig, shape: tuple[int, int, int]) -> float:
+        """The cost of an epoch, in passes of each image forward and backward through the backbone.
 
-        A pass forward alone counts a third.
+        A pass forward alone counts a third; shape is (C, H, W) of the images.
         """
         return 2.0
+
+    def usual_augment(self, usual: AugmentConfig) -> AugmentConfig:
+        """What views are made by where `augment` says nothing, out of what is usual for the data
+        set."""
+        return usual
 
     def views(self, given: AugmentConfig) -> Sequence[View]:
         """The views that a step sees of each image, out of the augmentation that is `given`."""
@@ -291,8 +320,8 @@ class TwoViewLearner(Learner):
         super().__init__()
         self.encoder, self.projector, self.method = encoder, projector, method
 
-    def forward(self, views: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return self.method.passed(self._project, views)
+    def forward(self, batch: Batch) -> tuple[Tensor, ...]:
+        return self.method.passed(self._project, batch.views)
 
     def _project(self, images: Tensor) -> Tensor:
         return self.projector(self.encoder(images))

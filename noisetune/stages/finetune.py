@@ -41,7 +41,7 @@ from noisetune.stages.base import (
     record_of,
 )
 from noisetune.stages.fluctuation import SeenPredictions
-from noisetune.stages.labels import HeldOut, true_matrix
+from noisetune.stages.labels import HeldOut, label_identity, true_matrix
 from noisetune.stages.predictions import is_prediction, margins, predicted
 from noisetune.stages.samples import augmentation, samples_of
 from noisetune.store import Artifact, StageKey
@@ -66,19 +66,12 @@ def finetune_key(
 
     Of a probe, `origin` is the key of the features that it reads.
     """
-    held_out = config.data.validation_fraction
-    has_test = "test" in config.noise.parts
     read = {
         "data": data.fingerprint,
-        "validation_fraction": held_out,
-        "detection_fraction": None if has_test else config.data.detection_fraction,
-        "test_seed": None if held_out or not has_test else config.detect.test_seed,
-        "noise": config.noise.identity(),
         "pretrain": None if origin is None else origin.digest,
         "finetune": config.finetune.identity(),
         "runtime": config.runtime.key(),
-        "replicate": config.replicate,
-    }
+    } | label_identity(config)
     if config.finetune.train != PROBE:
         read |= {
             "mean": data.mean,

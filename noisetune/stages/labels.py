@@ -104,6 +104,19 @@ def draw_labels(config: TrialConfig, data: ImageData) -> NoisyLabels:
     )
 
 
+def label_identity(config: TrialConfig) -> dict[str, Any]:
+    """What a stage key knows of the labels of a trial and their split, beside the data set."""
+    held_out = config.data.validation_fraction
+    has_test = "test" in config.noise.parts
+    return {
+        "validation_fraction": held_out,
+        "detection_fraction": None if has_test else config.data.detection_fraction,
+        "test_seed": None if held_out or not has_test else config.detect.test_seed,
+        "noise": config.noise.identity(),
+        "replicate": config.replicate,
+    }
+
+
 def _corrupt(config: TrialConfig, data: ImageData, part: Part, drawn_as: Part) -> Labels:
     rng = Stream(config.replicate, LABELS, "noise").rng(drawn_as)
     return config.noise.corrupt(clean_part(config, data, part), rng)

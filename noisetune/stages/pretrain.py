@@ -1,10 +1,11 @@
-"""Self-supervised pre-training: reads every training image, never a label or a test image.
+"""Pre-training: reads every training image, never a test image, and a label only where a method
+says that it does: then noisy ones of images that fine-tuning trains on, too.
 
 Images without labels may be added to those: what is kept of the features is of the training set.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 
 import torch
@@ -14,9 +15,10 @@ from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
 from noisetune.records import PRETRAIN, MetricPoint, Tick
 from noisetune.seeds import Stream
-from noisetune.ssl.base import Progress, SSLConfig, View
+from noisetune.ssl.base import UNREAD, Batch, Progress, SSLConfig, View
 from noisetune.stages.base import Checkpoint, Inputs, Stage, StageEvent, Start, points_of, record_of
 from noisetune.stages.gate import FEATURES
+from noisetune.stages.labels import label_identity
 from noisetune.stages.unlabelled import pretraining_images, unlabelled_images
 from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import Augment, AugmentConfig, normalise
@@ -50,6 +52,8 @@ def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
     }
     if (more := unlabelled_images(method, data)) is not None:
         read["unlabelled"] = more.content_hash
+    if method.reads_labels:
+        read["labels"] = {"data": data.fingerprint} | label_identity(config)
     return StageKey(PRETRAIN, VERSION, read)
 
 
@@ -64,7 +68,7 @@ def pretrain_stage(inputs: Inputs, method: SSLConfig, key: StageKey, epochs: int
 
 def augmentation(method: SSLConfig, data: ImageData) -> AugmentConfig:
     """The augmentation that a method makes its views of."""
-    return method.augment or data.ssl_augment
+    return method.augment or method.usual_augment(data.ssl_augment)
 
 
 class _Pretraining:
@@ -77,6 +81,7 @@ class _Pretraining:
         replicate = config.pretrain_replicate
         self.ordering = Stream(replicate, PRETRAIN, "order")
         self.augmenting = Stream(replicate, PRETRAIN, "augmentation")
+        self.drawing = Stream(replicate, PRETRAIN, "method")
         given = augmentation(method, data)
         self.views = [view_augment(view, data) for view in method.views(given)]
         # Features are of images in the scale that the encoder is trained on.
@@ -89,9 +94,17 @@ class _Pretraining:
         self.optimizer = method.build_optimizer(self.learner, self.device)
         self.images = Feed(pretraining_images(method, data), self.runtime)
         self.own = len(data.x_train)
+        self.labels = self._labels(inputs) if method.reads_labels else None
         self.sizes = method.batches(len(self.images))
         self.points: list[MetricPoint] = []
         self.seconds = 0.0
+
+    def _labels(self, inputs: Inputs) -> Tensor:
+        """The noisy labels of what fine-tuning trains on: those held out would no longer be so."""
+        labels = torch.full((len(self.images),), UNREAD)
+        fit = torch.from_numpy(inputs.labels.fit)
+        labels[fit] = torch.from_numpy(inputs.labels.train)[fit]
+        return labels.to(self.device)
 
     def run(self, start: Start, epochs: int, due: Callable[[int], bool]) -> Iterator[StageEvent]:
         """Epochs up to `epochs`, from the checkpoint `start`."""
@@ -127,18 +140,29 @@ class _Pretraining:
             .split(self.sizes)
             for number, view in enumerate(self.views)
         ]
+        more = self._labels_and_draws(epoch, parts)
         with self.images.batches(parts) as batches:
-            for index, (images, *drawn) in enumerate(zip(batches, *draws, strict=True)):
+            for index, (images, seen, *drawn) in enumerate(zip(batches, more, *draws, strict=True)):
                 views = [
                     self.runtime.arrange(view(images, rows))
                     for view, rows in zip(self.views, drawn, strict=True)
                 ]
                 self.learner.before_step(self._progress(epoch, index + 0.5))
                 with self.runtime.autocast():
-                    outputs = self.forward(views)
+                    outputs = self.forward(Batch(views, *seen))
                 yield self.learner.loss(outputs)
                 with torch.no_grad():
                     self.learner.after_step(self._progress(epoch, index + 1))
+
+    def _labels_and_draws(
+        self, epoch: int, parts: Sequence[Tensor]
+    ) -> Iterator[tuple[Tensor | None, Tensor | None]]:
+        """What a step sees beside its views, for the images at `parts`."""
+        count, random = self.learner.draws, self.drawing.generator(epoch)
+        for rows in parts:
+            labels = None if self.labels is None else self.labels[rows.to(self.device)]
+            draws = torch.rand(len(rows), count, generator=random) if count else None
+            yield labels, None if draws is None else draws.to(self.device)
 
     def _progress(self, epoch: int, batches: float) -> Progress:
         known = None if self.method.horizon_free else self.method.epochs

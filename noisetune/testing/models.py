@@ -49,6 +49,24 @@ def tokens_are_as_wide_as_features(config: type[ModelConfig], **settings: Any) -
 
 
 @promise(ModelConfig)
+def it_has_tokens_where_it_says_so(config: type[ModelConfig], **settings: Any) -> None:
+    """And those of parts that it does not see change nothing."""
+    model = small(config, **settings)
+    backbone, images = _a_backbone(model)
+    assert isinstance(backbone, TokenBackbone) == model.has_tokens, "has_tokens: it is not so"
+    if not isinstance(backbone, TokenBackbone):
+        return
+    backbone.eval()
+    every = torch.arange(backbone.parts).expand(len(images), -1)
+    torch.testing.assert_close(backbone.encoded(images, every), backbone.encoded(images))
+    (first,) = backbone.encoded(images[:1], every[:1, :1]).split(1)
+    assert first.shape[1] == backbone.others + 1, "encoded: it gives tokens of unseen parts"
+    unseen, side = images[:1].clone(), backbone.patch
+    unseen[..., side:] = 0
+    torch.testing.assert_close(backbone.encoded(unseen, every[:1, :1]), first)
+
+
+@promise(ModelConfig)
 def the_classifier_learns_all_of_its_weights(config: type[ModelConfig], **settings: Any) -> None:
     backbone, images = _a_backbone(small(config, **settings))
     network = Classifier(backbone, classes=7)

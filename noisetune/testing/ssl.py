@@ -1,5 +1,6 @@
 """What every pre-training promises: self-supervised learners, and weights that exist already."""
 
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,6 +12,7 @@ from noisetune.config import PLUGINS, default_choice
 from noisetune.models.base import ModelConfig
 from noisetune.seeds import generator, seeded_initialisation
 from noisetune.ssl.base import (
+    Batch,
     GivenEncoder,
     GivenFeatures,
     Learner,
@@ -78,6 +80,8 @@ def what_follows_is_left_out_of_the_optimiser(config: type[SSLConfig], **setting
     learner, method = _learner(inputs), _method(inputs)
     optimizer = method.build_optimizer(learner, torch.device("cpu"))
     held = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    # A method may hold others still for some epochs: they are trained all the same.
+    trained = {name for name, weight in learner.named_parameters() if weight.requires_grad}
     _loss(learner, inputs).backward()
     optimizer.step()
     before = {name: weight.detach().clone() for name, weight in learner.named_parameters()}
@@ -85,11 +89,11 @@ def what_follows_is_left_out_of_the_optimiser(config: type[SSLConfig], **setting
         learner.after_step(_progress(method))
     for name, weight in learner.named_parameters():
         moved = not weight.equal(before[name])
-        assert not (moved and weight.requires_grad), (
+        assert not (moved and name in trained), (
             f"{name}: after_step moves it, so it must not be trained: requires_grad_(False)"
         )
-        assert weight.requires_grad or id(weight) not in held, f"{name}: it is in the optimiser"
-        assert weight.requires_grad or weight.grad is None, f"{name}: it has a gradient"
+        assert name in trained or id(weight) not in held, f"{name}: it is in the optimiser"
+        assert name in trained or weight.grad is None, f"{name}: it has a gradient"
 
 
 @promise(SSLConfig)
@@ -130,7 +134,8 @@ def its_key_says_whether_it_depends_on_its_length(config: type[SSLConfig], **set
 
 @promise(SSLConfig)
 def its_cost_is_a_number_of_passes(config: type[SSLConfig], **settings: Any) -> None:
-    passes = small(config, **settings).passes
+    inputs = _inputs(config, settings)
+    passes = _method(inputs).passes(inputs.config.model, inputs.data.shape)
     assert 0 < passes < float("inf"), f"passes: {passes}: a finite number above 0"
 
 
@@ -158,7 +163,20 @@ def _parsed(config: type[GivenEncoder], fields: Any) -> dict[str, Any]:
 
 
 def _inputs(config: type[SSLConfig], settings: dict[str, Any]) -> Inputs:
-    return tiny_inputs(pretrain=small(config, **(QUICK | settings)))
+    method = small(config, **(QUICK | settings))
+    return tiny_inputs(pretrain=method, model=_model_for(method))
+
+
+def _model_for(method: PretrainConfig) -> ModelConfig:
+    """The smallest of the default backbone, or of the first that the method accepts."""
+    usual = default_choice("model")
+    for name in (usual, *sorted(PLUGINS["model"].keys() - {usual})):
+        model = small(PLUGINS["model"][name])
+        assert isinstance(model, ModelConfig)
+        with suppress(ValueError):
+            method.check_model(model)
+            return model
+    raise AssertionError("check_model: it accepts no backbone at all")
 
 
 def _method(inputs: Inputs) -> SSLConfig:
@@ -187,8 +205,11 @@ def _views(inputs: Inputs, count: int = 16) -> list[Tensor]:
 
 
 def _loss(learner: Learner, inputs: Inputs) -> Tensor:
-    learner.before_step(_progress(_method(inputs)))
-    return learner.loss(learner(_views(inputs)))
+    method, views = _method(inputs), _views(inputs)
+    learner.before_step(_progress(method))
+    labels = torch.from_numpy(inputs.labels.train[: len(views[0])]) if method.reads_labels else None
+    draws = torch.rand(len(views[0]), learner.draws, generator=generator("draws"))
+    return learner.loss(learner(Batch(views, labels, draws if learner.draws else None)))
 
 
 def _progress(method: SSLConfig) -> Progress:

@@ -16,7 +16,7 @@ from noisetune.config import TrialConfig
 from noisetune.errors import UserError
 from noisetune.models.resnet18 import Config as ResNet18
 from noisetune.seeds import seeded_initialisation
-from noisetune.ssl.base import Progress
+from noisetune.ssl.base import Batch, Progress
 from noisetune.ssl.byol import BYOL, Config, regression
 from noisetune.stages.base import Checkpoint, Inputs, Stage
 from noisetune.stages.labels import draw_labels
@@ -35,8 +35,9 @@ def learner(**fields: Any) -> BYOL:
         return BYOL(ResNet18(width=4).build(1, (8, 8)), method(**fields))
 
 
-def two_views(seed: int = 0) -> Tensor:
-    return torch.rand(2, 6, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+def two_views(seed: int = 0) -> Batch:
+    views = torch.rand(2, 6, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    return Batch(tuple(views))
 
 
 @given(
@@ -59,13 +60,14 @@ def test_value_and_gradient_equal_lightlys(batch: int, width: int, seed: int, sc
 
 def test_the_loss_is_of_both_directions() -> None:
     """Computed again from the parts: each view predicts what the teacher makes of the other."""
-    made, views = learner(), two_views()
+    made, batch = learner(), two_views()
+    both = torch.cat(tuple(batch.views))
     student = torch.nn.Sequential(made.encoder, made.projector, made.predictor)
-    predictions = [student(torch.cat(tuple(views)))[part] for part in (slice(6), slice(6, None))]
-    targets = made.teacher(torch.cat(tuple(views))).chunk(2)
+    predictions = [student(both)[part] for part in (slice(6), slice(6, None))]
+    targets = made.teacher(both).chunk(2)
     cosine = NegativeCosineSimilarity()
     expected = 4 + 2 * (cosine(predictions[0], targets[1]) + cosine(predictions[1], targets[0]))
-    torch.testing.assert_close(made.loss(made(views)), expected)
+    torch.testing.assert_close(made.loss(made(batch)), expected)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -184,4 +186,4 @@ def test_what_looks_at_a_prefix_is_refused_with_the_way_out(
 
 def test_its_cost_counts_the_teacher() -> None:
     """Two views there and back, and two a third of that: forward alone."""
-    assert Config().passes == pytest.approx(2 * 1 + 2 * 1 / 3)
+    assert Config().passes(ResNet18(), (3, 32, 32)) == pytest.approx(2 * 1 + 2 * 1 / 3)

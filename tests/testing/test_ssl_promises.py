@@ -1,6 +1,5 @@
 """Learners that break a promise, and what is said of them."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from noisetune.models.base import Backbone
 from noisetune.plugins import PluginConfig
-from noisetune.ssl.base import Learner, Progress, SSLConfig
+from noisetune.ssl.base import Batch, Learner, Progress, SSLConfig
 from noisetune.testing import ssl as of_ssl
 from noisetune.testing.promises import Check
 
@@ -25,10 +24,11 @@ class Teacher(Learner):
         self.teacher = deepcopy(encoder).requires_grad_(False)
         self.predictor = nn.Linear(encoder.feature_dim, encoder.feature_dim)
 
-    def forward(self, views: Sequence[Tensor]) -> Any:
+    def forward(self, batch: Batch) -> Any:
+        first, second = batch.views
         with torch.no_grad():
-            target = self.teacher(views[0])
-        return self.predictor(self.encoder(views[1])), target
+            target = self.teacher(first)
+        return self.predictor(self.encoder(second)), target
 
     def loss(self, outputs: Any) -> Tensor:
         return 1 - F.cosine_similarity(*outputs).mean()
@@ -72,8 +72,8 @@ class Vector(Teacher):
 
 
 class Dropping(Teacher):
-    def forward(self, views: Sequence[Tensor]) -> Any:
-        return super().forward([F.dropout(view) for view in views])
+    def forward(self, batch: Batch) -> Any:
+        return super().forward(Batch([F.dropout(view) for view in batch.views]))
 
 
 def ssl(kind: type[Learner], **more: Any) -> type[SSLConfig]:

@@ -1,0 +1,53 @@
+"""Teachers that follow their student slowly: what the methods that have one share."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from noisetune.models.base import ModelConfig
+from noisetune.ssl.base import Progress, SSLConfig
+
+FORWARD_PASS = 1 / 3
+
+
+class TeacherConfig(SSLConfig):
+    """Methods whose teacher is a moving average of the student (Grill et al. 2020, section 3.2)."""
+
+    unread_under = "teacher_schedule: constant"
+
+    teacher_momentum: float = Field(default=0.99, ge=0.0, lt=1.0)
+    """The share of itself that the teacher keeps at each step (the paper's tau)."""
+    teacher_schedule: Literal["constant", "cosine"] = "constant"
+    """`constant`; or the paper's, that rises to 1 at the last step: a run then depends on its
+    length and shares no prefix with a longer one."""
+
+    @property
+    def reads_epochs(self) -> bool:
+        return self.teacher_schedule == "cosine"
+
+    def passes(self, model: ModelConfig, shape: tuple[int, int, int]) -> float:
+        """Two views there and back through the student, and forward through the teacher."""
+        return 2 + 2 * FORWARD_PASS
+
+    def momentum_after(self, progress: Progress) -> float:
+        """The teacher's momentum after k of K steps.
+
+        Under `cosine` 1 - (1 - teacher_momentum) * (cos(pi k / K) + 1) / 2.
+        """
+        if self.teacher_schedule == "constant":
+            return self.teacher_momentum
+        return 1 - (1 - self.teacher_momentum) * (math.cos(math.pi * progress.share) + 1) / 2
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: Iterable[nn.Parameter], momentum: float) -> None:
+    """Each weight of the teacher becomes momentum * itself + (1 - momentum) * the student's.
+
+    Buffers stay: each has batch-norm statistics of its own.
+    """
+    slow, fast = list(teacher.parameters()), list(student)
+    torch._foreach_lerp_(slow, fast, 1 - momentum)
