@@ -89,7 +89,7 @@ class ViT(TokenBackbone):
 
 
 class Block(nn.Module):
-    """Tokens (B, T, width) -> (B, T, width): attention, then an MLP, each added to what it reads."""
+    """Tokens (B, T, width) -> the same: attention, then an MLP, each added to what it reads."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

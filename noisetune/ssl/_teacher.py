@@ -49,5 +49,6 @@ def follow(teacher: nn.Module, student: Iterable[nn.Parameter], momentum: float)
 
     Buffers stay: each has batch-norm statistics of its own.
     """
-    slow, fast = list(teacher.parameters()), list(student)
+    slow: list[torch.Tensor] = list(teacher.parameters())
+    fast: list[torch.Tensor] = list(student)
     torch._foreach_lerp_(slow, fast, 1 - momentum)

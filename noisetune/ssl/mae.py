@@ -71,6 +71,8 @@ class MAE(Learner):
     The decoder has a learned position for each patch, and one token in the place of all masked.
     """
 
+    encoder: TokenBackbone
+
     def __init__(self, encoder: TokenBackbone, method: Config) -> None:
         super().__init__()
         self.method, self.encoder, self.patch = method, encoder, encoder.patch

@@ -10,7 +10,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightly.loss import NegativeCosineSimilarity
-from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.errors import UserError
