@@ -35,7 +35,7 @@ class Config(TeacherConfig):
     local_views: int = Field(default=6, ge=0)
     """Small crops beside the two large ones; the student alone sees them."""
     local_size: float = Field(default=0.5, gt=0.0, le=1.0)
-    """The sides of a small crop, in those of the image; best a multiple of a transformer's patch."""
+    """The sides of a small crop, in those of the image: best a multiple of a model's patch."""
     global_scale: Scale = (0.4, 1.0)
     """Least and largest share of the image that a large crop shows."""
     local_scale: Scale = (0.1, 0.4)
