@@ -77,7 +77,15 @@ DEAR += (
     "small_clean_set",
     "detectors",
 )
-DEAR += ("selection", "imagenet_fair", "imagenet_fair_32", "noise_models", "long_finetune")
+DEAR += (
+    "methods_ssl",
+    "vit",
+    "selection",
+    "imagenet_fair",
+    "imagenet_fair_32",
+    "noise_models",
+    "long_finetune",
+)
 """Sweeps whose trials take over five seconds to count."""
 
 
@@ -127,6 +135,31 @@ def test_every_arm_of_a_matched_budget_costs_the_same() -> None:
     assert searched == {("finetune.lr", "finetune.weight_decay")}
     assert sweep.config.pruner == {"name": "none"}
     assert sweep.config.patience is None
+
+
+def test_every_arm_of_the_transformers_costs_as_many_operations() -> None:
+    """Pre-training and fine-tuning see nine images in ten, or all: by passes both ways."""
+    passes = []
+    for name, trial in first_trials("vit").items():
+        shape, method = (3, 32, 32), trial.pretrain
+        before = (
+            method.epochs * method.passes(trial.model, shape)
+            if isinstance(method, SSLConfig)
+            else 0.0
+        )
+        passes.append(before + trial.finetune.epochs)
+        assert trial.model.name == "vit_tiny", name
+    assert len(passes) == 4 * 4
+    assert passes == pytest.approx([220] * 16, rel=1e-3)
+
+
+def test_every_method_costs_as_many_passes() -> None:
+    costs = [
+        trial.pretrain.epochs * trial.pretrain.passes(trial.model, (3, 32, 32))
+        for trial in first_trials("methods_ssl").values()
+        if isinstance(trial.pretrain, SSLConfig)
+    ]
+    assert costs == pytest.approx([200] * 2 * 3 * 8)
 
 
 def test_noise_models_are_compared_at_one_rate(everything_there: None) -> None:
