@@ -18,6 +18,10 @@ class Backbone(nn.Module):
 
     feature_dim: int
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The parameters from input to output, each in exactly one layer: by default all in one."""
+        return [list(self.parameters())]
+
 
 class TokenBackbone(Backbone):
     """A backbone that also gives a vector for each part of an image, as transformers do."""
