@@ -19,7 +19,10 @@ class Backbone(nn.Module):
     feature_dim: int
 
     def layers(self) -> list[list[nn.Parameter]]:
-        """The parameters from input to output, each in exactly one layer: by default all in one."""
+        """Its parameters in the order of depth, from the input on, each in exactly one layer.
+
+        A learning rate that decays from layer to layer goes by them. By default all are one layer.
+        """
         return [list(self.parameters())]
 
 
