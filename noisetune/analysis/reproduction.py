@@ -34,6 +34,13 @@ _UNREAD = (
 """Fields that decide no figure; which labels a file holds is said by another field."""
 
 
+_LATER = {
+    f"{section}.{field}": value
+    for section in ("pretrain", "finetune")
+    for field, value in {"decay": "all", "clip_norm": None, "layer_decay": 1.0}.items()
+}
+"""What fields that came later were in a trial that did not record them."""
+
 _ARITHMETIC = ("runtime.precision", "runtime.tf32")
 """Of `runtime`, what the paper's trials say, too."""
 
@@ -135,7 +142,8 @@ def differences(config: Config, paper: Config) -> list[str]:
 
     Fields that one of two methods does not have are the other's own, and left out.
     """
-    ours, theirs = flatten(config), flatten(paper)
+    theirs = flatten(paper)
+    ours = {name: value for name, value in _LATER.items() if name in theirs} | flatten(config)
     unread = set(_UNREAD)
     if not theirs.get("noise.rate", 1):
         unread.add("noise")

@@ -73,6 +73,7 @@ class Criterion(nn.Module):
 class FinetuneConfig(PluginConfig, Optimisation):
     """Settings that all methods of fine-tuning on noisy labels share."""
 
+    neutral = {**Optimisation.neutral, "layer_decay": 1.0}
     networks: ClassVar[int] = 1
     """Networks that are trained together, each from the same encoder with a head of its own."""
     changes_images: ClassVar[bool] = False
@@ -92,6 +93,10 @@ class FinetuneConfig(PluginConfig, Optimisation):
     """What is put on the encoder: one linear layer, or `mlp`, two with a ReLU between them."""
     hidden: int = Field(default=512, ge=1)
     """Of `head: mlp`: the values between its two layers."""
+    layer_decay: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Each layer of the backbone learns with this part of the rate of the one above it, the highest
+    of that of the head, which is `lr` (Clark et al. 2020; 0.65 to 0.75 in MAE). A backbone that is
+    not a ViT may be one layer. Where it is frozen to the end nothing reads it."""
     augment: FinetuneAugment | None = None
     """How images are augmented; by default as the data set says. `ssl` is one view as the data
     set's pre-training makes them. Under `train: probe` nothing reads it."""
@@ -120,6 +125,22 @@ class FinetuneConfig(PluginConfig, Optimisation):
         return {"all": 0, PROBED: self.probe_epochs}.get(self.train, self.epochs)
 
     @property
+    def tunes(self) -> bool:
+        """Whether the backbone learns, too, be it at last."""
+        return self.frozen_epochs < self.epochs
+
+    def scales(self, layers: Sequence[Sequence[nn.Parameter]]) -> dict[nn.Parameter, float]:
+        """The parts of the rate that the weights of a backbone learn with, whose layers are given
+        from input to output; none where all of them learn with the head's."""
+        if not self.tunes or self.layer_decay == 1:
+            return {}
+        return {
+            weight: self.layer_decay**below
+            for below, layer in enumerate(reversed(layers), start=1)
+            for weight in layer
+        }
+
+    @property
     def head_width(self) -> int | None:
         """The values between the two layers of the head; None where it has one."""
         return self.hidden if self.head == "mlp" else None
@@ -141,6 +162,7 @@ class FinetuneConfig(PluginConfig, Optimisation):
         unread = {"augment"} | (set() if self.train == PROBED else {"probe_epochs"})
         # Heads were all linear once, and what was stored then is the same still.
         unread |= {"head", "hidden"} if self.head_width is None else set()
+        unread |= self.unkeyed | (set() if self.tunes else {"layer_decay"})
         return self.model_dump(mode="json", exclude=unread)
 
     def criterion(self, task: Task) -> Criterion:

@@ -18,6 +18,13 @@ class Backbone(nn.Module):
 
     feature_dim: int
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Its parameters in the order of depth, from the input on, each in exactly one layer.
+
+        A learning rate that decays from layer to layer goes by them. By default all are one layer.
+        """
+        return [list(self.parameters())]
+
 
 class TokenBackbone(Backbone):
     """A backbone that also gives a vector for each part of an image, as transformers do.

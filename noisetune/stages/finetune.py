@@ -113,7 +113,9 @@ class _Finetuning:
         self.networks = [self._network(inputs, encoder, n) for n in range(self.plan.networks)]
         self.network = self.networks[0]
         self.forwards = [self._forward(each) for each in self.networks]
-        self.optimizer = self.plan.build_optimizer(nn.ModuleList(self.networks), self.device)
+        self.optimizer = self.plan.build_optimizer(
+            nn.ModuleList(self.networks), self.device, self._scales()
+        )
         self.noisy = torch.from_numpy(labels.train).to(self.device)
         self.clean_test = data.y_test.to(self.device)
         self.fit = torch.from_numpy(labels.fit).to(self.device)
@@ -139,6 +141,10 @@ class _Finetuning:
         with inputs.stream(FINETUNE, "initialisation").initialising(number):
             network = Classifier(backbone, inputs.data.classes, self.plan.head_width)
         return self.runtime.place(network)
+
+    def _scales(self) -> dict[nn.Parameter, float]:
+        of_each = [self.plan.scales(network.backbone.layers()) for network in self.networks]
+        return {weight: scale for scales in of_each for weight, scale in scales.items()}
 
     def _task(self, inputs: Inputs) -> Task:
         matrix = true_matrix(inputs.config, inputs.data)

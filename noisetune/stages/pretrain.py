@@ -40,6 +40,7 @@ def pretrain_key(config: TrialConfig, data: ImageData) -> StageKey | None:
     if not isinstance(method, SSLConfig):
         return None
     unread = {"augment", "stop", "unlabelled"} | ({"epochs"} if method.horizon_free else set())
+    unread |= method.unkeyed
     read = {
         "images": data.train_images_hash,
         "mean": data.mean,

@@ -37,13 +37,16 @@ def run_epoch(
     Each is a scalar; the next one is asked for when its step is done. Returns their mean over the
     images, which is read from the device once, at the end; DivergedError where it is not finite.
     """
-    batches = len(sizes)
+    batches, limit = len(sizes), plan.clip_norm
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     total: Tensor | None = None
     last_tick = time.monotonic()
     for index, (size, loss) in enumerate(zip(sizes, losses, strict=True)):
         _set_rate(optimizer, plan.rate(epoch + (index + 0.5) / batches))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if limit is not None:
+            nn.utils.clip_grad_norm_(weights, limit)
         optimizer.step()
         summed = loss.detach() * size
         total = summed if total is None else total + summed
@@ -58,7 +61,7 @@ def run_epoch(
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("scale", 1.0)
 
 
 def pack_module(prefix: str, module: nn.Module) -> dict[str, Tensor]:

@@ -289,6 +289,19 @@ def test_what_an_earlier_version_did_not_record_is_not_taken_for_the_papers() ->
     assert found.reasons == ("data.std not recorded (paper: [0.2023, 0.1994, 0.201])",)
 
 
+def test_how_gradients_and_decay_were_before_they_could_be_set_is_the_papers_way() -> None:
+    (one,) = runs(SIMCLR, [0.77])
+    later = {"decay", "clip_norm", "layer_decay"}
+    older = {
+        section: {name: value for name, value in one.config[section].items() if name not in later}
+        for section in ("pretrain", "finetune")
+    }
+    assert row("cifar10", [replace(one, config=one.config | older)], SIMCLR).reasons == ()
+    older["finetune"]["clip_norm"] = 1.0
+    found = row("cifar10", [replace(one, config=one.config | older)], SIMCLR)
+    assert found.reasons == ("finetune.clip_norm 1.0 (paper: None)",)
+
+
 @given(
     ours=st.lists(st.integers(0, 1000).map(lambda value: value / 10), min_size=2, max_size=8),
     field=st.sampled_from(["simclr", "imagenet"]),

@@ -25,7 +25,9 @@ OPTIMIZERS = [
     {"optimizer": "adamw", "weight_decay": 0.1},
     {"optimizer": "sgd", "lr": 0.05, "weight_decay": 0.1},
     {"schedule": "cosine", "warmup_epochs": 1},
+    {"optimizer": "adamw", "decay": "weights", "clip_norm": 0.5, "layer_decay": 0.6},
 ]
+LARS = {"optimizer": "lars", "lr": 0.5}
 
 
 @pytest.fixture
@@ -127,7 +129,7 @@ def test_the_backbone_has_no_gradients_to_pay_for(
     assert seen == [(False, False)] * half + [(True, True)] * half
 
 
-@pytest.mark.parametrize("optimisation", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize("optimisation", [*OPTIMIZERS, LARS], ids=str)
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
 def test_resumed_on_either_side_of_the_switch_it_equals_an_uninterrupted_one(
     inputs: Build,

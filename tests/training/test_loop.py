@@ -96,7 +96,7 @@ def test_a_loss_that_is_no_number_is_a_divergence(value: float) -> None:
         drain(run_epoch("x", PLAN, 2, SIZES, optimizer, (loss * weight.sum() for loss in losses)))
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "lars"])
 def test_what_is_unpacked_goes_on_as_what_was_packed(optimizer: str) -> None:
     first, second = untrained(optimizer), untrained(optimizer)
     train(first, epoch=0)
@@ -122,7 +122,7 @@ def test_an_optimisers_state_is_unpacked_into_the_memory_format_of_its_weight() 
     assert after.stride() == module.weight.stride()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "lars"])
 def test_packed_tensors_are_copies(optimizer: str) -> None:
     trained = untrained(optimizer)
     train(trained, epoch=0)
@@ -130,6 +130,41 @@ def test_packed_tensors_are_copies(optimizer: str) -> None:
     before = {name: tensor.clone() for name, tensor in tensors.items()}
     train(trained, epoch=1)
     assert all(torch.equal(tensors[name], before[name]) for name in tensors)
+
+
+@pytest.mark.parametrize("limit", [0.05, 1e9])
+def test_gradients_are_no_longer_than_the_limit(limit: float) -> None:
+    """All of them as one vector, against a plain loop; shorter ones stay as they are."""
+    module, by_hand = network(), network()
+    by_hand.load_state_dict(module.state_dict())
+    plan = Optimisation(epochs=1, optimizer="sgd", lr=0.5, momentum=0, clip_norm=limit)
+    optimizer = plan.build_optimizer(module, torch.device("cpu"))
+    drain(run_epoch("x", plan, 0, SIZES, optimizer, losses_of(module)))
+    for loss in losses_of(by_hand):
+        weights = list(by_hand.parameters())
+        gradients = torch.autograd.grad(loss, weights)
+        length = math.sqrt(sum(float(each.square().sum()) for each in gradients))
+        with torch.no_grad():
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight -= 0.5 * (gradient * min(1, limit / length) + plan.weight_decay * weight)
+    torch.testing.assert_close(module.state_dict(), by_hand.state_dict(), rtol=1e-4, atol=1e-6)
+
+
+def test_each_group_learns_with_its_part_of_the_rate_also_after_a_checkpoint() -> None:
+    def begun() -> tuple[nn.Module, torch.optim.Optimizer]:
+        module = network()
+        scales = dict.fromkeys(module[0].parameters(), 0.25)
+        plan = PLAN.model_copy(update={"decay": "weights"})
+        return module, plan.build_optimizer(module, torch.device("cpu"), scales)
+
+    first, second = begun(), begun()
+    train(first, epoch=0)
+    unpack_optimizer(pack(first), second[1])
+    train(second, epoch=1)
+    last, groups = PLAN.rate(1 + 2.5 / 3), second[1].param_groups
+    rates = {weight: group["lr"] for group in groups for weight in group["params"]}
+    for name, weight in second[0].named_parameters():
+        assert rates[weight] == last * (0.25 if name.startswith("0.") else 1)
 
 
 def test_strip_takes_its_own_prefix_alone() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
+from noisetune.training.lars import LARS
 from noisetune.training.optimisation import Optimisation
 
 CPU = torch.device("cpu")
@@ -88,7 +89,12 @@ def test_a_horizon_free_schedule_begins_alike_however_long_it_is(
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)],
+    [
+        ("adam", torch.optim.Adam),
+        ("adamw", torch.optim.AdamW),
+        ("sgd", torch.optim.SGD),
+        ("lars", LARS),
+    ],
 )
 def test_an_optimiser_by_name_has_the_settings(
     name: str, kind: type[torch.optim.Optimizer]
@@ -119,6 +125,42 @@ def test_frozen_weights_are_left_out() -> None:
     assert group["params"] == [module.weight]
 
 
+class Tokens(nn.Module):
+    """With parameters of three dimensions that are no weights of a layer."""
+
+    undecayed = ("token", "inner.scale")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.ones(1, 1, 4))
+        self.inner = nn.ParameterDict({"scale": torch.ones(4, 1, 1), "kernel": torch.ones(4, 1, 1)})
+        self.patches, self.norm = nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "lars"])
+def test_weights_decay_and_biases_norms_and_what_is_named_do_not(optimizer: str) -> None:
+    module = nn.Sequential(Tokens(), nn.Linear(4, 2))
+    plan = Optimisation(optimizer=optimizer, weight_decay=0.1, decay="weights")
+    groups = plan.build_optimizer(module, CPU).param_groups
+    decays = {weight: group["weight_decay"] for group in groups for weight in group["params"]}
+    decayed = {name for name, weight in module.named_parameters() if decays[weight] == 0.1}
+    assert decayed == {"0.inner.kernel", "0.patches.weight", "1.weight"}
+    assert set(decays.values()) == {0.0, 0.1}
+
+
+def test_where_all_decays_all_is_one_group_in_the_modules_order() -> None:
+    module = nn.Sequential(Tokens(), nn.Linear(4, 2))
+    (group,) = Optimisation().build_optimizer(module, CPU).param_groups
+    assert list(map(id, group["params"])) == list(map(id, module.parameters()))
+    assert group["scale"] == 1
+
+
+def test_what_stands_at_its_neutral_value_is_in_no_key() -> None:
+    assert Optimisation().unkeyed == {"decay", "clip_norm"}
+    assert Optimisation(decay="weights").unkeyed == {"clip_norm"}
+    assert Optimisation(clip_norm=1).unkeyed == {"decay"}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -128,6 +170,10 @@ def test_frozen_weights_are_left_out() -> None:
         {"batch_size": 2},
         {"momentum": 1},
         {"weight_decay": -1},
+        {"decay": "biases"},
+        {"clip_norm": 0},
+        {"clip_norm": -1},
+        {"clip_norm": float("inf")},
         {"warmup_epochs": -1},
         {"optimizer": "lion"},
         {"schedule": "step"},

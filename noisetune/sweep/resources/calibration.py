@@ -22,7 +22,7 @@ from noisetune.stages.unlabelled import more_images
 from noisetune.training.feeding import EVALUATION_BATCH, RESIDENT_SHARE, is_resident
 
 BATCHES = 4
-OPTIMIZER_COPIES = {"adam": 2, "adamw": 2, "sgd": 1}
+OPTIMIZER_COPIES = {"adam": 2, "adamw": 2, "sgd": 1, "lars": 1}
 
 
 @dataclass(frozen=True)
