@@ -49,6 +49,8 @@ class ViT(TokenBackbone):
     interpolated. Weights begin as in the code of DeiT (Touvron et al. 2021, arXiv 2012.12877).
     """
 
+    undecayed = ("class_token", "positions")
+
     def __init__(
         self, channels: int, size: Size, patch: int, depth: int, heads: int, mean: bool
     ) -> None:

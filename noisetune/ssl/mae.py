@@ -71,6 +71,7 @@ class MAE(Learner):
     The decoder has a learned position for each patch, and one token in the place of all masked.
     """
 
+    undecayed = ("mask_token", "positions")
     encoder: TokenBackbone
 
     def __init__(self, encoder: TokenBackbone, method: Config) -> None:

@@ -19,6 +19,7 @@ from noisetune.ssl.base import Batch
 from noisetune.ssl.mae import MAE, Config, patches_of, rebuilding
 from noisetune.store import NullStore
 from noisetune.training.augment import AugmentConfig
+from noisetune.training.optimisation import undecayed
 from noisetune.training.speed import forward_flops
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -117,6 +118,14 @@ def test_it_crops_and_flips_and_leaves_colours_alone() -> None:
         crop_scale=(0.2, 1), flip=0.5, jitter=(0.4, 0.4, 0.4, 0.1), grayscale=0.2, blur=0.5
     )
     assert Config().usual_augment(usual) == AugmentConfig(crop_scale=(0.2, 1), flip=0.5)
+
+
+def test_tokens_and_positions_do_not_decay_where_weights_alone_do() -> None:
+    made = learner()
+    spared = undecayed(made)
+    named = made.mask_token, made.positions, made.encoder.class_token, made.encoder.positions
+    assert all(weight in spared for weight in named)
+    assert made.inwards.weight not in spared
 
 
 def mae(tiny_trial: Callable[..., TrialConfig], **fields: Any) -> TrialConfig:
