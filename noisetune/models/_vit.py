@@ -70,6 +70,11 @@ class ViT(TokenBackbone):
     def tokens(self, images: Tensor) -> Tensor:
         return self._all_tokens(images)[:, 1:]
 
+    def layers(self) -> list[list[nn.Parameter]]:
+        """What makes tokens of an image, then each block, then the last normalisation."""
+        first = [self.class_token, self.positions, *self.patches.parameters()]
+        return [first, *(list(each.parameters()) for each in (*self.blocks, self.norm))]
+
     def _all_tokens(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) -> the class token and those of the patches (B, 1 + T, width)."""
         patches = self.patches(images)

@@ -1,6 +1,7 @@
 """What every backbone promises."""
 
 import re
+from collections import Counter
 from typing import Any
 
 import torch
@@ -58,6 +59,17 @@ def the_classifier_learns_all_of_its_weights(config: type[ModelConfig], **settin
     for name, weight in network.named_parameters():
         assert weight.grad is not None, f"{name}: features do not depend on it"
         assert weight.grad.any(), f"{name}: its gradient is zero"
+
+
+@promise(ModelConfig)
+def every_weight_is_in_one_layer(config: type[ModelConfig], **settings: Any) -> None:
+    """A learning rate that decays from layer to layer would leave it out, or move it twice."""
+    backbone, _ = _a_backbone(small(config, **settings))
+    held = Counter(id(weight) for layer in backbone.layers() for weight in layer)
+    own = {id(weight): name for name, weight in backbone.named_parameters()}
+    assert held.keys() <= own.keys(), "layers: has what is no parameter of the backbone"
+    for weight, name in own.items():
+        assert held[weight] == 1, f"layers: {name} is in {held[weight]} of them"
 
 
 @promise(ModelConfig)
