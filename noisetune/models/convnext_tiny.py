@@ -17,6 +17,7 @@ STEM = "features.0.0.weight"
 PUBLISHED_WIDTH, PUBLISHED_PATCH = 96, 4
 BLOCKS = (3, 3, 9, 3)
 HALVINGS = 3
+DEVIATION = 0.02
 
 
 class Config(ModelConfig):
@@ -72,10 +73,10 @@ class ConvNeXt(Backbone):
         theirs = convnext.ConvNeXt(settings, num_classes=1)
         self.features, self.norm = theirs.features, theirs.classifier[0]
         self.feature_dim = widths[-1]
-        stem = nn.Conv2d(channels, width, patch, stride=patch)
-        nn.init.trunc_normal_(stem.weight, std=0.02)
+        stem = self.features[0][0] = nn.Conv2d(channels, width, patch, stride=patch)
+        nn.init.trunc_normal_(stem.weight, std=DEVIATION)
+        assert stem.bias is not None
         nn.init.zeros_(stem.bias)
-        self.features[0][0] = stem
 
     def forward(self, images: Tensor) -> Tensor:
         planes = self.features(images)

@@ -12,8 +12,8 @@ class Config(ModelConfig):
     """What papers on noisy labels mostly report for 32x32: a 3x3 stem, two blocks a stage; 512
     features at width 64.
 
-    As in the paper the last block is followed by a normalisation and a ReLU, which much published
-    code leaves out. Nobody publishes weights for it.
+    As in its own paper the last block is followed by a normalisation and a ReLU, which the usual
+    code leaves out. Torchvision has no weights for it.
     """
 
     smallest = {"width": 4}

@@ -17,7 +17,7 @@ OTHERS = 4
 
 class Config(ModelConfig):
     """Three stages of pre-activation blocks, 16k, 32k and 64k channels wide, for small images; 64k
-    features. Nobody publishes weights for it.
+    features. Torchvision has no weights for it.
     """
 
     smallest = {"widen": 1}
