@@ -13,7 +13,7 @@ from noisetune.models.base import Backbone, Classifier, ModelConfig, Size, Token
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.testing.every import variations
-from noisetune.testing.promises import promise, small
+from noisetune.testing.promises import promise, small, whole
 from noisetune.testing.trials import assert_goes_on, tiny_inputs
 
 SIZES = [(channels, (size, size)) for channels in (1, 3) for size in (8, 16, 32)]
@@ -110,7 +110,7 @@ def its_state_is_known_without_computing_it(config: type[ModelConfig], **setting
 @promise(ModelConfig)
 def torchvisions_weights_have_a_place_in_it(config: type[ModelConfig], **settings: Any) -> None:
     """At its full size, where torchvision has weights for it; their stem may be another."""
-    model = config(**settings)
+    model = whole(config, **settings)
     try:
         published = model.published()
     except ValueError as error:
