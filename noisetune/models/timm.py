@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from noisetune.errors import UserError
-from noisetune.models.base import Backbone, ModelConfig, Size
+from noisetune.models.base import Backbone, ModelConfig, Published, Size
 
 OWN = "network."
 
@@ -39,6 +39,12 @@ class Config(ModelConfig):
             for name, tensor in state.items()
             if name.rpartition(".")[0] not in left_out
         }
+
+    def published(self) -> Published:
+        raise ValueError(
+            "model.name: timm: torchvision has no weights for it; set pretrain.method: timm, for "
+            "those that timm has"
+        )
 
 
 class Network(Backbone):

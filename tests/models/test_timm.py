@@ -116,6 +116,12 @@ def test_where_it_is_not_installed_it_says_what_to_install(monkeypatch: pytest.M
         model.build(3, (32, 32))
 
 
+def test_torchvisions_weights_are_refused_with_the_method_that_has_timms() -> None:
+    raw = {"model": {"name": "timm", "architecture": "x"}, "pretrain": {"method": "imagenet"}}
+    with pytest.raises(UserError, match=r"^mine.yaml: model.name: timm: .*pretrain.method: timm"):
+        TrialConfig.parse(raw, "mine.yaml")
+
+
 def test_a_configuration_imports_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "timm", raising=False)
     Config(architecture="test_vit").identity()
