@@ -145,7 +145,10 @@ def test_the_users_own_mapping_is_left_as_it_is() -> None:
             "noise.matrix: row 1 sums to 0.9; every row must sum to 1",
         ),
         ("data: {train_samples: 1}", "data.train_samples: 1: it should be greater than or equal"),
-        ("model: {name: resnet}", "model.name: 'resnet' is unknown; choose one of 'resnet18', "),
+        (
+            "model: {name: resnet}",
+            "model.name: 'resnet' is unknown; choose one of 'convnext_tiny', ",
+        ),
         ("model: {width: 2}", "model.width: 2: it should be greater than or equal to 4"),
         (
             "pretrain: {method: simclr2}",

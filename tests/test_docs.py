@@ -45,6 +45,12 @@ def test_every_method_of_fine_tuning_is_told_of(method: str) -> None:
     assert f"`{method}`" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.parametrize("name", PLUGINS["model"])
+def test_every_backbone_is_told_of(name: str) -> None:
+    chapter = CONFIGURATION.split("### Backbones")[1].split("\n#")[0]
+    assert re.search(rf"^\| `{name}` \|", chapter, re.MULTILINE)
+
+
 def links() -> Iterator[tuple[Path, str]]:
     """What the documents link to, beside pages elsewhere."""
     for file in TEXTS:

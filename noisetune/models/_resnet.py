@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1, conv3x3
 
-from noisetune.models.base import Backbone, ModelConfig, Published, Size
+from noisetune.models.base import Backbone, ModelConfig, Published, Size, require_width
 
 STEM = "stem.0.weight"
 PUBLISHED_WIDTH = 64
@@ -44,11 +44,7 @@ class ResNetConfig(ModelConfig):
         }
 
     def published(self) -> Published:
-        if self.width != PUBLISHED_WIDTH:
-            raise ValueError(
-                f"model.width: {self.width}: torchvision has weights of width {PUBLISHED_WIDTH} "
-                f"alone; set model.width: {PUBLISHED_WIDTH}, or take another pretrain.method"
-            )
+        require_width(self.width, PUBLISHED_WIDTH)
         return Published(self.weights, self.name, STEM, kernel=7)
 
 
@@ -75,10 +71,15 @@ class ResNet(Backbone):
             incoming = planes * block.expansion
         self.feature_dim = incoming
         self.stages = nn.Sequential(*stages)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.stages(self.stem(images)).mean(dim=(2, 3))
+
+    def by_depth(self) -> list[list[nn.Parameter]]:
+        """The stem, then each block."""
+        blocks = (block for stage in self.stages.children() for block in stage.children())
+        return [list(each.parameters()) for each in (self.stem, *blocks)]
 
 
 def _own_name(name: str) -> str:
@@ -102,6 +103,7 @@ def _stage(block: Block, incoming: int, planes: int, count: int, stride: int) ->
     return nn.Sequential(first, *(block(outgoing, planes) for _ in range(count - 1)))
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Convolutions by Kaiming's fan-out; for `Module.apply`."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

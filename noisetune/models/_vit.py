@@ -72,6 +72,12 @@ class ViT(TokenBackbone):
         tokens = self.encoded(images)
         return tokens[:, 1:].mean(1) if self.mean else tokens[:, 0]
 
+    def by_depth(self) -> list[list[nn.Parameter]]:
+        """What makes tokens of an image, then each block; the last normalisation is of the last."""
+        layers = [list(each.parameters()) for each in self.blocks]
+        layers[-1] += self.norm.parameters()
+        return [[self.class_token, self.positions, *self.patches.parameters()], *layers]
+
     def encoded(self, images: Tensor, seen: Tensor | None = None) -> Tensor:
         patches = self.patches(images)
         places = self._positions((patches.shape[2], patches.shape[3]))

@@ -18,7 +18,7 @@ class Backbone(nn.Module):
 
     feature_dim: int
 
-    def layers(self) -> list[list[nn.Parameter]]:
+    def by_depth(self) -> list[list[nn.Parameter]]:
         """Its parameters in the order of depth, from the input on, each in exactly one layer.
 
         A learning rate that decays from layer to layer goes by them. By default all are one layer.
@@ -115,6 +115,15 @@ class NoBackbone(Backbone):
 
     def forward(self, vectors: Tensor) -> Tensor:
         return vectors
+
+
+def require_width(width: int, published: int) -> None:
+    """ValueError, naming the field, where torchvision's weights are of another width."""
+    if width != published:
+        raise ValueError(
+            f"model.width: {width}: torchvision has weights of width {published} alone; "
+            f"set model.width: {published}, or take another pretrain.method"
+        )
 
 
 def build_head(features: int, classes: int, hidden: int | None = None) -> nn.Module:

@@ -143,7 +143,7 @@ class _Finetuning:
         return self.runtime.place(network)
 
     def _scales(self) -> dict[nn.Parameter, float]:
-        of_each = [self.plan.scales(network.backbone.layers()) for network in self.networks]
+        of_each = [self.plan.scales(network.backbone.by_depth()) for network in self.networks]
         return {weight: scale for scales in of_each for weight, scale in scales.items()}
 
     def _task(self, inputs: Inputs) -> Task:

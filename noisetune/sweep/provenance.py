@@ -19,7 +19,9 @@ from noisetune.tracking import source
 if TYPE_CHECKING:
     from noisetune.sweep.resolution import Resolution
 
-PACKAGES = ("torch", "torchvision", "optuna", "ray", "mlflow", "cleanlab", "numpy", "scikit-learn")
+PACKAGES = (
+    "torch", "torchvision", "timm", "optuna", "ray", "mlflow", "cleanlab", "numpy", "scikit-learn",
+)  # fmt: skip
 REMEDY = "delete it to do without what it says"
 GIGABYTE = 2**30
 

@@ -1,6 +1,7 @@
 """What every backbone promises."""
 
 import re
+from collections import Counter
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from noisetune.models.base import Backbone, Classifier, ModelConfig, Size, Token
 from noisetune.seeds import derive_seed, generator, seeded_initialisation
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.testing.every import variations
-from noisetune.testing.promises import promise, small
+from noisetune.testing.promises import promise, small, whole
 from noisetune.testing.trials import assert_goes_on, tiny_inputs
 
 SIZES = [(channels, (size, size)) for channels in (1, 3) for size in (8, 16, 32)]
@@ -79,6 +80,17 @@ def the_classifier_learns_all_of_its_weights(config: type[ModelConfig], **settin
 
 
 @promise(ModelConfig)
+def every_weight_is_in_one_layer(config: type[ModelConfig], **settings: Any) -> None:
+    """A learning rate that decays from layer to layer would leave it out, or move it twice."""
+    backbone, _ = _a_backbone(small(config, **settings))
+    held = Counter(id(weight) for layer in backbone.by_depth() for weight in layer)
+    own = {id(weight): name for name, weight in backbone.named_parameters()}
+    assert held.keys() <= own.keys(), "layers: has what is no parameter of the backbone"
+    for weight, name in own.items():
+        assert held[weight] == 1, f"layers: {name} is in {held[weight]} of them"
+
+
+@promise(ModelConfig)
 def its_weights_come_from_the_seed(config: type[ModelConfig], **settings: Any) -> None:
     model = small(config, **settings)
     first, second = (_a_backbone(model)[0].state_dict() for _ in range(2))
@@ -116,7 +128,7 @@ def its_state_is_known_without_computing_it(config: type[ModelConfig], **setting
 @promise(ModelConfig)
 def torchvisions_weights_have_a_place_in_it(config: type[ModelConfig], **settings: Any) -> None:
     """At its full size, where torchvision has weights for it; their stem may be another."""
-    model = config(**settings)
+    model = whole(config, **settings)
     try:
         published = model.published()
     except ValueError as error:

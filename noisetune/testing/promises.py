@@ -59,7 +59,12 @@ def small(config: type[Plugin], **settings: Any) -> Plugin:
 
     NeedsSettingsError where it wants more of them.
     """
+    return whole(config, **{**config.smallest, **settings})
+
+
+def whole(config: type[Plugin], **settings: Any) -> Plugin:
+    """The plug-in at its full size, with `settings`; NeedsSettingsError as for `small`."""
     try:
-        return config(**{**config.smallest, **settings})
+        return config(**settings)
     except ValidationError as error:
         raise NeedsSettingsError(config, error) from None

@@ -91,8 +91,10 @@ def settle(runtime: Runtime, seconds: Mapping[str, float]) -> Runtime:
 @functools.lru_cache
 def forward_flops(model: ModelConfig, shape: Shape) -> int:
     """Floating-point operations of a forward pass of one image; nothing is computed."""
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        model.build(shape[0], shape[1:])(torch.empty(2, *shape))
+    with torch.device("meta"):
+        network, images = model.build(shape[0], shape[1:]), torch.empty(2, *shape)
+        with FlopCounterMode(display=False) as counter:
+            network(images)
     return counter.get_total_flops() // 2
 
 

@@ -103,7 +103,7 @@ def test_a_sweep_without_a_name(refusal: Callable[..., str], tmp_path: Path) -> 
         ),
         (
             {"model": {"name": "vgg"}},
-            "model.name: 'vgg' is unknown; choose one of 'resnet18', 'resnet50', ",
+            "model.name: 'vgg' is unknown; choose one of 'convnext_tiny', 'preact_resnet18', ",
         ),
         ({"runtime": {"device": "cuda"}}, "runtime.device: cuda is asked for, but the trial has"),
         ({"data": {"name": "npz"}}, "data.path: Field required"),

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from noisetune.config import PLUGINS
 from noisetune.finetuning.cross_entropy import Config
 from noisetune.models._resnet import ResNet
-from noisetune.models.base import Backbone
 from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.testing.trials import checkpoints, tiny_inputs
 
@@ -46,11 +45,10 @@ def test_a_rate_never_rises_on_the_way_down(wrong: float) -> None:
 def layered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A residual network says that its stem and its stages are layers: five."""
 
-    def layers(self: Backbone) -> list[list[nn.Parameter]]:
-        assert isinstance(self, ResNet)
+    def by_depth(self: ResNet) -> list[list[nn.Parameter]]:
         return [list(part.parameters()) for part in (self.stem, *self.stages)]
 
-    monkeypatch.setattr(Backbone, "layers", layers)
+    monkeypatch.setattr(ResNet, "by_depth", by_depth)
 
 
 def after_a_step(method: str, **fields: Any) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from noisetune.data.digits import Config as Digits
 from noisetune.detectors.confident_learning import Config as ConfidentLearning
 from noisetune.errors import UserError
 from noisetune.finetuning.cross_entropy import Config as CrossEntropy
+from noisetune.models._resnet import ResNet
 from noisetune.models.base import Backbone
 from noisetune.models.resnet18 import Config as ResNet18
 from noisetune.noise.symmetric import Config as Symmetric
@@ -45,6 +46,28 @@ class Unnamed(ResNet18):
         return super().build(channels, size)
 
 
+class Layered(ResNet18):
+    """Its layers begin after the stem."""
+
+    def build(self, channels: int, size: Any) -> Backbone:
+        return type("Layered", (ResNet,), {"layers": self.wrong})(
+            self.block, self.blocks, channels, self.width
+        )
+
+    @staticmethod
+    def wrong(backbone: ResNet) -> list[list[nn.Parameter]]:
+        return ResNet.by_depth(backbone)[1:]
+
+
+class Twice(Layered):
+    """One layer is there twice."""
+
+    @staticmethod
+    def wrong(backbone: ResNet) -> list[list[nn.Parameter]]:
+        first, *others = ResNet.by_depth(backbone)
+        return [first, first, *others]
+
+
 class TooSmall(ResNet18):
     """Says that it could be smaller than it can."""
 
@@ -62,6 +85,8 @@ CASES: list[tuple[type[PluginConfig], Check, str]] = [
     (Restless, of_models.an_image_is_judged_by_itself_after_training, "not close"),
     (Unnamed, of_models.features_are_as_many_as_it_says, "must name the field"),
     (TooSmall, of_every.its_smallest_settings_are_valid_and_one_more, "513 must be valid"),
+    (Layered, of_models.every_weight_is_in_one_layer, "stem.0.weight is in 0 of them"),
+    (Twice, of_models.every_weight_is_in_one_layer, "stem.0.weight is in 2 of them"),
     (Loose, of_every.a_key_that_it_does_not_know_is_an_error, "no_such_key"),
 ]
 

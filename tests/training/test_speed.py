@@ -4,9 +4,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from noisetune.config import TrialConfig
+from noisetune.models.convnext_tiny import Config as ConvNeXtTiny
+from noisetune.models.preact_resnet18 import Config as PreActResNet18
 from noisetune.models.resnet18 import Config as ResNet18
+from noisetune.models.resnet34 import Config as ResNet34
+from noisetune.models.vit_small import Config as ViTSmall
+from noisetune.models.vit_tiny import Config as ViTTiny
+from noisetune.models.wide_resnet import Config as WideResNet
 from noisetune.training import speed as measured
 from noisetune.training.runtime import Runtime
 from noisetune.training.speed import fastest, forward_flops, settle
@@ -141,6 +148,59 @@ def test_what_is_written_down_is_not_measured(measuring: list[Any]) -> None:
 def test_the_flops_of_a_resnet18_are_those_of_the_literature() -> None:
     """0.56 billion multiply-adds of a 32x32 image (Kuangliu's and others' CIFAR ResNet18)."""
     assert forward_flops(ResNet18(width=64), (3, 32, 32)) == pytest.approx(2 * 0.56e9, rel=0.02)
+
+
+def vit_flops(width: int, depth: int, patch: int, shape: tuple[int, int, int]) -> int:
+    """Of the patches; and in each block of projections, of both products of attention, of the MLP.
+    A multiply-add is two operations; additions alone, normalisations and the softmax are none."""
+    patches = shape[1] * shape[2] // patch**2
+    tokens = patches + 1
+    embedding = patches * shape[0] * patch**2 * width
+    block = tokens * (3 + 1 + 4 + 4) * width**2 + 2 * tokens**2 * width
+    return 2 * (embedding + depth * block)
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+@pytest.mark.parametrize(
+    ("model", "width", "settings", "shape"),
+    [
+        (ViTTiny, 192, {"patch": 4, "depth": 12}, (3, 32, 32)),
+        (ViTTiny, 192, {"patch": 16, "depth": 12}, (3, 224, 224)),
+        (ViTTiny, 192, {"patch": 1, "depth": 2}, (1, 8, 16)),
+        (ViTSmall, 384, {"patch": 4, "depth": 3}, (3, 32, 32)),
+    ],
+)
+def test_the_flops_of_a_vit_are_those_of_its_equations(
+    model: Any, width: int, settings: dict[str, int], shape: tuple[int, int, int], pool: str
+) -> None:
+    counted = forward_flops(model(**settings, pool=pool), shape)
+    assert counted == vit_flops(width, **settings, shape=shape)
+
+
+def test_the_flops_of_attention_count_as_on_the_cpu() -> None:
+    """Where it is one kernel: nothing is missing of what a network really computes there."""
+    model, shape = ViTTiny(depth=2), (3, 16, 16)
+    network = model.build(shape[0], shape[1:])
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.rand(1, *shape))
+    assert "scaled_dot_product" in str(counter.get_flop_counts()["Global"].keys())
+    assert counter.get_total_flops() == forward_flops(model, shape)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "expected"),
+    [
+        (ResNet34(stem="large"), (3, 224, 224), 3.66e9),
+        (PreActResNet18(), (3, 32, 32), 0.56e9),
+        (WideResNet(depth=28, widen=10), (3, 32, 32), 5.25e9),
+        (ConvNeXtTiny(patch=4), (3, 224, 224), 4.46e9),
+    ],
+)
+def test_the_multiply_adds_are_those_of_the_literature(
+    model: Any, shape: tuple[int, int, int], expected: float
+) -> None:
+    """torchvision's list for its own, the paper's figure for the wide one."""
+    assert forward_flops(model, shape) == pytest.approx(2 * expected, rel=0.01)
 
 
 @pytest.mark.parametrize(
