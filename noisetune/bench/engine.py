@@ -1,15 +1,23 @@
 """What the engine itself costs: a sweep of trials that do nothing, with all of it switched on."""
 
+import secrets
 import statistics
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import optuna
 import psutil
+import ray
+from mlflow import MlflowClient
 
+from noisetune.bench.bare import bare_growth, growth
+from noisetune.bench.stopwatch import timed_calls
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options
 from noisetune.records import FINETUNE, Event, MetricPoint, Metrics, TrialRecord, TrialResult
@@ -23,10 +31,20 @@ from noisetune.sweep.spec.resources import Resources
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.watcher import Watcher
 from noisetune.tracking.outbox import read_messages
 
 POINTS = 10
+PAGE = 100
+MOST_BARE = 1000
+POINT = "point"
+OPTUNA: dict[str, tuple[type, str]] = {
+    "ask": (optuna.Study, "ask"),
+    "report": (optuna.Trial, "report"),
+    "should_prune": (optuna.Trial, "should_prune"),
+    "tell": (optuna.Study, "tell"),
+}
 
 
 def instant_pipeline(
@@ -84,10 +102,26 @@ class Clock:
         self.memory.append(psutil.Process().memory_info().rss)
 
 
-def engine_sweep(trials: int) -> Sweep:
-    """One condition, TPE, the median pruner."""
+@dataclass(frozen=True)
+class Setting:
+    """What is run: so many conditions, a `sampler` and a `pruner` as a sweep's file names them, and
+    the addresses of databases, where they are not files of the bench's own."""
+
+    conditions: int = 1
+    sampler: str = "tpe"
+    pruner: str = "median"
+    tracking_uri: str | None = None
+    ledger: str | None = None
+
+
+def engine_sweep(trials: int, setting: Setting = Setting()) -> Sweep:
+    """So many trials of nothing, the same number in each condition."""
+    rates = [round(0.5 * number / setting.conditions, 6) for number in range(setting.conditions)]
     space = SearchSpace.model_validate(
-        {"parameters": {"finetune.lr": {"low": 1e-4, "high": 1e-2, "log": True}}}
+        {
+            "conditions": {"noise.rate": rates},
+            "parameters": {"finetune.lr": {"low": 1e-4, "high": 1e-2, "log": True}},
+        }
     )
     raw = {
         "name": f"engine-{trials}",
@@ -97,56 +131,96 @@ def engine_sweep(trials: int) -> Sweep:
             "model": {"width": 4},
             "finetune": {"epochs": POINTS},
         },
-        "trials_per_condition": trials,
+        "sampler": {"name": setting.sampler},
+        "pruner": {"name": setting.pruner},
+        "trials_per_condition": max(1, trials // setting.conditions),
         "replicates": 0,
     }
     return Sweep.prepare(parse_sweep(raw, "bench engine"), space)
 
 
-def measure_engine(few: int = 100, many: int = 1000) -> dict[str, Any]:
-    """Run the sweep at two sizes in one Ray session; `cost_ratio` is large to small, per trial.
+def measure_engine(
+    few: int = 100, many: int = 1000, setting: Setting = Setting()
+) -> dict[str, Any]:
+    """Run the sweep at two sizes in one Ray session; of pairs the first is of the smaller one.
 
-    `gap_seconds` is the median time from a trial's end to the next first point in its slot,
-    `driver_kb_per_trial` how much the driver's memory grows with each trial of the larger sweep.
+    `cost_ratio` is large to small, per trial. Optuna's own part, its calls by the driver with what
+    the ledger writes in them, is apart, and `rest_ratio` is without it. `gap_seconds` is the median
+    time from a trial's end to the next first point in its slot. `point_p99_seconds` is what the
+    driver takes for a point at most in 99 of 100 cases, in the first and the second half of the
+    larger sweep. `driver_kb_per_trial` is how much the driver's memory grows with each of its
+    trials, `bare_kb_per_trial` what it does by stock Ray Tune and Optuna alone. `resume_seconds` is
+    what a resume of the finished sweep takes, `mlflow_page_seconds` a page of 100 of its runs.
     """
     with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
-        home = Home(Path(folder))
+        home = Home(Path(folder), setting.ledger)
         with ray_session(Resources()):
-            _run(few, home, "warm-up")
-            small, large = (_run(size, home, "measured") for size in (few, many))
+            _run(few, home, "warm-up", setting)
+            small, large = (_run(size, home, "measured", setting) for size in (few, many))
+            slots = int(ray.cluster_resources()["CPU"])
+            bare = bare_growth(min(many, MOST_BARE), slots)
+    optuna = {name: [each["optuna"][name] for each in (small, large)] for name in OPTUNA}
+    rest = [each["per_trial"] - sum(each["optuna"].values()) for each in (small, large)]
     return {
         "trials": [few, many],
+        "conditions": setting.conditions,
         "seconds_per_trial": [small["per_trial"], large["per_trial"]],
         "cost_ratio": large["per_trial"] / small["per_trial"],
+        **{f"optuna_{name}_seconds_per_trial": pair for name, pair in optuna.items()},
+        "rest_seconds_per_trial": rest,
+        "rest_ratio": rest[1] / rest[0],
         "driver_seconds_per_point": large["per_point"],
+        "point_p99_seconds": large["p99"],
         "gap_seconds": large["gap"],
         "driver_kb_per_trial": large["kb_per_trial"],
+        "bare_kb_per_trial": bare / 1000,
         "pruned": large["pruned"],
         "tracking_seconds_behind": large["behind"],
+        "resume_seconds": large["resume"],
+        "mlflow_page_seconds": large["page"],
     }
 
 
-def _run(trials: int, home: Home, purpose: str) -> dict[str, float]:
-    sweep = engine_sweep(trials)
-    name = f"{sweep.config.name}-{purpose}"
+def _run(trials: int, home: Home, purpose: str, setting: Setting) -> dict[str, Any]:
+    sweep = engine_sweep(trials, setting)
+    # A database of somebody's own may know of an earlier bench.
+    name = f"{sweep.config.name}-{purpose}-{secrets.token_hex(4)}"
     sweep = Sweep(sweep.config.model_copy(update={"name": name}), sweep.space, sweep.conditions)
     clock = Clock()
-    site = Site(home, tracking_uri=home.tracking_uri)
-    outcome = drive(sweep, site, clock, pipeline=instant_pipeline)
+    site = Site(home, tracking_uri=setting.tracking_uri or home.tracking_uri)
+    with timed_calls(OPTUNA | {POINT: (Scheduler, "report")}) as calls:
+        outcome = drive(sweep, site, clock, pipeline=instant_pipeline)
     behind = time.monotonic() - clock.over
     if not outcome.delivered or not outcome.scheduler.finished:
         raise RuntimeError("the sweep or its tracking did not come to its end")
     points = sum(message["kind"] == "point" for message in read_messages(home.outbox(name)))
     records = outcome.ledger.records(sweep.cells)
+    began = time.monotonic()
+    drive(sweep, site, resume=True, pipeline=instant_pipeline)
     return {
         # Actors start once; what follows the first end is the engine at work.
         "per_trial": (clock.ends[-1] - clock.ends[0]) / (len(clock.ends) - 1),
         "per_point": clock.cpu / points,
+        "optuna": {each: sum(calls[each]) / len(records) for each in OPTUNA},
+        "p99": [float(np.percentile(half, 99)) for half in np.array_split(calls[POINT], 2)],
         "gap": _gap(clock),
-        "kb_per_trial": _growth(clock.memory) / 1000,
+        "kb_per_trial": growth(clock.memory) / 1000,
         "pruned": sum(record.state == "pruned" for record in records),
         "behind": behind,
+        "resume": time.monotonic() - began,
+        "page": _page_seconds(site, name),
     }
+
+
+def _page_seconds(site: Site, name: str) -> float:
+    """A page of MLflow's table, as its server asks for it; the second time, when all is open."""
+    client = MlflowClient(site.tracking_uri)
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    for _ in range(2):
+        began = time.monotonic()
+        client.search_runs([experiment.experiment_id], max_results=PAGE)
+    return time.monotonic() - began
 
 
 def _gap(clock: Clock) -> float:
@@ -162,9 +236,3 @@ def _gap(clock: Clock) -> float:
             first = following
         gaps.append(first - end)
     return statistics.median(gaps)
-
-
-def _growth(memory: list[int]) -> float:
-    """Bytes per trial over the second half, by the slope of a line: start-up is no growth."""
-    half = memory[len(memory) // 2 :]
-    return statistics.linear_regression(range(len(half)), half).slope

@@ -39,17 +39,30 @@ def sharing(
 @bench.command(
     epilog=examples(
         "noisetune bench engine --json",
+        "noisetune bench engine --many 10000 --conditions 100",
+        "noisetune bench engine --many 10000 --pruner hyperband",
     )
 )
 def engine(
     few: Annotated[int, typer.Option(min=10, help="Trials of the smaller sweep.")] = 100,
     many: Annotated[int, typer.Option(min=10, help="Trials of the larger sweep.")] = 1000,
+    conditions: Annotated[int, typer.Option(min=1, help="Over which they are spread.")] = 1,
+    sampler: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "median",
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow's database or server; by default a file.")
+    ] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="The ledger's database; by default a file.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run trials that do nothing, with TPE, pruner, ledger and MLflow on: what the engine costs."""
-    from noisetune.bench.engine import measure_engine
+    """Run trials that do nothing, with searcher, pruner, ledger and MLflow on: what the engine
+    costs."""
+    from noisetune.bench.engine import Setting, measure_engine
 
-    _show(measure_engine(few, many), as_json)
+    setting = Setting(conditions, sampler, pruner, tracking_uri, ledger)
+    _show(measure_engine(few, many, setting), as_json)
 
 
 @bench.command(

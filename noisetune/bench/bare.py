@@ -1,0 +1,68 @@
+"""What Ray Tune and Optuna keep of a trial by themselves: the driver's memory without noisetune."""
+
+import statistics
+import tempfile
+from typing import Any
+
+import psutil
+from optuna.distributions import FloatDistribution
+from optuna.samplers import RandomSampler
+from ray import tune
+from ray.tune.search import ConcurrencyLimiter
+from ray.tune.search.optuna import OptunaSearch
+
+
+class Instant(tune.Trainable):
+    """Ten points that cost nothing."""
+
+    points = 10
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.seen = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.seen = 0
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self.seen += 1
+        return {"val/accuracy": self.seen / self.points, "done": self.seen == self.points}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """There is nothing to save."""
+
+
+class Scales(tune.Callback):
+    """The driver's memory, in bytes, at the end of each trial."""
+
+    def __init__(self) -> None:
+        self.memory: list[int] = []
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self.memory.append(psutil.Process().memory_info().rss)
+
+
+def bare_growth(trials: int, slots: int) -> float:
+    """Bytes that the driver holds more after each trial of a stock sweep of so many, in the Ray
+    session that is open: a searcher of Optuna's, and no callback but the one that looks."""
+    scales = Scales()
+    space = {"lr": FloatDistribution(1e-4, 1e-2, log=True)}
+    search = OptunaSearch(space, sampler=RandomSampler(), metric="val/accuracy", mode="max")
+    with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(Instant, {"cpu": 1}),
+            tune_config=tune.TuneConfig(
+                search_alg=ConcurrencyLimiter(search, slots), num_samples=trials, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str(Path(folder)), callbacks=[scales], verbose=0
+            ),
+        )
+        tuner.fit()
+    return growth(scales.memory)
+
+
+def growth(memory: list[int]) -> float:
+    """Bytes per trial over the second half, by the slope of a line: start-up is no growth."""
+    half = memory[len(memory) // 2 :]
+    return statistics.linear_regression(range(len(half)), half).slope
