@@ -5,7 +5,7 @@ import tempfile
 from typing import Any
 
 import psutil
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import RandomSampler
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter
@@ -46,7 +46,7 @@ def bare_growth(trials: int, slots: int) -> float:
     """Bytes that the driver holds more after each trial of a stock sweep of so many, in the Ray
     session that is open: a searcher of Optuna's, and no callback but the one that looks."""
     scales = Scales()
-    space = {"lr": FloatDistribution(1e-4, 1e-2, log=True)}
+    space: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-4, 1e-2, log=True)}
     search = OptunaSearch(space, sampler=RandomSampler(), metric="val/accuracy", mode="max")
     with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
         tuner = tune.Tuner(
@@ -54,9 +54,7 @@ def bare_growth(trials: int, slots: int) -> float:
             tune_config=tune.TuneConfig(
                 search_alg=ConcurrencyLimiter(search, slots), num_samples=trials, reuse_actors=True
             ),
-            run_config=tune.RunConfig(
-                storage_path=str(Path(folder)), callbacks=[scales], verbose=0
-            ),
+            run_config=tune.RunConfig(storage_path=folder, callbacks=[scales], verbose=0),
         )
         tuner.fit()
     return growth(scales.memory)
