@@ -13,6 +13,7 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.errors import UserError
 from noisetune.records import PRETRAIN, MetricPoint, Tick
 from noisetune.seeds import Stream
 from noisetune.ssl.base import UNREAD, Batch, Progress, SSLConfig, View
@@ -84,6 +85,7 @@ class _Pretraining:
         self.augmenting = Stream(replicate, PRETRAIN, "augmentation")
         self.drawing = Stream(replicate, PRETRAIN, "method")
         given = augmentation(method, data)
+        check_views(config, data)
         self.views = [view_augment(view, data) for view in method.views(given)]
         # Features are of images in the scale that the encoder is trained on.
         self.statistics = (data.mean, data.std) if given.normalise else (None, None)
@@ -197,6 +199,27 @@ class _Pretraining:
                 for batch in batches
             ]
         return torch.cat(parts).cpu()
+
+
+def check_views(config: TrialConfig, data: ImageData) -> None:
+    """UserError where the backbone cannot take a view that the method makes, smaller than images
+    say; nothing is computed."""
+    method = config.pretrain
+    if not isinstance(method, SSLConfig):
+        return
+    made = {view_augment(view, data).out for view in method.views(augmentation(method, data))}
+    for size in sorted(made - {data.size}):
+        try:
+            with torch.device("meta"):
+                backbone = config.model.build(data.channels, data.size)
+                backbone(torch.empty(2, data.channels, *size))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            why = str(error).partition("\n")[0]
+            raise UserError(
+                f"pretrain.method: {method.method}: model {config.model.name} cannot take its views "
+                f"of {size[0]}x{size[1]} pixels ({why}); have larger ones made, or "
+                "choose another backbone"
+            ) from error
 
 
 def view_augment(view: View, data: ImageData) -> Augment:

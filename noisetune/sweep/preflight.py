@@ -8,6 +8,7 @@ from noisetune.noise.base import Matrix, NoiseConfig, diagonally_dominant
 from noisetune.ssl.base import PretrainConfig
 from noisetune.stages.given import given_encoder, given_features, is_missing
 from noisetune.stages.labels import clean_part, require_images, require_truth
+from noisetune.stages.pretrain import check_views
 from noisetune.store import NullStore, StoreLike
 from noisetune.sweep.spec.conditions import Condition
 from noisetune.sweep.spec.samplers import SAMPLERS
@@ -20,7 +21,7 @@ NULL = NullStore()
 def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
     """Refuse, before anything starts, data that cannot be read or are too few, a device that a
     trial does not have or a memory format that it fails at, labels that tell nothing, methods that
-    ask for a truth that nobody knows, backbones that cannot take the images, and encoders and
+    ask for a truth that nobody knows, backbones that cannot take the images or views of them, and encoders and
     features that are given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
@@ -74,6 +75,7 @@ def _check_encoders(
         if what not in checked:
             if trial.has_backbone:
                 trial.model.state(data.channels, data.size)
+                check_views(trial, data)
             if fetch or not is_missing(trial):
                 given_encoder(trial, data, store)
             given_features(trial, data)

@@ -48,6 +48,14 @@ def test_a_backbone_that_cannot_take_the_images_is_refused() -> None:
         looked_at({}, model={**model, "patch": 3})
 
 
+def test_views_that_are_too_small_for_the_backbone_are_refused() -> None:
+    """Of digits a small crop has 4x4 pixels."""
+    model = {"name": "convnext_tiny", "width": 4, "patch": 1}
+    looked_at({}, model=model, pretrain={"method": "dino", "local_views": 0})
+    with pytest.raises(UserError, match=r"dino: model convnext_tiny cannot take its views of 4x4"):
+        looked_at({}, model=model, pretrain={"method": "dino"})
+
+
 def test_a_matrix_that_hides_the_right_class_tells_nothing() -> None:
     looked_at({"model": "transition", "matrix": confusing(0.55)})
     with pytest.raises(UserError, match="a wrong label is as frequent as the right one"):
