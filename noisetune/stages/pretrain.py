@@ -216,9 +216,9 @@ def check_views(config: TrialConfig, data: ImageData) -> None:
         except (RuntimeError, ValueError, AssertionError) as error:
             why = str(error).partition("\n")[0]
             raise UserError(
-                f"pretrain.method: {method.method}: model {config.model.name} cannot take its views "
-                f"of {size[0]}x{size[1]} pixels ({why}); have larger ones made, or "
-                "choose another backbone"
+                f"pretrain.method: {method.method}: model {config.model.name} cannot take its "
+                f"views of {size[0]}x{size[1]} pixels ({why}); have larger ones made, or choose "
+                "another backbone"
             ) from error
 
 

@@ -21,8 +21,8 @@ NULL = NullStore()
 def preflight(sweep: Sweep, store: StoreLike = NULL, datasets: Datasets | None = None) -> None:
     """Refuse, before anything starts, data that cannot be read or are too few, a device that a
     trial does not have or a memory format that it fails at, labels that tell nothing, methods that
-    ask for a truth that nobody knows, backbones that cannot take the images or views of them, and encoders and
-    features that are given and are not there or do not fit."""
+    ask for a truth that nobody knows, backbones that cannot take the images or views of them, and
+    encoders and features that are given and are not there or do not fit."""
     objective, resources = sweep.config.objective, sweep.config.resources
     selected_by_noise = not objective.oracle and not objective.allow_uninformative
     if sweep.config.pretraining_designs is not None and (
