@@ -172,7 +172,7 @@ def network() -> Iterator[Network]:
         made.remove()
 
 
-def wait_for(arrives: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def wait_for(arrives: Callable[[], bool], what: str, seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not arrives():
         assert time.monotonic() < deadline, what

@@ -50,6 +50,19 @@ def test_in_a_cloud_workers_are_spot_and_the_head_is_not() -> None:
     assert kinds["worker"]["min_workers"] >= 1
 
 
+@pytest.mark.parametrize("name", ["head", "worker"])
+def test_the_cloud_takes_what_ray_hands_on_for_a_host(name: str) -> None:
+    """By its own model of the request; what else it asks for Ray puts in."""
+    session: Any = pytest.importorskip("botocore.session", reason="pip install 'noisetune[s3]'")
+    validate: Any = pytest.importorskip("botocore.validate")
+    request = session.get_session().get_service_model("ec2").operation_model("RunInstances")
+    config = launcher("cloud")["available_node_types"][name]["node_config"]
+    report = validate.ParamValidator().validate(
+        config | {"MinCount": 1, "MaxCount": 1}, request.input_shape
+    )
+    assert not report.has_errors(), report.generate_report()
+
+
 def test_one_host_of_any_cloud() -> None:
     task = yaml.safe_load((INFRA / "skypilot.yaml").read_text())
     assert set(task) == {"name", "num_nodes", "resources", "workdir", "setup", "run"}

@@ -32,6 +32,12 @@ exit "$ENDS" """,
 }
 
 
+BEFORE = """
+trap 'case $BASH_COMMAND in $BEFORE*) trap - DEBUG; kill -TERM $$ ;; esac' DEBUG
+"""
+"""Sends the signal just before a command of the script's, by its first words."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A job's folder, with the stand-ins in it."""
@@ -128,6 +134,18 @@ def test_a_job_that_is_stopped_before_its_head_listens_is_queued_again(job: Job)
         said, _ = running.communicate(timeout=60)
     assert running.returncode == 0, said
     assert job.notes[-1] == "scontrol requeue 4321"
+
+
+@pytest.mark.parametrize(
+    "command", ["mapfile", "head=", "steps=", "others=", "driving=", "driver=", "wait "]
+)
+def test_at_whatever_moment_it_is_stopped_it_ends_and_is_queued_again(
+    job: Job, command: str
+) -> None:
+    (job.folder / "before").write_text(BEFORE)
+    with job.start("my.yaml", BASH_ENV=str(job.folder / "before"), BEFORE=command) as running:
+        said, _ = running.communicate(timeout=60)
+    assert job.notes.count("scontrol requeue 4321") == 1, said
 
 
 def test_a_head_that_ends_is_said(job: Job) -> None:

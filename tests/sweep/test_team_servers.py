@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from postgres import postgres
 from real_sweep import SWEEP, TRIAL, without_ray
 from sqlalchemy import create_engine, text
 
-import noisetune
+import noisetune as package
 from noisetune.errors import UserError
 from noisetune.store import Store
+from noisetune.sweep.home import Home
 from noisetune.sweep.results import SweepResults
 from noisetune.sweep.run import run_sweep
 from noisetune.tracking.looking import look_at
 
-pytestmark = pytest.mark.system
-SERVE = Path(noisetune.__file__).resolve().parents[1] / "infra/mlflow/serve"
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+SERVE = Path(package.__file__).resolve().parents[1] / "infra/mlflow/serve"
 BUCKET = "s3://noisetune"
 SPACE = {"parameters": {"finetune.lr": {"choices": [0.001, 0.003]}}}
 PASSWORD = "correct horse battery"
@@ -115,8 +116,8 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
 
 
-def drive(folder: Path, name: str, **options: Any) -> SweepResults:
-    given = {**SWEEP, "name": name, "trial": TRIAL, "trials_per_condition": 2}
+def drive(folder: Path, name: str, trials: int = 2, **options: Any) -> SweepResults:
+    given = {**SWEEP, "name": name, "trial": TRIAL, "trials_per_condition": trials}
     with without_ray():
         return run_sweep(given, SPACE, mlruns=folder / "mlruns", **options)
 
@@ -171,3 +172,32 @@ def test_a_teams_server_holds_a_sweep_and_its_artifacts(
     assert client.list_artifacts(sweep.info.run_id)
     # The server alone reaches the bucket: runs name what it serves.
     assert all(run.info.artifact_uri.startswith("mlflow-artifacts:") for run in runs)
+
+
+def test_a_sweep_that_ran_without_it_is_told_to_it_afterwards_once(
+    tracking: tuple[str, str], known: None, tmp_path: Path, noisetune: Callable[..., Any]
+) -> None:
+    drive(tmp_path, "moved", trials=1)
+    here = whole(MlflowClient(Home(tmp_path / "mlruns").tracking_uri), "moved")
+    assert len(here) == 2
+    for _ in range(2):
+        words = ("--mlruns", tmp_path / "mlruns", "--tracking-uri", tracking[0])
+        assert noisetune("sync", "moved", *words).code == 0
+        assert whole(MlflowClient(tracking[0]), "moved") == here
+
+
+def whole(client: MlflowClient, name: str) -> dict[str, tuple[Any, ...]]:
+    """The runs of a sweep: their ends, one of their curves and the names of their artifacts."""
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+    return {
+        run.info.run_name: (
+            run.info.status,
+            run.data.params,
+            run.data.metrics,
+            [(row.step, row.value) for row in client.get_metric_history(key, "val/accuracy")],
+            sorted(each.path for each in client.list_artifacts(key)),
+        )
+        for key, run in runs.items()
+    }

@@ -2,6 +2,9 @@
 
 import json
 import os
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +12,13 @@ from typing import Any
 import pytest
 from made_up import Play
 from postgres import postgres
-from real_sweep import SWEEP, TRIAL, without_ray
+from ray import cloudpickle
+from real_sweep import SWEEP, TRIAL, Seen, prepare, run, without_ray
 from sqlalchemy import create_engine, text
 
 from noisetune.errors import UserError
+from noisetune.pipeline import run_trial
+from noisetune.records import Tick
 from noisetune.store import Lease, LeaseLost
 from noisetune.sweep.home import Home
 from noisetune.sweep.results import SweepResults, load_sweep
@@ -41,7 +47,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledgers.db"
-    server, name = request.getfixturevalue("server"), f"db{abs(hash(tmp_path))}"
+    return new_database(request.getfixturevalue("server"), f"db{abs(hash(tmp_path))}")
+
+
+def new_database(server: str, name: str) -> str:
     with create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     return f"{server}/{name}"
@@ -78,6 +87,49 @@ def test_a_sweep_is_the_same_in_a_database(
     grown = drive(home, None, resume=True, sweep={"replicates": 1})
     assert grown.trials()["state"].to_list() == ["complete"] * 6
     assert len(load_sweep("mine", mlruns=home.root, ledger=url).trials()) == 6
+
+
+AT_ONCE = 4
+
+
+def together(folder: Path) -> Callable[..., Any]:
+    """The pipeline, of trials that begin only when AT_ONCE processes have one."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+    def pipeline(*arguments: Any) -> Any:
+        (folder / str(os.getpid())).touch()
+        while len(list(folder.iterdir())) < AT_ONCE:
+            yield Tick("finetune", 0.0)
+            time.sleep(0.1)
+        return (yield from run_trial(*arguments))
+
+    return pipeline
+
+
+@pytest.mark.system
+@pytest.mark.long
+def test_a_postgresql_holds_a_sweep_with_several_trials_at_once(
+    home: Home, tmp_path: Path, server: str, ray_at_hand: None
+) -> None:
+    here = tmp_path / "processes"
+    here.mkdir()
+    url = new_database(server, "at_once")
+    space = SPACE | {"parameters": {"finetune.lr": {"choices": [0.001, 0.002, 0.003, 0.004]}}}
+    sweep = prepare(space, "mine", trial=GIVEN["trial"], resources={"cpu": 0.5})
+    seen = Seen()
+    assert run(Home(home.root, url), sweep, [seen], together(here)).finished
+    assert len(list(here.iterdir())) == AT_ONCE
+    storage = read_database(url)
+    assert storage is not None
+    records = Ledger(storage, "mine").records(sweep.cells)
+    assert [record.state for record in records] == ["complete"] * 8
+    assert {record.name: record.objective for record in records} == {
+        name: record.objective for name, record in seen.ends.items()
+    }
+    with create_engine(url).connect() as connection:
+        rows = connection.execute(text("SELECT trial_id, step FROM trial_intermediate_values"))
+        steps = Counter(step for _, step in rows)
+    assert steps == {1: 8, 2: 8}
 
 
 @pytest.mark.long
