@@ -1,6 +1,10 @@
 """The compose file of the MLflow server, with its variables in place."""
 
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -80,3 +84,39 @@ def test_the_database_is_the_servers_alone(compose: Compose) -> None:
     assert database.ports == []
     assert all(compose.networks[name].internal for name in database.networks)
     assert [port.startswith("127.0.0.1:") for port in server.ports] == [True]
+
+
+@pytest.fixture
+def compose_command(tmp_path: Path) -> tuple[list[str], Path]:
+    """Compose by its program, and the file for it: before version 2 it knows no `name`."""
+    file, own = tmp_path / "compose.yaml", TEXT
+    if shutil.which("docker") and not subprocess.call(
+        ["docker", "compose", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ):
+        command = ["docker", "compose"]
+    elif shutil.which("docker-compose"):
+        command, own = ["docker-compose"], re.sub(r"^name: .*$", "", TEXT, flags=re.MULTILINE)
+    else:
+        pytest.skip("neither docker compose nor docker-compose is installed")
+    file.write_text(own)
+    return [*command, "-f", str(file), "config"], file
+
+
+@pytest.mark.system
+def test_compose_takes_it_and_names_a_secret_that_is_missing(
+    compose_command: tuple[list[str], Path], compose: Compose
+) -> None:
+    command, file = compose_command
+    secrets = dict.fromkeys(SECRETS, "s3cret")
+    known = {"PATH": os.environ["PATH"], "HOME": str(file.parent)} | versions()
+    said = subprocess.run(command, env=known | secrets, capture_output=True, text=True, check=True)
+    whole = yaml.safe_load(said.stdout)
+    assert whole["services"].keys() == compose.services.keys()
+    assert {name: each["image"] for name, each in whole["services"].items()} == {
+        name: each.image for name, each in compose.services.items()
+    }
+    for secret in SECRETS:
+        others = {name: value for name, value in secrets.items() if name != secret}
+        wrong = subprocess.run(command, env=known | others, capture_output=True, text=True)
+        assert wrong.returncode != 0
+        assert "mlflow.env" in wrong.stderr
