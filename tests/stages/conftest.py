@@ -1,5 +1,6 @@
 """What the tests of the stages share."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,13 @@ from noisetune.config import TrialConfig
 from noisetune.stages.base import Inputs
 from noisetune.stages.labels import draw_labels
 from noisetune.store import Artifact, Lease, StageKey, Store
+from noisetune.training import loop
+
+
+@pytest.fixture(autouse=True)
+def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine an epoch of these tests may take a second, and they count what comes."""
+    monkeypatch.setattr(loop, "TICK_SECONDS", math.inf)
 
 
 @pytest.fixture
