@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from noisetune.models.base import ModelConfig
-from noisetune.ssl.base import Progress, SSLConfig
+from noisetune.models.base import Backbone, ModelConfig
+from noisetune.ssl.base import Batch, Learner, Progress, ProjectionConfig, SSLConfig, two_layers
 
 FORWARD_PASS = 1 / 3
 
@@ -41,6 +42,45 @@ class TeacherConfig(SSLConfig):
         if self.teacher_schedule == "constant":
             return self.teacher_momentum
         return 1 - (1 - self.teacher_momentum) * (math.cos(math.pi * progress.share) + 1) / 2
+
+
+class PredictingConfig(TeacherConfig, ProjectionConfig):
+    """Those whose student predicts, of each view, what the teacher projects the other one to."""
+
+    def build_predictor(self) -> nn.Module:
+        """Prediction head: (B, projection) -> (B, projection)."""
+        return two_layers(self.projection, self.hidden, self.projection)
+
+
+class Predicting(Learner):
+    """A student (encoder, projector, predictor), and a teacher (encoder, projector) that has no
+    gradients and begins as a copy of it.
+
+    The teacher has batch-norm statistics of its own.
+    """
+
+    def __init__(self, encoder: Backbone, method: PredictingConfig) -> None:
+        super().__init__()
+        self.method, self.encoder = method, encoder
+        self.projector = method.build_head(encoder.feature_dim)
+        self.predictor = method.build_predictor()
+        copied = deepcopy(nn.Sequential(encoder, self.projector))
+        self.teacher = copied.requires_grad_(False)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Two views (B, C, H, W) -> predictions of both, then the teacher's targets (B, D)."""
+        predictions = self.method.passed(self._predict, batch.views)
+        with torch.no_grad():
+            targets = self.method.passed(self.teacher, batch.views)
+        return *predictions, *targets
+
+    def _predict(self, images: Tensor) -> Tensor:
+        return self.predictor(self.projector(self.encoder(images)))
+
+    # After it, so that the teacher of the next step knows this one, as in BYOL's algorithm 1.
+    def after_step(self, progress: Progress) -> None:
+        student = (*self.encoder.parameters(), *self.projector.parameters())
+        follow(self.teacher, student, self.method.momentum_after(progress))
 
 
 @torch.no_grad()

@@ -335,3 +335,8 @@ def hidden_layer(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     """Linear, batch normalisation, ReLU: (B, inputs) -> (B, outputs)."""
     # The normalisation that follows would cancel a bias.
     return nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)
+
+
+def two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """A hidden layer and a linear one: (B, inputs) -> (B, outputs)."""
+    return nn.Sequential(*hidden_layer(inputs, hidden), nn.Linear(hidden, outputs))

@@ -1,7 +1,6 @@
 """MoCo v3: contrast what a student predicts of one view with a teacher's keys of the other."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Literal
 
 import torch
@@ -10,11 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from noisetune.models.base import Backbone
-from noisetune.ssl._teacher import TeacherConfig, follow
-from noisetune.ssl.base import Batch, Learner, Progress, ProjectionConfig, hidden_layer
+from noisetune.ssl._teacher import Predicting, PredictingConfig
+from noisetune.ssl.base import Learner
 
 
-class Config(TeacherConfig, ProjectionConfig):
+class Config(PredictingConfig):
     """Chen et al. 2021, arXiv 2104.02057, algorithm 1; there is no queue, the batch is all."""
 
     method: Literal["moco_v3"] = "moco_v3"
@@ -29,44 +28,17 @@ class Config(TeacherConfig, ProjectionConfig):
         last = nn.BatchNorm1d(self.projection, affine=False)
         return nn.Sequential(super().build_head(feature_dim), last)
 
-    def build_predictor(self) -> nn.Module:
-        """Prediction head: (B, projection) -> (B, projection), with one hidden layer."""
-        layers = hidden_layer(self.projection, self.hidden)
-        return nn.Sequential(*layers, nn.Linear(self.hidden, self.projection))
 
+class MoCo(Predicting):
+    """A student that tells a teacher's projection of its image from those of others."""
 
-class MoCo(Learner):
-    """A student (encoder, projector, predictor) and a teacher (encoder, projector) without
-    gradients, which begins as a copy of it."""
-
-    def __init__(self, encoder: Backbone, method: Config) -> None:
-        super().__init__()
-        self.method, self.encoder = method, encoder
-        self.projector = method.build_head(encoder.feature_dim)
-        self.predictor = method.build_predictor()
-        copied = deepcopy(nn.Sequential(encoder, self.projector))
-        self.teacher = copied.requires_grad_(False)
-
-    def forward(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Two views (B, C, H, W) -> queries of both, then the teacher's keys (B, D)."""
-        queries = self.method.passed(self._query, batch.views)
-        with torch.no_grad():
-            keys = self.method.passed(self.teacher, batch.views)
-        return *queries, *keys
-
-    def _query(self, images: Tensor) -> Tensor:
-        return self.predictor(self.projector(self.encoder(images)))
+    method: Config
 
     def loss(self, outputs: Sequence[Tensor]) -> Tensor:
         first, second, first_key, second_key = (each.float() for each in outputs)
         temperature = self.method.temperature
         there = contrast(first, second_key, temperature)
         return there + contrast(second, first_key, temperature)
-
-    # Before the keys of the next step, as the authors' code has it.
-    def after_step(self, progress: Progress) -> None:
-        student = (*self.encoder.parameters(), *self.projector.parameters())
-        follow(self.teacher, student, self.method.momentum_after(progress))
 
 
 def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from noisetune.models.base import Backbone
-from noisetune.ssl.base import Batch, Learner, ProjectionConfig, hidden_layer
+from noisetune.ssl.base import Batch, Learner, ProjectionConfig, two_layers
 
 
 class Config(ProjectionConfig):
@@ -28,8 +28,7 @@ class Config(ProjectionConfig):
 
     def build_predictor(self) -> nn.Module:
         """Prediction head: (B, projection) -> (B, projection), with a bottleneck."""
-        layers = hidden_layer(self.projection, self.bottleneck)
-        return nn.Sequential(*layers, nn.Linear(self.bottleneck, self.projection))
+        return two_layers(self.projection, self.bottleneck, self.projection)
 
 
 class SimSiam(Learner):
