@@ -136,7 +136,10 @@ class Prototypes(nn.Module):
         self.directions = nn.Parameter(torch.randn(count, width) / width**0.5)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        return F.linear(F.normalize(vectors, dim=-1), F.normalize(self.directions, dim=-1))
+        # They are divided by a small temperature: half precision would show.
+        with torch.autocast(vectors.device.type, enabled=False):
+            directions = F.normalize(self.directions, dim=-1)
+            return F.linear(F.normalize(vectors.float(), dim=-1), directions)
 
 
 def agreement(

@@ -81,6 +81,14 @@ def test_prototypes_are_directions_and_stay_for_the_first_epochs() -> None:
         assert made.prototypes.directions.requires_grad == moves
 
 
+def test_similarities_are_of_full_precision_whatever_the_runtimes_is() -> None:
+    prototypes, vectors = learner().prototypes, torch.randn(5, 4).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = prototypes(vectors)
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, prototypes(vectors.float()))
+
+
 def test_the_encoder_that_is_kept_is_the_teachers() -> None:
     made = learner(teacher_momentum=0.5)
     with torch.no_grad():
