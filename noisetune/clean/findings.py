@@ -60,15 +60,24 @@ class Findings:
 
     def reason(self, row: int) -> str:
         """Why a label is held to be wrong, in words."""
-        verdicts, label = self.verdicts, self.pictures.data.y_train[row]
-        other = verdicts.suggested[row]
         named = self.given[row], self.suggested(row)
-        seen, votes = verdicts.likeliness[row], verdicts.votes[row]
+        (seen, own_seen), (votes, own_votes) = self._for_both(row)
         return (
-            f"networks that never saw this label read {named[1]} with {seen[other]:.0%} and "
-            f"{named[0]} with {seen[label]:.0%}; of its nearest images' votes {votes[other]:.0%} "
-            f"are for {named[1]}, {votes[label]:.0%} for {named[0]}"
+            f"networks that never saw this label read {named[1]} with {seen:.0%} and {named[0]} "
+            f"with {own_seen:.0%}; of its nearest images' votes {votes:.0%} are for {named[1]}, "
+            f"{own_votes:.0%} for {named[0]}"
         )
+
+    def evidence(self, row: int) -> str:
+        """The same in short: of the suggested and of the given class."""
+        (seen, own_seen), (votes, own_votes) = self._for_both(row)
+        return f"read {seen:.0%} / {own_seen:.0%}, votes {votes:.0%} / {own_votes:.0%}"
+
+    def _for_both(self, row: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """What networks, and what neighbours, say for the suggested and for the given class."""
+        both = self.verdicts.suggested[row], self.pictures.data.y_train[row]
+        seen, votes = self.verdicts.likeliness[row], self.verdicts.votes[row]
+        return (seen[both[0]], seen[both[1]]), (votes[both[0]], votes[both[1]])
 
 
 def issues_csv(found: Findings) -> str:

@@ -19,7 +19,7 @@ LARGEST = 2_000_000
 """Bytes that a page may have."""
 WORST, GROUPS, LINES, CLASSES = 240, 40, 100, 20
 """What is shown at most: suspects, groups of duplicates, lines of a list, classes of a matrix."""
-THUMBNAIL = 64
+THUMBNAIL = 96
 QUALITY = 80
 
 
@@ -83,7 +83,7 @@ def _pairs(found: Findings, worst: int) -> list[dict[str, Any]]:
     for row in verdicts.order[: max(min(worst, verdicts.suspects), min(worst, 20))].tolist():
         pair = found.given[row], found.suggested(row)
         chance = "" if verdicts.probability is None else f"wrong: {verdicts.probability[row]:.0%}. "
-        pairs.setdefault(pair, []).append(_shown(found, row, chance + found.reason(row)))
+        pairs.setdefault(pair, []).append(_shown(found, row, chance + found.evidence(row)))
     return [
         {"given": given, "suggested": suggested, "images": images}
         for (given, suggested), images in pairs.items()
