@@ -76,8 +76,8 @@ class OtherWork:
         return (
             f"other work was on the machine: other processes had {self.others:.0%} of its "
             f"processors' time, its hypervisor took {self.steal:.0%}; wall times say something of "
-            "that work, too: go by CPU times, of one thread if possible, or measure again when it "
-            "is quiet"
+            "that work, too, and so do CPU times of threads that wait for each other: go by CPU "
+            "times of one thread, or measure again when it is quiet"
         )
 
     def figures(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Until:
 
     within: float = 0.05
     rounds: int = 200
-    seconds: float = 300.0
+    seconds: float = 600.0
     seed: int = 0
 
 

@@ -77,7 +77,7 @@ def ask_stock(question: Question, folder: Path) -> tuple[list[Trained], int]:
     if any(result.error for result in results):
         raise RuntimeError("a trial of stock Ray Tune failed")
     trials = [_trained(result, result.path in chosen) for result in results]
-    return trials, sum(result.metrics[PRETRAINED] for result in results)
+    return trials, sum((result.metrics or {})[PRETRAINED] for result in results)
 
 
 def _search(question: Question, cell: Cell, folder: Path) -> tune.ResultGrid:

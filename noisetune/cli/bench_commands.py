@@ -120,7 +120,7 @@ def train(
     ] = None,
     within: WithinOption = 0.05,
     rounds: RoundsOption = 200,
-    seconds: SecondsOption = 300.0,
+    seconds: SecondsOption = 600.0,
     seed: SeedOption = 0,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Also two trials at once, on half the threads.")

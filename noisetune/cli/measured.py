@@ -9,7 +9,6 @@ from noisetune.cli.common import console, print_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-LEAST = 6
 APART = {"ratios", "wide", "warning"}
 """What is not shown among the other figures."""
 
@@ -92,7 +91,8 @@ def _estimate(found: Mapping[str, Any]) -> tuple[str, str]:
 
 def _remarks(measured: Mapping[str, Any]) -> Iterator[str]:
     if measured.get("wide"):
-        few = "" if measured["rounds"] >= LEAST else f"an interval takes {LEAST} rounds: "
+        found = [each for kinds in measured["ratios"].values() for each in kinds.values()]
+        few = "an interval takes six rounds: " if any(each["low"] is None for each in found) else ""
         yield (
             f"not known within {measured['within']:.0%}: {', '.join(measured['wide'])}; {few}"
             "give --seconds more, or a smaller setting"

@@ -76,7 +76,7 @@ def test_without_lightly_there_is_no_ratio_to_it(noisetune: Callable[..., Any]) 
     assert figures["rounds"] == 1  # no round begins once the seconds are over
     said = noisetune("bench", "train", *words.split()).out
     assert "not installed" in said
-    assert "an interval takes 6 rounds" in " ".join(said.split())
+    assert "an interval takes six rounds" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
