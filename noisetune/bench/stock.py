@@ -71,11 +71,9 @@ def ask_stock(question: Question, folder: Path) -> tuple[list[Trained], int]:
     with _as_ray_has_it():
         searches = [_search(question, cell, folder) for cell in question.cells]
         winners = [grid.get_best_result(scope="all") for grid in searches]
-        grids = [*searches, _again(question, winners, folder)]
+        again = [_again(question, winners, folder)] if question.replicates else []
     chosen = {each.path for each in winners}
-    results = [grid[place] for grid in grids for place in range(len(grid))]
-    if any(result.error for result in results):
-        raise RuntimeError("a trial of stock Ray Tune failed")
+    results = [grid[place] for grid in [*searches, *again] for place in range(len(grid))]
     trials = [_trained(result, result.path in chosen) for result in results]
     return trials, sum((result.metrics or {})[PRETRAINED] for result in results)
 
@@ -110,7 +108,7 @@ def _fit(
     name: str, space: dict[str, Any], config: tune.TuneConfig, folder: Path
 ) -> tune.ResultGrid:
     mlflow = MLflowLoggerCallback(f"sqlite:///{folder / 'mlflow.db'}", experiment_name=name)
-    return tune.Tuner(
+    grid = tune.Tuner(
         tune.with_resources(StockTrial, {"cpu": 1}),
         param_space=space,
         tune_config=config,
@@ -118,6 +116,9 @@ def _fit(
             name=name, storage_path=str(folder / "ray"), callbacks=[mlflow], verbose=0
         ),
     ).fit()
+    if grid.errors:
+        raise RuntimeError(f"stock Ray Tune, {name}: a trial failed: {grid.errors[0]}")
+    return grid
 
 
 def _trained(result: tune.Result, chosen: bool) -> Trained:
