@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,25 @@ def test_a_step_of_the_stock_trial_is_an_epoch_of_fine_tuning() -> None:
     assert trial.reset_config({"again": setting | {asking.METHOD: "none"}})
     assert trial.train()[PRETRAINED] == 0
     trial.stop()
+
+
+def test_the_command_asks_what_its_options_say(
+    noisetune: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    arm = {"trials": 36, "clean accuracy of replicates (%)": None}
+    figures = {"stock": arm, "noisetune": arm | {"trials": 18}}
+    monkeypatch.setattr(stack, "measure_stack", lambda *given: asked.append(given) or figures)
+    words = ["--trials", "2", "--epochs", "6", "--replicates", "1", "--seed", "5", "--rounds", "7"]
+    said = noisetune("bench", "stack", *words, "--json")
+    assert json.loads(said.out) == figures
+    shown = " ".join(noisetune("bench", "stack").out.split())
+    assert "trials 36 18 2" in shown
+    assert "replicates (%) - - -" in shown
+    assert asked == [
+        (Question(2, 6, 1, 5), Until(0.05, 7, 3600.0, 5)),
+        (Question(4, 10, 2, 0), Until(0.05, 1, 3600.0, 0)),
+    ]
 
 
 @pytest.mark.long
