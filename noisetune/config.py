@@ -263,7 +263,14 @@ class TrialConfig(Section):
         if not self.has_backbone:
             # A head is too small for any way to gain by.
             return speed.settle(runtime, {})
-        return speed.fastest(self.model, (data or self.data.load()).shape, runtime)
+        shape = (data or self.data.load()).shape
+        return speed.fastest(self.model, shape, runtime, self.batch)
+
+    @property
+    def batch(self) -> int:
+        """Images in a step of the stage that comes first, which mostly is the longer one."""
+        first = self.pretrain if isinstance(self.pretrain, SSLConfig) else self.finetune
+        return first.batch_size
 
     def steps(self, images: int) -> int:
         """Training steps of both stages on a training set of so many images."""

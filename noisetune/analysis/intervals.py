@@ -41,6 +41,20 @@ def clopper_pearson(count: int, n: int, level: float = 0.95) -> tuple[float, flo
     return float(low), float(high)
 
 
+def median_interval(sample: NDArray[np.float64], level: float = 0.95) -> tuple[float, float] | None:
+    """The interval of a median, whatever the values are like: from one of them to another.
+
+    None for too few of them, which at 95 % are up to five.
+    """
+    n = len(sample)
+    # So many values may lie outside at either end: each is above the median by the toss of a coin.
+    outside = int((special.bdtr(np.arange(n), n, 0.5) <= (1 - level) / 2).sum())
+    if not outside:
+        return None
+    ordered = np.sort(sample)
+    return float(ordered[outside - 1]), float(ordered[n - outside])
+
+
 def collapsed(accuracies: Mapping[int, float]) -> list[int]:
     """The seeds whose accuracy is far below that of the others: under .6 of the upper quartile.
 

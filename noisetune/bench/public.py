@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.functional import to_pil_image
 
+from noisetune.bench.rounds import Part
 from noisetune.ssl.base import ProjectionConfig
 from noisetune.stages.base import Inputs
 from noisetune.training.runtime import available_cpus
@@ -41,8 +42,8 @@ class _Pictures(Dataset[Any]):
 
 
 @contextmanager
-def public_way(inputs: Inputs, batches: int) -> Iterator[Callable[[], None] | None]:
-    """A function that trains so many batches; None without lightly.
+def public_way(inputs: Inputs, batches: int) -> Iterator[Part | None]:
+    """The part that trains so many batches; None without lightly.
 
     lightly's transform, loss and optimiser, fp32, a DataLoader with a worker for each core, and
     our network and head. Between two calls the workers stand still: they would work ahead, and
@@ -58,7 +59,7 @@ def public_way(inputs: Inputs, batches: int) -> Iterator[Callable[[], None] | No
     # What the workers have loaded ahead is used up first.
     for _ in range(_prefetched(inputs)):
         step()
-    workers = [psutil.Process(each.pid) for each in set(active_children()) - before]
+    workers = tuple(psutil.Process(each.pid) for each in set(active_children()) - before)
 
     def run() -> None:
         for worker in workers:
@@ -71,7 +72,7 @@ def public_way(inputs: Inputs, batches: int) -> Iterator[Callable[[], None] | No
     for worker in workers:
         worker.suspend()
     try:
-        yield run
+        yield Part(run, batches, workers)
     finally:
         for worker in workers:
             worker.resume()

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import operator
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from noisetune.bench.other_work import MachineWatch, spent_by
+from noisetune.bench.rounds import Spent, Until, Versus, ratio_figures, take_rounds
 from noisetune.records import GATE, PRETRAIN, MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.execution.launch import ray_session, slots_of
 from noisetune.sweep.home import Home, Site
@@ -24,6 +28,9 @@ from noisetune.sweep.study.watcher import Watcher
 RATES = (0.2, 0.4, 0.6, 0.8)
 METHODS = ("none", "simclr", "barlow_twins")
 WHEN_PRETRAINED = {"pretrain.method": ("simclr", "barlow_twins")}
+FINETUNING = 5
+"""The longest pre-training, in fine-tunings: 50 epochs to 10, as in the paper."""
+RATIOS = {"alone to shared": Versus(over=("alone",), under="shared")}
 
 
 @dataclass
@@ -127,7 +134,7 @@ def paper_shaped(epochs: tuple[int, ...], width: int, name: str) -> Sweep:
                 "data": {"name": "digits"},
                 "model": {"name": "resnet18", "width": width},
                 "pretrain": {"batch_size": 128, "hidden": 256},
-                "finetune": {"epochs": 10, "batch_size": 128},
+                "finetune": {"epochs": max(1, max(epochs) // FINETUNING), "batch_size": 128},
             },
             "sampler": {"name": "grid"},
             "pruner": {"name": "none"},
@@ -139,31 +146,51 @@ def paper_shaped(epochs: tuple[int, ...], width: int, name: str) -> Sweep:
     return Sweep.prepare(config, space)
 
 
-def measure_sharing(epochs: tuple[int, ...] = (10, 25, 50), width: int = 16) -> dict[str, Any]:
-    """Run the sweep both ways in one Ray session; pairs are each trial for itself, then shared.
+def measure_sharing(epochs: tuple[int, ...], width: int, until: Until) -> dict[str, Any]:
+    """Run the sweep both ways in turns, in one Ray session; pairs are each trial for itself, then
+    shared, as medians over rounds.
 
     `share_of_bound` is the wall ratio over the best that any order of trials could reach;
     `idle_share` the part of slot time that was idle while a trial could have run.
     """
-    with _temporary_home() as home, ray_session(Resources()):
-        slots = slots_of(paper_shaped(epochs, width, "shared").config)
-        shared, alone = Stopwatch(), Stopwatch()
-        drive(paper_shaped(epochs, width, "shared"), Site(home, str(home.stages)), shared)
-        drive(paper_shaped(epochs, width, "alone"), Site(home), alone)
-    bound = _bound(alone, shared, slots)
-    ratio = alone.wall / shared.wall
+    alone, shared = list[Stopwatch](), list[Stopwatch]()
+
+    def part(watches: list[Stopwatch], stages: bool) -> Spent:
+        watches.append(watch := Stopwatch())
+        cpu = spent_by(lambda: _drive(epochs, width, stages, watch)).cpu
+        return Spent(watch.wall, cpu)
+
+    with ray_session(Resources()):
+        machine, slots = MachineWatch(), slots_of(paper_shaped(epochs, width, "sharing").config)
+        ways = {"alone": lambda: part(alone, False), "shared": lambda: part(shared, True)}
+        rounds = take_rounds(ways, RATIOS, until)
+        other_work = machine.so_far()
+    pairs = list(zip(alone, shared, strict=True))
+    computed = [len(way[0].computed) for way in (alone, shared)]
+    bounds = [_bound(*pair, slots) for pair in pairs]
+    ratios = [one.wall / other.wall for one, other in pairs]
     return {
         "slots": slots,
-        "trials": len(alone.results),
-        "same_results": alone.results == shared.results,
-        "pretrain_epochs": [len(alone.computed), len(shared.computed)],
-        "pretrain_epochs_ratio": len(alone.computed) / len(shared.computed),
-        "wall_seconds": [alone.wall, shared.wall],
-        "wall_ratio": ratio,
-        "wall_ratio_bound": bound,
-        "share_of_bound": ratio / bound,
-        "idle_share": shared.idle_share(slots),
+        "trials": len(alone[0].results),
+        "same_results": all(each.results == alone[0].results for each in [*alone, *shared]),
+        "pretrain_epochs": computed,
+        "pretrain_epochs_ratio": computed[0] / computed[1],
+        "wall_seconds": [statistics.median(each.wall for each in way) for way in (alone, shared)],
+        "cpu_seconds": [statistics.median(each[way].cpu for each in rounds) for way in ways],
+        "wall_ratio": statistics.median(ratios),
+        "wall_ratio_bound": statistics.median(bounds),
+        "share_of_bound": statistics.median(map(operator.truediv, ratios, bounds)),
+        "idle_share": statistics.median(each.idle_share(slots) for each in shared),
+        **ratio_figures(rounds, RATIOS, until),
+        **other_work.figures(),
     }
+
+
+def _drive(epochs: tuple[int, ...], width: int, stages: bool, watch: Stopwatch) -> None:
+    """The sweep, run in a home of its own, with a store of stages there or none."""
+    with _temporary_home() as home:
+        site = Site(home, str(home.stages) if stages else None)
+        drive(paper_shaped(epochs, width, "sharing"), site, watch)
 
 
 def _bound(alone: Stopwatch, shared: Stopwatch, slots: int) -> float:

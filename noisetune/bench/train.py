@@ -1,21 +1,20 @@
-"""Training at the speed of the machine: our stages beside the public way and the model alone.
-
-Parts run in turns, a few batches each, so that other work on the machine slows all of them alike;
-what counts is the median of the ratios of single rounds.
-"""
+"""Training at the speed of the machine: our stages beside the public way and the model alone."""
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noisetune.bench.other_work import MachineWatch
 from noisetune.bench.public import public_way
+from noisetune.bench.rounds import Part, Round, Spent, Until, Versus, ratio_figures, take_rounds
 from noisetune.config import TrialConfig
 from noisetune.data._augmentations import SMALL_FINETUNE, SMALL_SSL
 from noisetune.data.base import ImageData
@@ -29,11 +28,15 @@ from noisetune.stages.pretrain import pretrain_key, pretrain_stage
 from noisetune.training.runtime import Runtime
 from noisetune.training.speed import FORWARD_AND_BACKWARD, forward_flops, processor
 
-Part = Callable[[], None]
 CLASSES = 10
 ENDLESS = 10**9  # epochs: a stage of the bench is left, never finished
 MATMUL_SIZE, MATMULS = 8192, 20
 HELD_OUT = 1e-6  # the share of images for validation: one of them
+PUBLIC = Versus(over=("public",), under="pretrain")
+ROOFS = {
+    f"{stage} to roof": Versus(over=(f"{stage}_roof",), under=stage)
+    for stage in ("pretrain", "finetune")
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Setting:
     width: int = 64
     size: int = 32
     batch_size: int = 256
-    batches: int = 2
+    batches: int = 1
 
     @property
     def public_batches(self) -> int:
@@ -87,27 +90,36 @@ class Setting:
         )
 
 
-def measure_train(setting: Setting, rounds: int = 7, seconds: float = 150.0) -> dict[str, Any]:
-    """`rounds` rounds, and no new one begins after `seconds`.
+def measure_train(setting: Setting, until: Until) -> dict[str, Any]:
+    """Pre-training, fine-tuning, the model alone and lightly's example in turns, `until` the
+    ratios are known.
 
-    Images a second count pairs of views in pre-training. `ratio_to_public` is our pre-training
-    over lightly's, None where it is not installed; `ratio_to_roof` the lower one of both stages
-    over the model alone; on a GPU `matmul_share` is the part of the measured rate of bf16 matrix
-    products that pre-training reaches.
+    Images a second count pairs of views in pre-training. `ratios` are those of seconds for a batch,
+    by the clock and of processors; `ratio_to_public` is our pre-training over lightly's by the
+    clock, None where it is not installed; `ratio_to_roof` the lower one of both stages over the
+    model alone. On a GPU `matmul_share` is the part of the measured rate of bf16 matrix products
+    that pre-training reaches.
     """
     inputs = setting.inputs()
     runtime = inputs.config.runtime
     runtime.apply()
     with ExitStack() as stack:
-        parts: dict[str, Part] = {}
+        machine = MachineWatch()
+        parts = dict[str, Part]()
         public = stack.enter_context(public_way(inputs, setting.public_batches))
         for name, stage in stages(inputs).items():
-            parts[name] = one_epoch(stage)
-            parts[f"{name}_roof"] = model_alone(inputs, name, setting)
+            parts[name] = Part(one_epoch(stage), setting.batches)
+            parts[f"{name}_roof"] = Part(model_alone(inputs, name, setting), setting.batches)
         if public is not None:
             parts["public"] = public
-        times = list(_rounds(parts, rounds, seconds, runtime.torch_device))
-    return _report(setting, inputs, times)
+        for part in parts.values():
+            part.run()  # it warms up
+        ratios = ROOFS if public is None else {"pretrain to public": PUBLIC, **ROOFS}
+        ways = {name: partial(spent, part, runtime.torch_device) for name, part in parts.items()}
+        rounds = take_rounds(ways, ratios, until)
+        other_work = machine.so_far()
+    figures = _figures(setting, inputs, rounds, ratio_figures(rounds, ratios, until))
+    return figures | other_work.figures()
 
 
 def stages(inputs: Inputs) -> dict[str, Stage]:
@@ -122,7 +134,7 @@ def stages(inputs: Inputs) -> dict[str, Stage]:
     }
 
 
-def one_epoch(stage: Stage) -> Part:
+def one_epoch(stage: Stage) -> Callable[[], None]:
     """Pulls the stage to the end of its next epoch: loading, augmentation, steps, metrics."""
     events = stage.compute(None, lambda step: False)
 
@@ -133,7 +145,7 @@ def one_epoch(stage: Stage) -> Part:
     return epoch
 
 
-def model_alone(inputs: Inputs, stage: str, setting: Setting) -> Part:
+def model_alone(inputs: Inputs, stage: str, setting: Setting) -> Callable[[], None]:
     """Steps on one constant batch that lies on the device: what no data loading could beat."""
     config, runtime = inputs.config, inputs.config.runtime
     method, device = config.pretrain, runtime.torch_device
@@ -171,62 +183,47 @@ def _network(inputs: Inputs, stage: str) -> nn.Module:
     return config.pretrain.learner(backbone)
 
 
-def _rounds(
-    parts: Mapping[str, Part], rounds: int, seconds: float, device: torch.device
-) -> Iterator[dict[str, float]]:
-    """The seconds of every part, once for each round; the first two times warm up."""
-    for part in parts.values():
-        for _ in range(2):
-            timed(part, device)
-    began = time.monotonic()
-    for done in range(rounds):
-        if done and time.monotonic() - began > seconds:
-            break
-        yield {name: timed(part, device) for name, part in parts.items()}
+def spent(part: Part, device: torch.device) -> Spent:
+    """What one batch of a part takes."""
+    before = part.cpu()
+    wall = timed(part.run, device)
+    return Spent(wall / part.batches, (part.cpu() - before) / part.batches)
 
 
-def timed(part: Part, device: torch.device) -> float:
+def timed(run: Callable[[], None], device: torch.device) -> float:
     began = time.perf_counter()
-    part()
+    run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - began
 
 
-def _report(setting: Setting, inputs: Inputs, times: list[dict[str, float]]) -> dict[str, Any]:
+def _figures(
+    setting: Setting, inputs: Inputs, rounds: Sequence[Round], measured: Mapping[str, Any]
+) -> dict[str, Any]:
     runtime = inputs.config.runtime
-    batches = dict.fromkeys(times[0], setting.batches) | {"public": setting.public_batches}
-    speeds = {
-        name: [batches[name] * setting.batch_size / each[name] for each in times]
-        for name in times[0]
+    rates = {
+        name: setting.batch_size / statistics.median(each[name].wall for each in rounds)
+        for name in rounds[0]
     }
-    rates = {name: statistics.median(speed) for name, speed in speeds.items()}
-
-    def ratios(over: str, under: str) -> list[float]:
-        return [a / b for a, b in zip(speeds[over], speeds[under], strict=True)]
-
-    to_public = ratios("pretrain", "public") if "public" in rates else None
-    roofs = {name: ratios(name, f"{name}_roof") for name in ("pretrain", "finetune")}
-    shares = {name: statistics.median(each) for name, each in roofs.items()}
-    report = {
+    wall = {name: kinds["wall"]["ratio"] for name, kinds in measured["ratios"].items()}
+    figures = {
         "processor": processor(runtime.device),
         **runtime.model_dump(mode="json"),
         "width": setting.width,
         "size": setting.size,
         "batch_size": setting.batch_size,
-        "rounds": len(times),
         "images_per_second": rates,
-        "ratio_to_public": None if to_public is None else statistics.median(to_public),
-        "ratio_to_public_range": None if to_public is None else [min(to_public), max(to_public)],
-        "ratio_to_roof": min(shares.values()),
-        "ratio_to_roof_by_stage": shares,
+        "ratio_to_public": wall.get("pretrain to public"),
+        "ratio_to_roof": min(wall[name] for name in ROOFS),
+        **measured,
     }
     if runtime.device == "cuda":
         reached = 2 * FORWARD_AND_BACKWARD * rates["pretrain"]
         reached *= forward_flops(inputs.config.model, inputs.data.shape)
         rate = matmul_rate(runtime.torch_device)
-        report |= {"matmul_tflops": rate / 1e12, "matmul_share": reached / rate}
-    return report
+        figures |= {"matmul_tflops": rate / 1e12, "matmul_share": reached / rate}
+    return figures
 
 
 def matmul_rate(device: torch.device) -> float:

@@ -1,14 +1,26 @@
 """`noisetune bench`: measurements that compare two ways within one run."""
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from noisetune.cli.common import examples, print_table
+from noisetune.cli.common import examples
+from noisetune.cli.measured import show, show_arms
 
 bench = typer.Typer(no_args_is_help=True, help="Measure noisetune on this machine.")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+WithinOption = Annotated[
+    float,
+    typer.Option(
+        min=0.001,
+        max=1,
+        help="Rounds end once the 95 % interval of each ratio, by the clock and in CPU time, is "
+        "on average so close to it: 0.05 is 5 %.",
+    ),
+]
+RoundsOption = Annotated[int, typer.Option(min=1, help="At most so many rounds.")]
+SecondsOption = Annotated[float, typer.Option(min=0, help="No round begins after these.")]
+SeedOption = Annotated[int, typer.Option(help="Draws the order of the parts of each round.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,14 +30,29 @@ def register(app: typer.Typer) -> None:
 @bench.command(
     epilog=examples(
         "noisetune bench sharing --json",
+        "noisetune bench sharing --epochs 10,25,50 --rounds 1",
+        "noisetune bench sharing --within 0.02 --seconds 3600",
     )
 )
 def sharing(
-    epochs: Annotated[str, typer.Option(help="Pre-training epochs to cross.")] = "10,25,50",
+    epochs: Annotated[
+        str,
+        typer.Option(
+            help="Pre-training epochs to cross; fine-tuning has a fifth of the most of them."
+        ),
+    ] = "2,5,10",
     width: Annotated[int, typer.Option(min=4, help="The network's width.")] = 16,
+    within: WithinOption = 0.05,
+    rounds: RoundsOption = 200,
+    seconds: SecondsOption = 600.0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a paper-shaped sweep on digits with shared stages, and with each trial for itself."""
+    """Run a paper-shaped sweep on digits with shared stages, and with each trial for itself.
+
+    The two take turns, in random order, until their ratio is known or the time is up.
+    """
+    from noisetune.bench.rounds import Until
     from noisetune.bench.sharing import measure_sharing
     from noisetune.errors import UserError
 
@@ -33,7 +60,7 @@ def sharing(
         wanted = tuple(int(part) for part in epochs.split(","))
     except ValueError:
         raise UserError(f"--epochs {epochs}: write whole numbers, as in 10,25,50") from None
-    _show(measure_sharing(wanted, width), as_json)
+    show(measure_sharing(wanted, width, Until(within, rounds, seconds, seed)), as_json)
 
 
 @bench.command(
@@ -62,7 +89,7 @@ def engine(
     from noisetune.bench.engine import Setting, measure_engine
 
     setting = Setting(conditions, sampler, pruner, tracking_uri, ledger)
-    _show(measure_engine(few, many, setting), as_json)
+    show(measure_engine(few, many, setting), as_json)
 
 
 @bench.command(
@@ -82,13 +109,14 @@ def features(
     """Train heads on made-up features, with detection, store, ledger and MLflow on."""
     from noisetune.bench.features import measure_features
 
-    _show(measure_features(trials, rows, width, epochs, batch_size), as_json)
+    show(measure_features(trials, rows, width, epochs, batch_size), as_json)
 
 
 @bench.command(
     epilog=examples(
         "noisetune bench train",
         "noisetune bench train --device cuda --json",
+        "noisetune bench train --threads 1 --batch-size 64   # where other work is on the machine",
         "noisetune bench train --threads 2 --width 16 --side-by-side",
     )
 )
@@ -101,17 +129,24 @@ def train(
     size: Annotated[int, typer.Option(min=4, help="Height and width of an image.")] = 32,
     batch_size: Annotated[int, typer.Option(min=4, help="Images a step.")] = 256,
     batches: Annotated[
-        int | None, typer.Option(min=1, help="Batches a round; by default 2, on a GPU 100.")
+        int | None, typer.Option(min=1, help="Batches a round; by default 1, on a GPU 100.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of all parts in turn.")] = 7,
-    seconds: Annotated[float, typer.Option(min=0, help="No round begins after these.")] = 150.0,
+    within: WithinOption = 0.05,
+    rounds: RoundsOption = 200,
+    seconds: SecondsOption = 600.0,
+    seed: SeedOption = 0,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Also two trials at once, on half the threads.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train by our stages, by lightly's example and with the model alone, in turns."""
+    """Train by our stages, by lightly's example and with the model alone, in turns.
+
+    Rounds of one run of each, in random order, go on until every ratio is known or the time is up:
+    those by the clock, and those in the CPU time of the process and its workers.
+    """
     from noisetune.bench.public import public_name
+    from noisetune.bench.rounds import Until
     from noisetune.bench.side_by_side import measure_side_by_side
     from noisetune.bench.train import Setting, measure_train
     from noisetune.config import TrialConfig
@@ -122,32 +157,45 @@ def train(
         {"runtime": asked | ({} if threads is None else {"threads": threads})}, "bench train"
     ).runtime
     if batches is None:
-        batches = 100 if runtime.resolve().device == "cuda" else 2
+        batches = 100 if runtime.resolve().device == "cuda" else 1
     setting = Setting(runtime, width, size, batch_size, batches)
-    figures = {"public": public_name(), **measure_train(setting, rounds, seconds)}
+    until = Until(within, rounds, seconds, seed)
+    figures = {"public": public_name(), **measure_train(setting, until)}
     if side_by_side:
-        figures |= measure_side_by_side(setting, figures["threads"], min(rounds, 3), seconds / 15)
-    _show(figures, as_json)
+        figures |= measure_side_by_side(setting, figures["threads"], until)
+    show(figures, as_json)
 
 
-def _show(figures: dict[str, Any], as_json: bool) -> None:
-    from noisetune.analysis.tables import plain_table
+@bench.command(
+    epilog=examples(
+        "noisetune bench stack",
+        "noisetune bench stack --trials 8 --epochs 20 --json",
+        "noisetune bench stack --trials 2 --epochs 2 --replicates 1   # does it run?",
+    )
+)
+def stack(
+    trials: Annotated[int, typer.Option(min=1, help="Trials that search each of six cells.")] = 4,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Of pre-training; fine-tuning has half of them.")
+    ] = 10,
+    replicates: Annotated[
+        int, typer.Option(min=0, help="Fresh seeds on which each winner runs again.")
+    ] = 2,
+    within: WithinOption = 0.05,
+    rounds: RoundsOption = 1,
+    seconds: SecondsOption = 3600.0,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask one question by stock Ray Tune (OptunaSearch, ASHA, MLflow) and by noisetune.
 
-    if as_json:
-        print(json.dumps(figures, indent=1))
-        return
-    table = plain_table("measured on this machine")
-    table.add_column("figure")
-    table.add_column("value")
-    for name, value in figures.items():
-        table.add_row(name, _shown(value))
-    print_table(table)
+    Two noise rates and three methods on digits: a fine-tuning rate is searched for each, and the
+    winners run again. About ten minutes on two cores.
+    """
+    from noisetune.bench.question import Question
+    from noisetune.bench.rounds import Until
+    from noisetune.bench.stack import OURS, STOCK, measure_stack
 
-
-def _shown(value: Any) -> str:
-    """A figure, or several, with four digits."""
-    if isinstance(value, list):
-        return ", ".join(map(_shown, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{part} {_shown(number)}" for part, number in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    question = Question(trials, epochs, replicates, seed)
+    figures = measure_stack(question, Until(within, rounds, seconds, seed))
+    show_arms(figures, (STOCK, OURS), as_json)

@@ -31,27 +31,33 @@ GAIN = 1.2  # how much faster bf16 must be for fp32 to be left
 FORMAT_GAIN = 1.05  # and channels_last, which changes last bits alone, for the plain format
 SMALL_FLOPS = 4e7  # of a forward pass of one image: below, no way gains enough to look for it
 FORWARD_AND_BACKWARD = 3  # in forward passes
-# The batch measured on: enough images to be busy, of so much work as is done in seconds.
+# The first batch measured on: enough images to be busy, of so much work as is done in seconds.
 IMAGES = {"cpu": (2, 16, 2e10), "cuda": (16, 256, 3e11)}
+LARGEST, GROWTH = 256, 4  # of a batch, and of it from one to the next
 PLAIN, RISKY = WAYS[:2]
 Shape = tuple[int, int, int]
 
 
-def fastest(model: ModelConfig, shape: Shape, runtime: Runtime) -> Runtime:
+def fastest(model: ModelConfig, shape: Shape, runtime: Runtime, batch: int) -> Runtime:
     """`runtime`, whose device is settled, with precision and memory format settled.
 
-    shape is (C, H, W) of the images. fp32 is left for a gain of 1.2 and more alone, the contiguous
-    format for one of 1.05, and by small networks neither ever. Where not even the plain way can
-    be measured, nothing is settled.
+    shape is (C, H, W) of the images, `batch` how many a step of the trial has. fp32 is left for a
+    gain of 1.2 and more alone, the contiguous format for one of 1.05, and by small networks neither
+    ever. Where not even the plain way can be measured, nothing is settled.
+
+    The steps that are measured have as many images as the trial's, but for the part above a power
+    of two, and above 256. On a CPU they may have fewer: one step of 256 takes a thread of a slow
+    processor 15 s. So all ways are compared on up to 16 images first; those that are close, on four
+    times as many, as long as a minute lasts.
     """
     if forward_flops(model, shape) < SMALL_FLOPS:
         return settle(runtime, {})
-    what = _what(model, shape, runtime)
+    what = _what(model, shape, runtime, batch)
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
     kept = Path("speed") / f"{digest}.json"
     seconds = _read(cache_folder() / kept)
     if seconds is None:
-        seconds, left_out = _measured(model, shape, runtime, what["size"])
+        seconds, left_out = _measured(model, shape, runtime, what["size"], what["batch"])
         for way, reason in left_out.items():
             log.warning("runtime: %s is not chosen for model %s: %s", way, model.name, reason)
         if PLAIN not in seconds:
@@ -68,7 +74,7 @@ def measuring() -> bool:
 
 
 def settle(runtime: Runtime, seconds: Mapping[str, float]) -> Runtime:
-    """The choice from the seconds of a step in each way; a way without a time is not chosen."""
+    """The choice from the seconds of an image in each way; a way without a time is not chosen."""
     formats = [False, True] if runtime.channels_last == "auto" else [bool(runtime.channels_last)]
 
     def time(precision: str, channels_last: bool) -> float:
@@ -112,7 +118,7 @@ def processor(device: str) -> str:
     return " ".join(fields.get(name, "") for name in names)
 
 
-def _what(model: ModelConfig, shape: Shape, runtime: Runtime) -> dict[str, Any]:
+def _what(model: ModelConfig, shape: Shape, runtime: Runtime, batch: int) -> dict[str, Any]:
     return {
         "processor": processor(runtime.device),
         "torch": torch.__version__,
@@ -121,21 +127,32 @@ def _what(model: ModelConfig, shape: Shape, runtime: Runtime) -> dict[str, Any]:
         "channels": shape[0],
         # Images of nearly the same size share an answer: sides count as the next power of two.
         "size": 1 << (max(shape[1:]) - 1).bit_length(),
+        # And batches as the one before: the trial needs as much memory.
+        "batch": min(LARGEST, 1 << (batch.bit_length() - 1)),
     }
 
 
 def _measured(
-    model: ModelConfig, shape: Shape, runtime: Runtime, side: int
+    model: ModelConfig, shape: Shape, runtime: Runtime, side: int, batch: int
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Seconds of each way, on square images, and why ways have none."""
+    """Seconds an image of each way, on square images, and why ways have none."""
     images = (shape[0], side, side)
     least, most, work = IMAGES[runtime.device]
-    count = max(least, min(most, int(work / forward_flops(model, images))))
+    count = min(batch, max(least, min(most, int(work / forward_flops(model, images)))))
     unsafe = runtime.device == "cpu" and overruns(model, shape)
     known = {RISKY: "torch's kernels corrupt memory"} if unsafe else {}
     ways = [way for way in WAYS if way not in known]
-    seconds, left_out = measure(model, (count, *images), runtime, ways)
+    seconds, left_out = measure(model, images, batches_up_to(batch, count), runtime, ways)
     return seconds, known | left_out
+
+
+def batches_up_to(batch: int, first: int) -> list[int]:
+    """From `first` on, each a few times as large as the one before, to `batch`."""
+    sizes = []
+    while first < batch:
+        sizes.append(first)
+        first *= GROWTH
+    return [*sizes, batch]
 
 
 def _read(file: Path) -> dict[str, float] | None:

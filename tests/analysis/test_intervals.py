@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from noisetune.analysis.intervals import clopper_pearson, collapsed, studentised_bootstrap
+from noisetune.analysis.intervals import (
+    clopper_pearson,
+    collapsed,
+    median_interval,
+    studentised_bootstrap,
+)
 from noisetune.analysis.statistics import mean_interval
 
 Draw = Callable[[np.random.Generator], NDArray[np.float64]]
@@ -64,6 +69,24 @@ def test_the_interval_of_a_share_is_scipys(n: int, data: st.DataObject) -> None:
     low, high = clopper_pearson(count, n)
     exact = stats.binomtest(count, n).proportion_ci(method="exact")
     assert (low, high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+@given(values=st.lists(st.floats(-1e3, 1e3), max_size=40))
+def test_the_interval_of_a_median_is_the_narrowest_that_holds_its_level(
+    values: list[float],
+) -> None:
+    """From one value to another, so many places from both ends that a coin leaves 2.5 % outside."""
+    sample, n = np.array(values), len(values)
+    found = median_interval(sample)
+    if n < 6:
+        assert found is None
+        return
+    assert found is not None
+    low, high = found
+    assert low <= np.median(sample) <= high
+    ordered, chance = sorted(values), stats.binom(n, 0.5)
+    place = next(each for each in range(n) if chance.cdf(each) > 0.025)
+    assert (low, high) == (ordered[place - 1], ordered[n - place])
 
 
 def test_a_seed_far_below_the_others_collapsed() -> None:

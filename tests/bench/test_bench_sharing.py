@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from noisetune.bench import sharing
+from noisetune.bench.rounds import Until
 from noisetune.bench.sharing import Stopwatch, measure_sharing, paper_shaped
 from noisetune.records import MetricPoint, TrialRecord
 from noisetune.store import NullStore
@@ -21,10 +22,17 @@ KEYS = {
     "pretrain_epochs",
     "pretrain_epochs_ratio",
     "wall_seconds",
+    "cpu_seconds",
     "wall_ratio",
     "wall_ratio_bound",
     "share_of_bound",
     "idle_share",
+    "rounds",
+    "within",
+    "ratios",
+    "wide",
+    "other_work",
+    "warning",
 }
 
 
@@ -37,6 +45,12 @@ def test_the_sweep_is_shaped_like_the_papers() -> None:
     pretrain, finetune = plan.stages["pretrain"], plan.stages["finetune"]
     assert (pretrain.epochs_unshared, pretrain.epochs) == (1360, 100)
     assert (finetune.epochs_unshared, finetune.epochs) == (560, 560)
+
+
+@pytest.mark.parametrize("epochs", [(10, 25, 50), (2, 5, 10), (1, 2)])
+def test_a_shorter_sweep_keeps_its_proportions(epochs: tuple[int, ...]) -> None:
+    tuning = paper_shaped(epochs, 4, "paper").config.trial["finetune"]["epochs"]
+    assert tuning == max(1, max(epochs) // 5)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +67,7 @@ def figures(ray_at_hand: None) -> dict[str, Any]:
         patch.setattr(sharing, "RATES", (0.2, 0.6))
         patch.setattr(sharing, "METHODS", ("none", "simclr"))
         patch.setattr(sharing, "paper_shaped", smaller)
-        return measure_sharing((1, 2), width=4)
+        return measure_sharing((1, 2), 4, Until(rounds=2))
 
 
 @pytest.mark.long
@@ -77,9 +91,10 @@ def test_it_counts_the_epochs_that_were_really_computed(figures: dict[str, Any])
 
 @pytest.mark.long
 def test_its_ratios_hang_together(figures: dict[str, Any]) -> None:
-    alone, shared = figures["wall_seconds"]
-    assert figures["wall_ratio"] == alone / shared
-    assert figures["share_of_bound"] == figures["wall_ratio"] / figures["wall_ratio_bound"]
+    found = figures["ratios"]["alone to shared"]
+    assert figures["wall_ratio"] == found["wall"]["ratio"]
+    assert found["cpu"]["ratio"] > 0
+    assert figures["rounds"] == 2
     assert 0 <= figures["idle_share"] <= 1
 
 
@@ -155,18 +170,27 @@ def test_the_command_prints_json_for_a_program(
     noisetune: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    figures = {"same_results": True, "wall_seconds": [2.0, 1.0], "wall_ratio": 2.0}
+    estimate = {"ratio": 2.0, "low": 1.96, "high": 2.04}
+    figures = {
+        "ratios": {"alone to shared": {"wall": estimate, "cpu": estimate}},
+        "rounds": 7,
+        "wide": [],
+        "warning": None,
+        **{"same_results": True, "wall_seconds": [2.0, 1.0], "wall_ratio": 2.0},
+    }
     monkeypatch.setattr(sharing, "measure_sharing", lambda *given: asked.append(given) or figures)
     said = noisetune("bench", "sharing", "--epochs", "1,2", "--width", 4, "--json")
     assert json.loads(said.out) == figures
     shown = noisetune("bench", "sharing").out
     assert "wall_seconds  2, 1" in shown
-    assert asked == [((1, 2), 4), ((10, 25, 50), 16)]
+    assert "1.96..2.04" in shown
+    until = Until(within=0.05, rounds=200, seconds=600.0, seed=0)
+    assert asked == [((1, 2), 4, until), ((2, 5, 10), 16, until)]
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_on_all_digits_the_shape_of_the_paper_saves_what_it_must() -> None:
-    figures = measure_sharing((1, 2, 3), width=4)
+    figures = measure_sharing((1, 2, 3), 4, Until(rounds=1))
     assert figures["same_results"] is True
     assert figures["pretrain_epochs"] == [4 * 2 * 2 * 6, 2 * 3]

@@ -76,7 +76,10 @@ def test_the_order_stands_once(folder: str) -> None:
     assert copies == []
 
 
-@pytest.mark.parametrize("file", ["cli/sweep_commands.py", "bench/engine.py", "bench/sharing.py"])
+@pytest.mark.parametrize(
+    "file",
+    ["cli/sweep_commands.py", "bench/engine.py", "bench/sharing.py", "bench/stack.py"],
+)
 def test_whoever_runs_a_sweep_calls_it(file: str) -> None:
     text = (SOURCE / file).read_text()
     assert re.search(r"from noisetune\.sweep\.run import .*\bdrive\b", text)

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from noisetune.config import TrialConfig
@@ -16,7 +18,7 @@ from noisetune.models.vit_tiny import Config as ViTTiny
 from noisetune.models.wide_resnet import Config as WideResNet
 from noisetune.training import speed as measured
 from noisetune.training.runtime import Runtime
-from noisetune.training.speed import fastest, forward_flops, settle
+from noisetune.training.speed import batches_up_to, fastest, forward_flops, settle
 
 CPU = Runtime(device="cpu", threads=1, compile=False)
 SHAPE = (1, 8, 8)
@@ -41,7 +43,7 @@ def measuring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
 
     def measure(*given: Any) -> tuple[dict[str, float], dict[str, str]]:
         asked.append(given)
-        return {way: 1.0 for way in given[3] if way not in LEFT_OUT}, LEFT_OUT
+        return {way: 1.0 for way in given[4] if way not in LEFT_OUT}, LEFT_OUT
 
     monkeypatch.setenv("NOISETUNE_MEASURE", "1")
     monkeypatch.setenv("NOISETUNE_CACHE", str(tmp_path))
@@ -76,10 +78,9 @@ def test_what_was_asked_for_is_kept() -> None:
 
 
 def test_a_second_trial_on_the_machine_remembers(measuring: list[Any], tmp_path: Path) -> None:
-    first = fastest(ResNet18(width=4), SHAPE, CPU)
-    assert fastest(ResNet18(width=4), SHAPE, CPU.model_copy(update={"threads": 3})).key() == (
-        first.key()
-    )
+    first = fastest(ResNet18(width=4), SHAPE, CPU, 64)
+    more = CPU.model_copy(update={"threads": 3})
+    assert fastest(ResNet18(width=4), SHAPE, more, 100).key() == first.key()
     assert len(measuring) == 1
     (file,) = (tmp_path / "speed").iterdir()
     kept = json.loads(file.read_text())
@@ -88,18 +89,47 @@ def test_a_second_trial_on_the_machine_remembers(measuring: list[Any], tmp_path:
     assert kept["what"]["torch"] == torch.__version__
     kept["seconds"] = {"fp32 contiguous": 1.0, "bf16 contiguous": 0.1}
     file.write_text(json.dumps(kept))
-    assert fastest(ResNet18(width=4), SHAPE, CPU).precision == "bf16"
+    assert fastest(ResNet18(width=4), SHAPE, CPU, 64).precision == "bf16"
     assert len(measuring) == 1
+
+
+@pytest.mark.parametrize(
+    ("batch", "measured_on"),
+    [(3, [2]), (16, [16]), (17, [16]), (64, [16, 64]), (128, [16, 64, 128]), (999, [16, 64, 256])],
+)
+def test_it_is_measured_up_to_the_trials_own_batch(
+    measuring: list[Any], batch: int, measured_on: list[int]
+) -> None:
+    raw = {
+        "data": {"train_samples": 60, "test_samples": 30},
+        "pretrain": {"batch_size": max(4, batch)},
+        "finetune": {"batch_size": batch},
+        "model": {"width": 4},
+        "runtime": {"device": "cpu"},
+    }
+    if batch < 4:
+        raw["pretrain"] = {"method": "none"}
+    TrialConfig.parse(raw, "x").resolve(cpus=1)
+    (asked,) = measuring
+    assert asked[1:3] == ((1, 8, 8), measured_on)
+
+
+@given(first=st.integers(1, 300), batch=st.integers(1, 300))
+def test_batches_grow_to_the_last(first: int, batch: int) -> None:
+    sizes = batches_up_to(batch, first)
+    assert sizes[-1] == batch
+    assert sizes == sorted(set(sizes))
+    assert sizes[0] == min(first, batch)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"seconds": {"fp32 contiguous": "x"}}'])
 def test_a_damaged_file_is_measured_again(
     measuring: list[Any], tmp_path: Path, content: str
 ) -> None:
-    fastest(ResNet18(width=4), SHAPE, CPU)
+    fastest(ResNet18(width=4), SHAPE, CPU, 64)
     (file,) = (tmp_path / "speed").iterdir()
     file.write_text(content)
-    fastest(ResNet18(width=4), SHAPE, CPU)
+    fastest(ResNet18(width=4), SHAPE, CPU, 64)
     assert len(measuring) == 2
     assert json.loads(file.read_text())["seconds"]["fp32 contiguous"] == 1
 
@@ -109,14 +139,14 @@ def test_a_folder_that_cannot_be_written_is_no_error(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NOISETUNE_CACHE", str(tmp_path / "file"))
-    assert not fastest(ResNet18(width=4), SHAPE, CPU).depends_on_trial
+    assert not fastest(ResNet18(width=4), SHAPE, CPU, 64).depends_on_trial
 
 
 def test_where_nothing_could_be_measured_nothing_is_settled_or_kept(
     measuring: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measured, "measure", lambda *_: ({}, {"fp32 contiguous": "no time"}))
-    assert fastest(ResNet18(width=4), SHAPE, CPU) == CPU
+    assert fastest(ResNet18(width=4), SHAPE, CPU, 64) == CPU
     assert not (tmp_path / "speed").exists()
 
 
@@ -125,9 +155,9 @@ def test_what_is_known_to_corrupt_memory_is_not_tried(
     measuring: list[Any], monkeypatch: pytest.MonkeyPatch, unsafe: bool
 ) -> None:
     monkeypatch.setattr(measured, "overruns", lambda *_: unsafe)
-    fastest(ResNet18(width=4), SHAPE, CPU)
+    fastest(ResNet18(width=4), SHAPE, CPU, 64)
     (asked,) = measuring
-    assert ("fp32 channels_last" in asked[3]) is not unsafe
+    assert ("fp32 channels_last" in asked[4]) is not unsafe
 
 
 def test_small_networks_are_fp32_unmeasured(

@@ -38,7 +38,7 @@ def measures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every measurement says bf16 with channels_last; the list has the measured models."""
     models: list[Any] = []
 
-    def fastest(model: ModelConfig, shape: Any, runtime: Runtime) -> Runtime:
+    def fastest(model: ModelConfig, shape: Any, runtime: Runtime, batch: int) -> Runtime:
         models.append(model)
         left = {name: FAST[name] for name in FAST if getattr(runtime, name) == "auto"}
         return runtime.model_copy(update=left)
