@@ -1,0 +1,144 @@
+"""A disk of a world: files as they are, in a folder, with the world's clock and its faults.
+
+All that is changed below that folder goes through here, whoever changes it and by which call, so
+nothing of the product is left out or copied. A process that dies leaves what it wrote up to then,
+of its last write a part. In memory it is where the folder is one of a file system in memory.
+"""
+
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world import EPOCH, World
+
+WRITES = frozenset("wax+")
+CHANGES = ("rename", "replace", "link", "unlink", "remove", "truncate")
+
+
+class Disk:
+    """`wrote` is told of each write of a file, before it is done: its path."""
+
+    def __init__(
+        self, world: World, folder: Path, wrote: Callable[[str], None], durable: bool = False
+    ) -> None:
+        self.world, self.folder, self.wrote = world, str(folder), wrote
+        self.durable, self._within = durable, False
+        self.open, self._open, self._utime, self._fsync = io.open, os.open, os.utime, os.fsync
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """All of this process uses it inside."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(io, "open", self._opened)
+            patch.setattr(os, "open", self._opened_low)
+            patch.setattr(os, "utime", self._touched)
+            patch.setattr(os, "fsync", self._synced)
+            for name in CHANGES:
+                patch.setattr(os, name, self._changing(name, getattr(os, name)))
+            patch.setattr(shutil, "rmtree", self._whole("rmtree", shutil.rmtree))
+            yield
+
+    @property
+    def now(self) -> float:
+        return EPOCH + self.world.now + self.world.disk_skew
+
+    def name(self, path: Any) -> str | None:
+        """What a path is called here; None where it is elsewhere, or nobody of the world asks."""
+        if self._within or self.world.task is None or isinstance(path, int):
+            return None
+        text = os.fspath(path)
+        return text[len(self.folder) :] if str(text).startswith(self.folder) else None
+
+    def stamp(self, file: int | str) -> None:
+        self._utime(file, (self.now, self.now))
+
+    def _opened(self, file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        name = self.name(file)
+        if name is None or not WRITES.intersection(mode):
+            return self.open(file, mode, *rest, **more)
+        self.world.effect("open", name)
+        opened = self.open(file, mode, *rest, **more)
+        self.stamp(opened.fileno())
+        return WrittenFile(self, opened, name, str(file))
+
+    def _opened_low(self, path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        name = self.name(path)
+        if name is None or not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return self._open(path, flags, *rest, **more)
+        self.world.effect("open", name)
+        opened = self._open(path, flags, *rest, **more)
+        self.stamp(opened)
+        return opened
+
+    def _touched(self, path: Any, times: Any = None, **more: Any) -> None:
+        name = self.name(path)
+        if name is None:
+            return self._utime(path, times, **more)
+        self.world.effect("touch", name)
+        return self._utime(path, times or (self.now, self.now))
+
+    def _synced(self, file: int) -> None:
+        self.world.effect("sync")
+        if self.durable or self.world.task is None:
+            self._fsync(file)
+
+    def _changing(self, kind: str, change: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(path: Any, *rest: Any, **more: Any) -> Any:
+            if not more and (name := self.name(path)) is not None:
+                self.world.effect(kind, name)
+            return change(path, *rest, **more)
+
+        return changed
+
+    def _whole(self, kind: str, change: Callable[..., Any]) -> Callable[..., Any]:
+        """A change that is made of many, as one."""
+
+        def changed(path: Any, *rest: Any, **more: Any) -> Any:
+            if (name := self.name(path)) is not None:
+                self.world.effect(kind, name)
+            self._within = True
+            try:
+                return change(path, *rest, **more)
+            finally:
+                self._within = False
+
+        return changed
+
+
+class WrittenFile:
+    """A file that is open for writing; each write is on the disk when it returns."""
+
+    def __init__(self, disk: Disk, file: Any, name: str, path: str) -> None:
+        self._disk, self._file, self._name, self._path = disk, file, name, path
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> "WrittenFile":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.close()
+
+    def write(self, content: Any) -> int:
+        def torn(share: float) -> None:
+            self._put(content[: int(len(content) * share)])
+
+        self._disk.world.effect("write", self._name, torn)
+        self._disk.wrote(self._path)
+        return self._put(content)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._disk.world.effect("truncate", self._name)
+        return self._file.truncate(size)
+
+    def _put(self, content: Any) -> int:
+        count = self._file.write(content)
+        self._file.flush()
+        self._disk.stamp(self._file.fileno())
+        return count
