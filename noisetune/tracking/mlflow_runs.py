@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import yaml
 
@@ -21,6 +22,7 @@ from mlflow.entities import LifecycleStage, Metric, Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from noisetune.errors import UserError
+from noisetune.lines import Check, nothing
 from noisetune.texts import shortened
 from noisetune.tracking.database import artifact_address, correct_addresses, database_file
 from noisetune.tracking.entities import (
@@ -32,7 +34,7 @@ from noisetune.tracking.entities import (
     safe_tags,
     tags,
 )
-from noisetune.tracking.files import RunFiles
+from noisetune.tracking.files import Checked, RunFiles
 from noisetune.tracking.messages import Message, missing_fields
 from noisetune.tracking.mlflow_database import make_database
 from noisetune.tracking.names import NAME_LENGTH, TAG_LENGTH
@@ -59,7 +61,8 @@ class MlflowRuns(Receiver):
     it does after a crash, and a trial that is taken up again may tell an epoch again. One that was
     deleted in MLflow is restored when there is something to tell of it. Raises RefusedError, or
     whatever MLflow raises; then make a new one of these. `folder` is the sweep's own, with the
-    files that messages name.
+    files that messages name. `check` is called before each request, and raises where none may be
+    made.
     """
 
     def __init__(
@@ -69,11 +72,12 @@ class MlflowRuns(Receiver):
         artifacts: Path | None,
         identity: str = "",
         folder: Path | None = None,
+        check: Check = nothing,
     ) -> None:
         make_database(uri)
-        self.client = MlflowClient(uri)
+        self.client = cast(MlflowClient, Checked(MlflowClient(uri), check))
         self.sweep, self.identity = sweep, identity
-        self.files = RunFiles(self.client, uri, folder)
+        self.files = RunFiles(self.client, uri, folder, check)
         self.experiment = self._open_experiment(uri, artifacts)
         self.kept = ""
         self._deleted: set[str] = set()

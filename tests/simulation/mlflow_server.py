@@ -38,10 +38,10 @@ class StoredRun:
 
 
 class MlflowServer:
-    """What arrived; `served` is told the name of each request before it is."""
+    """What arrived; `sent` is called when a request is, and what it gives when that arrives."""
 
-    def __init__(self, world: World, served: Callable[[str], None]) -> None:
-        self.world, self.served = world, served
+    def __init__(self, world: World, sent: Callable[[], Callable[[], None]]) -> None:
+        self.world, self.sent = world, sent
         self.experiments: dict[str, str] = {}
         self.runs: dict[str, StoredRun] = {}
         self._ids = itertools.count(1)
@@ -50,13 +50,14 @@ class MlflowServer:
     def asked(self, name: str, work: Callable[[], Answer]) -> Answer:
         """An answer over a network that has the world's faults."""
         world, faults = self.world, self.world.faults
+        arrived = self.sent()
         world.effect("mlflow", name)
         if world.happens(faults.lost):
             self._give_up(f"{name} is lost")
         if world.happens(faults.late):
             world.spawn(self.network, name, lambda: self._arrive_late(name, work))
             self._give_up(f"{name} is late")
-        self.served(name)
+        arrived()
         answer = work()
         if world.happens(faults.unanswered):
             self._give_up(f"the answer to {name} is lost")

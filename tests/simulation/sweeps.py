@@ -20,7 +20,7 @@ from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 
 NAME = "simulated"
-POINTS = 3
+POINTS = 2
 EPOCH_SECONDS = 4.0
 TRIAL: dict[str, Any] = {
     "data": {"name": "digits", "train_samples": 60, "test_samples": 30},
@@ -36,11 +36,11 @@ TRIAL: dict[str, Any] = {
     },
 }
 RATE = {"finetune.lr": {"low": 1e-4, "high": 1e-2, "log": True}}
-PRETRAINED = {"method": "simclr", "epochs": 3, "batch_size": 32, "hidden": 8, "projection": 8}
+PRETRAINED = {"method": "simclr", "epochs": 2, "batch_size": 32, "hidden": 8, "projection": 8}
 SWEEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "random": (
         {"conditions": {"noise.rate": [0.2, 0.4]}, "parameters": RATE},
-        {"sampler": {"name": "random"}, "pruner": {"name": "none"}, "trials_per_condition": 3},
+        {"sampler": {"name": "random"}, "pruner": {"name": "none"}, "trials_per_condition": 2},
     ),
     "repeatable": (
         {"conditions": {"noise.rate": [0.2, 0.4]}, "parameters": RATE},
