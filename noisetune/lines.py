@@ -93,22 +93,6 @@ def read_lines(path: Path, remedy: str, place: int = 0) -> Iterator[tuple[int, R
         yield line.end, line.record
 
 
-def cut_damaged_end(path: Path, remedy: str) -> None:
-    """Put what stands behind the last whole line into a file beside, and say so.
-
-    For the one writer of the file. UserError as `read_lines` has it.
-    """
-    lines = scan(path, remedy)
-    for line in lines:
-        if not line.whole:
-            _refuse_within(path, line, lines, remedy)
-            aside = copy_aside(path, line.start)
-            os.truncate(path, line.start)
-            where = _name(path, line)
-            log.warning("%s is damaged: what stood from there on is now %s", where, aside)
-            return
-
-
 def cut_damaged_end(path: Path, remedy: str, check: Check = nothing) -> None:
     """Put what stands behind the last whole line into a file beside, and say so.
 

@@ -9,7 +9,7 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ CHANGES = ("rename", "replace", "link", "unlink", "remove", "truncate")
 
 
 class Disk:
-    """`wrote` is told of each write of a file, before it is done: its path."""
+    """`wrote` is told of each write to a file that is there under its name: its path."""
 
     def __init__(
         self, world: World, folder: Path, wrote: Callable[[str], None], durable: bool = False
@@ -130,8 +130,16 @@ class WrittenFile:
             self._put(content[: int(len(content) * share)])
 
         self._disk.world.effect("write", self._name, torn)
-        self._disk.wrote(self._path)
+        if self._is_there:
+            self._disk.wrote(self._path)
         return self._put(content)
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether it is still the file of its name: another one may have come in its place."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path))
+        return False
 
     def truncate(self, size: int | None = None) -> int:
         self._disk.world.effect("truncate", self._name)

@@ -7,8 +7,8 @@ or arrive long after its sender gave it up.
 
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -38,7 +38,8 @@ class StoredRun:
 
 
 class MlflowServer:
-    """What arrived; `sent` is called when a request is, and what it gives when that arrives."""
+    """What arrived; `sent` is called when a request is that changes something, and what it gives
+    when that arrives."""
 
     def __init__(self, world: World, sent: Callable[[], Callable[[], None]]) -> None:
         self.world, self.sent = world, sent
@@ -47,10 +48,10 @@ class MlflowServer:
         self._ids = itertools.count(1)
         self.network = world.process("network", world.host("mlflow"), mortal=False)
 
-    def asked(self, name: str, work: Callable[[], Answer]) -> Answer:
+    def asked(self, name: str, work: Callable[[], Answer], changes: bool = True) -> Answer:
         """An answer over a network that has the world's faults."""
         world, faults = self.world, self.world.faults
-        arrived = self.sent()
+        arrived = self.sent() if changes else lambda: None
         world.effect("mlflow", name)
         if world.happens(faults.lost):
             self._give_up(f"{name} is lost")
@@ -101,9 +102,10 @@ class Client:
 
     def __init__(self, server: MlflowServer) -> None:
         self._server, self._asked = server, server.asked
+        self._look = partial(server.asked, changes=False)
 
     def get_experiment_by_name(self, name: str) -> Any:
-        found = self._asked("get experiment", lambda: self._server.experiments.get(name))
+        found = self._look("get experiment", lambda: self._server.experiments.get(name))
         active = LifecycleStage.ACTIVE
         return found and SimpleNamespace(experiment_id=found, lifecycle_stage=active)
 
@@ -120,14 +122,14 @@ class Client:
             runs = sorted(self._server.runs.values(), key=lambda run: run.start)
             return Page(map(_shown, runs))
 
-        return self._asked("search runs", found)
+        return self._look("search runs", found)
 
     def create_run(self, experiment: str, start: int | None, tags: dict[str, str]) -> Any:
         work = lambda: _shown(self._server.create(start, tags))  # noqa: E731
         return self._asked(f"create run {tags.get('noisetune.trial', '')!r}", work)
 
     def get_run(self, run: str) -> Any:
-        return self._asked(f"get {run}", lambda: _shown(self._server.run(run)))
+        return self._look(f"get {run}", lambda: _shown(self._server.run(run)))
 
     def log_batch(
         self, run: str, metrics: Sequence[Any] = (), params: Sequence[Any] = (), tags: Any = ()
@@ -164,7 +166,7 @@ class Client:
             rows = self._server.run(run).rows
             return [SimpleNamespace(key=key, step=step) for key, step, _ in rows if key == name]
 
-        return self._asked(f"history of {run}", work)
+        return self._look(f"history of {run}", work)
 
     def delete_run(self, run: str) -> None:
         self._asked(f"delete {run}", lambda: self._server.runs.pop(run))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
-from world import Killed, Process, World
+from world import Process, World
 
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 
@@ -42,9 +42,12 @@ class Actor:
         world.spawn(self.process, "main", self._work)
 
     def begin(self, config: dict[str, Any]) -> None:
-        begun, self._begun = self._begun, True
-        begin = self.trainable.reset_config if begun else self.trainable.setup
-        self.orders.append(lambda: begin(config))
+        self.orders.append(lambda: self._begin(config))
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        begin = self.trainable.reset_config if self._begun else self.trainable.setup
+        begin(config)
+        self._begun = True
 
     def step(self) -> None:
         self.orders.append(self._step)
@@ -174,6 +177,3 @@ class Tune:
         assert trial.actor is not None
         self.idle.append(trial.actor)
         trial.actor, trial.status = None, status
-
-
-__all__ = ["SLOTS", "Actor", "Killed", "Trial", "Tune"]

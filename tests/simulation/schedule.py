@@ -20,8 +20,7 @@ import pytest
 from disk import Disk
 from mlflow_server import URI, Artifacts, Client, MlflowServer
 from ray_cluster import SLOTS, Tune
-from sweeps import EPOCH_SECONDS, NAME, images, simulated_pipeline, simulated_sweep
-from world import EPOCH, Event, Faults, Process, Thread, World
+from world import EPOCH, NO_FAULTS, Event, Faults, Process, Thread, World
 
 from noisetune.datasets import Datasets
 from noisetune.errors import MachineError, UserError
@@ -32,6 +31,7 @@ from noisetune.sweep.execution import launch, trainable
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.study.recorded import begun_ledger
 from noisetune.tracking import files, mlflow_runs, tracker
+from sweeps import EPOCH_SECONDS, NAME, images, simulated_pipeline, simulated_sweep
 
 PATIENCE = 12
 MEMORY = Path("/dev/shm")
@@ -44,7 +44,7 @@ class Schedule:
 
     seed: int
     sweep: str = "random"
-    faults: Faults = Faults()
+    faults: Faults = NO_FAULTS
     users: int = 1
     durable: bool = False
 
@@ -90,7 +90,6 @@ class Course:
         writers = self.writers.setdefault(what, [])
         if writers[-1:] != [name]:
             writers.append(name)
-
 
     def asking(self) -> Callable[[], None]:
         """A request to MLflow is sent; what is to be called when it arrives."""
@@ -189,8 +188,13 @@ def _product(world: World, server: MlflowServer) -> Iterator[None]:
         _clocks(patch, world)
         _processes(patch, world)
         patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
-        patch.setattr(launch, "_tuner", lambda sweep, home, searcher, pipeline: Tune(
-            world, searcher, trainable.make_trainable(pipeline)))
+        patch.setattr(
+            launch,
+            "_tuner",
+            lambda sweep, home, searcher, pipeline: Tune(
+                world, searcher, trainable.make_trainable(pipeline)
+            ),
+        )
         patch.setattr(launch, "ray_session", lambda *_: nullcontext())
         patch.setattr(launch, "watched", lambda *_: nullcontext())
         patch.setattr(launch, "hosts", lambda: [{"Resources": {"CPU": float(SLOTS)}}])

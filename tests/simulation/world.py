@@ -15,6 +15,7 @@ from typing import Any
 EPOCH = 1.7e9
 MOST_STEPS = 100_000
 LONGEST = 1e6
+Torn = Callable[[float], None]
 SOON = 0.002
 """Seconds that an effect takes, at most and where nothing holds it up."""
 
@@ -47,6 +48,9 @@ class Faults:
     late: float = 0.0
     most: int = 8
     kill_at: int = 0
+
+
+NO_FAULTS = Faults()
 
 
 @dataclass(eq=False)
@@ -165,7 +169,7 @@ class World:
     def note(self, line: str) -> None:
         self.log.append(f"{self.steps} {self.now:.3f} {line}")
 
-    def effect(self, kind: str, place: str = "", torn: Callable[[float], None] | None = None) -> None:
+    def effect(self, kind: str, place: str = "", torn: Torn | None = None) -> None:
         """The thread at work is about to change something: now, later, or never.
 
         Of a write a part may be done before its process dies: `torn` does a share of it.
@@ -182,7 +186,7 @@ class World:
         self._befall(task, torn)
         self._go_on(task)
 
-    def _befall(self, task: Task, torn: Callable[[float], None] | None) -> None:
+    def _befall(self, task: Task, torn: Torn | None) -> None:
         faults = self.faults
         if self.steps == faults.kill_at or self._happens(faults.kill):
             victim = task.process
