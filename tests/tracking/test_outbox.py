@@ -193,7 +193,7 @@ def test_where_there_is_none_nothing_is_read(file: Path) -> None:
 
 
 def test_who_is_no_longer_the_one_who_writes_it_writes_nothing(file: Path) -> None:
-    fill(file, 0)
+    fill(file, {"n": 0})
 
     def check() -> None:
         raise LeaseLost
