@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-import yaml
-
 # A request that MLflow's client sends again by itself could make a second run where the first
 # one did arrive. The outbox is told again instead, after a look at what is there.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -35,7 +33,7 @@ from noisetune.tracking.entities import (
     tags,
 )
 from noisetune.tracking.files import Checked, RunFiles
-from noisetune.tracking.messages import Message, missing_fields
+from noisetune.tracking.messages import Message, config_text, missing_fields
 from noisetune.tracking.mlflow_database import make_database
 from noisetune.tracking.names import NAME_LENGTH, TAG_LENGTH
 from noisetune.tracking.refusals import is_refusal
@@ -49,8 +47,6 @@ STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "inter
 KEPT = "noisetune.told"
 EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """MLflow's pages otherwise take what they do not know for evaluations of language models."""
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""Several times as fast where PyYAML was built with its library."""
 
 
 class MlflowRuns(Receiver):
@@ -155,8 +151,7 @@ class MlflowRuns(Receiver):
             self._log(trial, rows)
         if "config" in message:
             # Last: where no artifact can be written, the rest is told.
-            text = yaml.dump(message["config"], Dumper=DUMPER, sort_keys=False)
-            self.files.write(self._run(trial), "config.yaml", text)
+            self.files.write(self._run(trial), "config.yaml", config_text(message["config"]))
 
     def _take_up(self, trial: str, message: Message, given: Mapping[str, str]) -> None:
         """Give a run that is there what it has not; MLflow keeps the first value of a parameter:
