@@ -74,6 +74,15 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def sync_folder(path: Path) -> None:
+    """Put a folder's names (what was made, renamed or removed in it) on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_folder(path: Path, option: str) -> Path:
     """The folder that `option` names, made where it is not there yet."""
     with refused(option, path, "be made a folder", "give one that is there or can be made"):

@@ -18,7 +18,7 @@ from typing import Any
 from zlib import crc32
 
 from noisetune.errors import UserError
-from noisetune.files import refused, write_durably
+from noisetune.files import refused, sync_folder, write_durably
 
 Record = dict[str, Any]
 Check = Callable[[], None]
@@ -143,6 +143,8 @@ def _put_anew(path: Path, content: bytes, check: Check) -> None:
         if not _renamed(beside, path):
             check()
             _put_anew(path, content, check)
+        # Else the lines that follow could be on the disk, and not what names their file.
+        sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 

@@ -9,20 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from noisetune.errors import UserError
-from noisetune.files import write_durably
+from noisetune.files import sync_folder, write_durably
 
 from .backend import MANIFEST, TEMPORARY
 
 CLOCK = ".clock"
-
-
-def sync_folder(path: Path) -> None:
-    """Put a folder's names (what was made, renamed or removed in it) on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 All that is changed below that folder goes through here, whoever changes it and by which call, so
 nothing of the product is left out or copied. A process that dies leaves what it wrote up to then,
-of its last write a part. In memory it is where the folder is one of a file system in memory.
+of its last write a part; where the power of its host fails, that loses a part of what it did not
+sync. In memory it is where the folder is one of a file system in memory.
 """
 
 import io
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import EPOCH, World
+from world import EPOCH, Host, World
 
 WRITES = frozenset("wax+")
 CHANGES = ("rename", "replace", "link", "unlink", "remove", "truncate")
@@ -28,7 +29,11 @@ class Disk:
     ) -> None:
         self.world, self.folder, self.wrote = world, str(folder), wrote
         self.durable, self._within = durable, False
+        self._open_files: dict[int, str] = {}
+        self._unsynced: dict[str, tuple[Host, int]] = {}
+        world.unplugged = self._lose
         self.open, self._open, self._utime, self._fsync = io.open, os.open, os.utime, os.fsync
+        self._truncate = os.truncate
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -64,6 +69,7 @@ class Disk:
         self.world.effect("open", name)
         opened = self.open(file, mode, *rest, **more)
         self.stamp(opened.fileno())
+        self._open_files[opened.fileno()] = str(file)
         return WrittenFile(self, opened, name, str(file))
 
     def _opened_low(self, path: Any, flags: int, *rest: Any, **more: Any) -> int:
@@ -84,6 +90,7 @@ class Disk:
 
     def _synced(self, file: int) -> None:
         self.world.effect("sync")
+        self._unsynced.pop(self._open_files.get(file, ""), None)
         if self.durable or self.world.task is None:
             self._fsync(file)
 
@@ -91,9 +98,34 @@ class Disk:
         def changed(path: Any, *rest: Any, **more: Any) -> Any:
             if not more and (name := self.name(path)) is not None:
                 self.world.effect(kind, name)
+                moved = self._unsynced.pop(str(path), None)
+                if moved is not None and kind in ("rename", "replace"):
+                    self._unsynced[str(rest[0])] = moved
             return change(path, *rest, **more)
 
         return changed
+
+    def written(self, path: str, size: int) -> None:
+        """A file of this size is about to be written to."""
+        assert self.world.task is not None
+        host = self.world.task.process.host
+        if self._unsynced.get(path, (None, 0))[0] is not host:
+            self._unsynced[path] = host, size
+
+    def forget(self, file: int) -> None:
+        """An open file is closed."""
+        self._open_files.pop(file, None)
+
+    def _lose(self, host: Host) -> None:
+        """Of what a host wrote and did not sync, some."""
+        for path, (writer, synced) in list(self._unsynced.items()):
+            if writer is host and os.path.exists(path):
+                del self._unsynced[path]
+                before = os.stat(path)
+                size = before.st_size
+                kept = synced + int((size - synced) * self.world.random.choice([0.0, 0.5, 1.0]))
+                self._truncate(path, max(0, min(size, kept)))
+                self._utime(path, (before.st_atime, before.st_mtime))
 
     def _whole(self, kind: str, change: Callable[..., Any]) -> Callable[..., Any]:
         """A change that is made of many, as one."""
@@ -123,6 +155,7 @@ class WrittenFile:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        self._disk.forget(self._file.fileno())
         self._file.close()
 
     def write(self, content: Any) -> int:
@@ -146,7 +179,9 @@ class WrittenFile:
         return self._file.truncate(size)
 
     def _put(self, content: Any) -> int:
+        file = self._file.fileno()
+        self._disk.written(self._path, os.fstat(file).st_size)
         count = self._file.write(content)
         self._file.flush()
-        self._disk.stamp(self._file.fileno())
+        self._disk.stamp(file)
         return count

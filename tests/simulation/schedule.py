@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from random import Random
@@ -18,9 +18,11 @@ from typing import Any
 import optuna
 import pytest
 from disk import Disk
+from faults import NO_FAULTS, Faults
 from mlflow_server import URI, Artifacts, Client, MlflowServer
 from ray_cluster import SLOTS, Tune
-from world import EPOCH, NO_FAULTS, Event, Faults, Process, Thread, World
+from threads import Event, Thread
+from world import EPOCH, Process, World
 
 from noisetune.datasets import Datasets
 from noisetune.errors import MachineError, UserError
@@ -56,7 +58,8 @@ class Schedule:
         rates = {kind: random.choice([0.0, 0.003, 0.01, 0.05]) for kind in kinds}
         faults = Faults(**rates, switch=random.choice([0.0, 0.1, 0.5]), most=random.choice([3, 5]))
         sweep = random.choice(["random", "repeatable", "shared"])
-        return cls(seed, sweep, faults, random.choice([1, 1, 2]), durable)
+        users, cut = random.choice([1, 1, 2]), random.choice([0.0, 0.0, 0.0, 0.005])
+        return cls(seed, sweep, replace(faults, cut=cut), users, durable)
 
 
 @dataclass
@@ -241,8 +244,8 @@ def _processes(patch: pytest.MonkeyPatch, world: World) -> None:
     pid = os.getpid
     patch.setattr(os, "getpid", lambda: pid() if world.task is None else mine().pid)
     patch.setattr(socket, "gethostname", lambda: mine().host.name)
-    patch.setattr(process, "boot", lambda: mine().host.name)
-    patch.setattr(process, "process_space", lambda: mine().host.name)
+    patch.setattr(process, "boot", lambda: mine().host.boot)
+    patch.setattr(process, "process_space", lambda: mine().host.boot)
     patch.setattr(process, "since_boot", lambda: world.now)
     patch.setattr(process, "start_of", lambda pid: 1)
     patch.setattr(process, "is_gone", gone)

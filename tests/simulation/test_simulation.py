@@ -8,9 +8,9 @@ import time
 from dataclasses import replace
 
 import pytest
+from faults import Faults
 from invariants import undisturbed, violations
 from schedule import Schedule, run_through
-from world import Faults
 
 from noisetune.store import Lease
 

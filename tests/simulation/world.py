@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from faults import Faults
+
 EPOCH = 1.7e9
 MOST_STEPS = 100_000
 LONGEST = 1e6
@@ -28,37 +30,19 @@ class WorldError(Exception):
     """The world came to no good end: all wait for ever, or there is no end."""
 
 
-@dataclass(frozen=True)
-class Faults:
-    """How often something happens, as a chance at each step, and how often in all.
-
-    `kill` a process, the one at work or another; let a process `freeze`; `delay` one step; go on
-    with another thread (`switch`); let a clock `jump`. Of requests to a server `lost` do not
-    arrive, `unanswered` do, and `late` ones do after their sender gave them up. `kill_at` is the
-    number of a step at which the process at work dies in any case.
-    """
-
-    kill: float = 0.0
-    freeze: float = 0.0
-    delay: float = 0.0
-    switch: float = 0.0
-    jump: float = 0.0
-    lost: float = 0.0
-    unanswered: float = 0.0
-    late: float = 0.0
-    most: int = 8
-    kill_at: int = 0
-
-
-NO_FAULTS = Faults()
-
-
 @dataclass(eq=False)
 class Host:
-    """A machine: its wall clock differs from the world's by `skew` seconds."""
+    """A machine: its wall clock differs from the world's by `skew` seconds; its power failed `cuts`
+    times."""
 
     name: str
     skew: float = 0.0
+    cuts: int = 0
+
+    @property
+    def boot(self) -> str:
+        """Of a host that was started again this is another one."""
+        return f"{self.name} {self.cuts}"
 
 
 @dataclass(eq=False)
@@ -88,11 +72,13 @@ class Task:
 
 
 class World:
-    """`log` has a line for each step; `failures` what no thread may raise."""
+    """`log` has a line for each step, `failures` what no thread may raise; `unplugged` is called
+    when the power of a host fails."""
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self.random, self.faults, self.faults_left = Random(seed), faults, faults.most
         self.now, self.steps, self.disk_skew = 1000.0, 0, 0.0
+        self.unplugged: Callable[[Host], None] = lambda host: None
         self.log: list[str] = []
         self.failures: list[str] = []
         self.processes: dict[int, Process] = {}
@@ -195,6 +181,8 @@ class World:
             if victim is task.process and victim.mortal and torn is not None:
                 torn(self.random.choice([0.0, self.random.random(), 1.0]))
             self.kill(victim)
+        if self._happens(faults.cut):
+            self._cut(task.process.host)
         if self._happens(faults.freeze):
             victim = self.random.choice([task.process, self._anybody()])
             victim.frozen_until = self.now + self.random.choice([1.0, 40.0, 200.0])
@@ -205,6 +193,14 @@ class World:
             self.pause(self.now + self.random.choice([0.1, 3.0, 45.0]))
         elif self.random.random() < faults.switch:
             self.pause(self.now)
+
+    def _cut(self, host: Host) -> None:
+        self.note(f"the power of {host.name} fails")
+        host.cuts += 1
+        for each in self.processes.values():
+            if each.host is host:
+                self.kill(each)
+        self.unplugged(host)
 
     def _jump(self) -> None:
         by = self.random.choice([-1.0, 1.0]) * self.random.choice([2.0, 60.0, 4000.0])
@@ -290,52 +286,3 @@ class World:
     def digest(self) -> str:
         """Of the whole log: that of two worlds that went the same way is the same."""
         return hashlib.sha256("\n".join(self.log).encode()).hexdigest()
-
-
-class Event:
-    """As `threading.Event`, in a world."""
-
-    def __init__(self, world: World) -> None:
-        self._world, self._set = world, False
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        self._set = True
-
-    def clear(self) -> None:
-        self._set = False
-
-    def wait(self, timeout: float | None = None) -> bool:
-        until = float("inf") if timeout is None else self._world.now + timeout
-        if not self._set and self._world.task is not None:
-            self._world.pause(until, self.is_set)
-        return self._set
-
-
-class Thread:
-    """As `threading.Thread`, in a world: of the process that starts it."""
-
-    def __init__(
-        self,
-        world: World,
-        target: Callable[..., Any],
-        args: tuple[Any, ...] = (),
-        name: str = "",
-        daemon: bool = True,
-    ) -> None:
-        self._world, self._work, self._name = world, lambda: target(*args), name
-        self._task: Task | None = None
-
-    def start(self) -> None:
-        assert self._world.task is not None
-        self._task = self._world.spawn(self._world.task.process, self._name, self._work)
-
-    def is_alive(self) -> bool:
-        return self._task is not None and not self._task.over
-
-    def join(self, timeout: float | None = None) -> None:
-        until = float("inf") if timeout is None else self._world.now + timeout
-        if self.is_alive() and self._world.task is not None:
-            self._world.pause(until, lambda: not self.is_alive())
