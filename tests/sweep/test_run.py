@@ -226,7 +226,7 @@ def test_a_driver_that_is_taken_over_anywhere_says_so_in_one_message(
         raise LeaseLost
 
     monkeypatch.setattr(run, step, lost)
-    sweep = new_sweep(**given())
+    sweep = new_sweep(*given().values())
     message = "'mine': another process has taken this sweep over; this one has ended"
     with pytest.raises(UserError, match=message):
         drive(sweep, Site(Home(tmp_path)), pipeline=instant_pipeline)
