@@ -156,7 +156,7 @@ def _drive_on(course: Course, user: Process, number: int) -> None:
         end = ends[0] if ends else "killed"
         world.note(f"{driver.name} ended: {end}")
         course.ends.append(end)
-        if end.startswith("broken") or (end == "finished" and world.random.random() < 0.7):
+        if end.startswith("broken") or (end == "finished" and world.random.random() < 0.9):
             return
         # A clock may have been set back by more than an hour since a driver died.
         soon = world.random.choice([0.1, 10.0, 40.0]) if world.faults_left else 5000.0

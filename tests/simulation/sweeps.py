@@ -48,7 +48,7 @@ SWEEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "sampler": {"name": "tpe", "n_startup_trials": 1},
             "pruner": {"name": "median", "n_startup_trials": 1},
             "trials_per_condition": 3,
-            "replicates": 2,
+            "replicates": 1,
             "repeatable": True,
         },
     ),
