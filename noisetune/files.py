@@ -58,15 +58,29 @@ def replace_file(path: Path, content: bytes) -> None:
     """
     beside = path.with_name(f"{path.name}.new")
     try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_durably(beside, content)
         beside.replace(path)
     except OSError:
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file and return once it is on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Put a folder's names (what was made, renamed or removed in it) on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(path: Path, option: str) -> Path:

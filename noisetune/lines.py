@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,15 +18,22 @@ from typing import Any
 from zlib import crc32
 
 from noisetune.errors import UserError
-from noisetune.files import refused
+from noisetune.files import refused, sync_folder, write_durably
 
 Record = dict[str, Any]
+Check = Callable[[], None]
 
 SEAL = re.compile(rb',?"checksum":"([0-9a-f]+)-([0-9a-f]{8})"\}\Z')
 # what a damaged seal looks like, by its name or what it says: no line without one ends like that
 LIKE_SEAL = re.compile(rb'"([^"]{8}":"[^"]*|[^"]*":"[0-9a-f]+-[0-9a-f]{8})"\}\Z')
 
+NEW = ".new"
+
 log = logging.getLogger(__name__)
+
+
+def nothing() -> None:
+    """A check that everybody passes."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,20 @@ class Line:
     cut: bool
 
 
-def append_lines(path: Path, records: Iterable[Mapping[str, Any]], durable: bool = False) -> None:
+def append_lines(
+    path: Path,
+    records: Iterable[Mapping[str, Any]],
+    durable: bool = False,
+    check: Check = nothing,
+) -> None:
     """Write lines, at once on the disk if `durable`.
 
-    OSError, and no part of them in the file, where that cannot be done.
+    OSError, and no part of them in the file, where that cannot be done. `check` raises for who is
+    no longer the one writer: the file is open by then, so a later one has what is written, or has
+    put another file in its place.
     """
     with path.open("ab", buffering=0) as file:
+        check()
         start, content = file.tell(), b""
         for record in records:
             content += _sealed(record, start + len(content))
@@ -77,32 +93,69 @@ def read_lines(path: Path, remedy: str, place: int = 0) -> Iterator[tuple[int, R
         yield line.end, line.record
 
 
-def cut_damaged_end(path: Path, remedy: str) -> None:
+def cut_damaged_end(path: Path, remedy: str, check: Check = nothing) -> None:
     """Put what stands behind the last whole line into a file beside, and say so.
 
-    For the one writer of the file. UserError as `read_lines` has it.
+    For the one writer of the file from now on: what is whole is put in its place anew, so that an
+    earlier writer, who stood still in the middle of a line, ends it where nobody reads it. `check`
+    raises for who is no longer the one writer. UserError as `read_lines` has it.
     """
-    lines = scan(path, remedy)
+    lines, end = scan(path, remedy), 0
     for line in lines:
         if not line.whole:
             _refuse_within(path, line, lines, remedy)
             aside = copy_aside(path, line.start)
-            os.truncate(path, line.start)
             where = _name(path, line)
             log.warning("%s is damaged: what stood from there on is now %s", where, aside)
-            return
+            break
+        end = line.end
+    if path.exists():
+        _put_anew(path, path.read_bytes()[:end], check)
 
 
-def keep_whole_lines(path: Path, remedy: str) -> None:
-    """Write the file anew without its damaged lines, and say so; as it was it is kept beside."""
+def keep_whole_lines(path: Path, remedy: str, check: Check = nothing) -> None:
+    """Write the file anew without its damaged lines, and say so; as it was it is kept beside.
+
+    `check` as `cut_damaged_end` has it.
+    """
     lines = list(scan(path, remedy))
-    aside, beside = copy_aside(path), path.with_name(path.name + ".new")
-    beside.unlink(missing_ok=True)
-    append_lines(beside, (each.record for each in lines if each.record is not None), durable=True)
-    beside.replace(path)
+    aside, content = copy_aside(path), b""
+    for each in lines:
+        content += b"" if each.record is None else _sealed(each.record, len(content))
+    _put_anew(path, content, check)
     left_out = [str(number) for number, each in enumerate(lines, 1) if each.record is None]
     which = f"line {', '.join(left_out)} is damaged and left out" if left_out else "lines are gone"
     log.warning("%s: %s; as it was it is now %s", path, which, aside)
+
+
+def _put_anew(path: Path, content: bytes, check: Check) -> None:
+    """Put a new file in the place of the one that is there, and let no earlier writer do so.
+
+    What such a one has written beside goes first: if it stood still before it put that in place, it
+    finds nothing to put; if it writes it later, its `check` raises.
+    """
+    for left in path.parent.glob(f"{path.name}.*{NEW}"):
+        left.unlink(missing_ok=True)
+    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}{NEW}")
+    try:
+        write_durably(beside, content)
+        check()
+        if not _renamed(beside, path):
+            check()
+            _put_anew(path, content, check)
+        # Else the lines that follow could be on the disk, and not what names their file.
+        sync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _renamed(old: Path, new: Path) -> bool:
+    """Whether a file was there to be renamed, and so was."""
+    try:
+        old.replace(new)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def copy_aside(path: Path, start: int = 0) -> Path:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from noisetune.errors import UserError
 from noisetune.lines import append_lines, cut_damaged_end, keep_whole_lines, read_lines
+from noisetune.store import LeaseLost
 
 REMEDY = "do this"
 Records = list[dict[str, Any]]
@@ -145,3 +146,40 @@ def test_a_folder_in_the_place_of_a_file_is_one_message(tmp_path: Path) -> None:
     found, error = read(tmp_path)
     assert found == []
     assert str(error) == f"file {tmp_path}: cannot be read (Is a directory); {REMEDY}"
+
+
+def test_a_writer_that_was_taken_over_before_it_wrote_writes_to_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    append_lines(file, [{"n": 0}])
+    append_lines(file, [{"n": 1}], check=lambda: cut_damaged_end(file, REMEDY))
+    assert read(file) == ([{"n": 0}], None)
+
+
+def test_a_writer_that_was_taken_over_puts_no_older_copy_in_place(tmp_path: Path) -> None:
+    """It stood still before it did, and the other one has written since."""
+    file, looks = tmp_path / "lines", iter([True, False])
+    append_lines(file, [{"n": 0}])
+
+    def check() -> None:
+        if not next(looks):
+            raise LeaseLost
+        cut_damaged_end(file, REMEDY)
+        append_lines(file, [{"n": 1}])
+
+    with pytest.raises(LeaseLost):
+        cut_damaged_end(file, REMEDY, check)
+    assert read(file) == ([{"n": 0}, {"n": 1}], None)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_writer_whose_copy_an_earlier_one_removes_makes_it_again(tmp_path: Path) -> None:
+    file, removed = tmp_path / "lines", []
+    append_lines(file, [{"n": 0}])
+
+    def check() -> None:
+        if not removed:
+            removed.extend(each for each in tmp_path.iterdir() if each != file)
+            removed[0].unlink()
+
+    cut_damaged_end(file, REMEDY, check)
+    assert (len(removed), read(file)) == (1, ([{"n": 0}], None))

@@ -9,27 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from noisetune.errors import UserError
+from noisetune.files import sync_folder, write_durably
 
 from .backend import MANIFEST, TEMPORARY
 
 CLOCK = ".clock"
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file and return once it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Put a folder's names (what was made, renamed or removed in it) on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

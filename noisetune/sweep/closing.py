@@ -6,8 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
-
 from noisetune.config import TrialConfig
 from noisetune.datasets import Datasets
 from noisetune.errors import UserError
@@ -21,6 +19,7 @@ from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.trial_files import Told, looked_at_closely, publish_files, trial_files
 from noisetune.sweep.winners import chosen_trials
 from noisetune.texts import file_stem
+from noisetune.tracking.messages import config_text
 from noisetune.tracking.outbox import read_messages
 from noisetune.tracking.tracker import Tracker
 
@@ -62,8 +61,7 @@ class Closing:
         """A tag on their runs, their configurations on the sweep's run."""
         for file, trial in winners.items():
             self.tracker.tags(trial.name, {"noisetune.best": trial.condition})
-            text = yaml.safe_dump(trial.config, sort_keys=False)
-            self.tracker.artifact(f"best/{file}.yaml", text)
+            self.tracker.artifact(f"best/{file}.yaml", config_text(trial.config))
 
     def _files(self, records: Sequence[TrialRecord], drawn: Collection[str]) -> None:
         """Tables of the winners and their replicates, and figures of those that are `drawn`."""

@@ -16,7 +16,7 @@ from noisetune.datasets import Datasets
 from noisetune.errors import MachineError, UserError, fault_of_machine, machine_errors
 from noisetune.pipeline import run_trial
 from noisetune.records import flatten
-from noisetune.store import Lease
+from noisetune.store import Lease, LeaseLost
 from noisetune.sweep import show_token
 from noisetune.sweep.about import about
 from noisetune.sweep.closing import Closing
@@ -188,7 +188,8 @@ def drive(
     _look(sweep, site, resume, datasets)
     # A cluster first: whoever mistypes its address finds nothing left behind.
     cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
-    with machine_errors(), stop.heard(), cluster, sweep_lease(site.home, name) as lease, log:
+    held = sweep_lease(site.home, name)
+    with machine_errors(), stop.heard(), cluster, _taken_over(name), held as lease, log:
         check_tracking(site.tracking_uri, name, site.artifacts)
         ledger = scheduler = None
         if resume and not sweep.config.resources.auto and read_ledger(site.home, name) is not None:
@@ -211,10 +212,20 @@ def drive(
                     scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
         if scheduler.superseded:
             tracker.abandon()
-            raise UserError(f"sweep {name!r}: {scheduler.stopped}; this one has ended")
+            raise LeaseLost
         closing = Closing(sweep, site, tracker, datasets, reporter.say, report and ran)
         delivered = _close(ledger, scheduler, closing, reporter)
     return Outcome(sweep, ledger, scheduler, delivered, stop.signal)
+
+
+@contextmanager
+def _taken_over(name: str) -> Iterator[None]:
+    """UserError where the lease on a sweep is lost, wherever that is noticed."""
+    try:
+        yield
+    except LeaseLost:
+        why = "another process has taken this sweep over; this one has ended"
+        raise UserError(f"sweep {name!r}: {why}") from None
 
 
 def _finished(sweep: Sweep, ledger: Ledger, reporter: Reporter) -> Scheduler | None:
@@ -294,6 +305,7 @@ def _caught_up(
         mine=lambda: lease.alive,
         identity=ledger.identity,
         about=about(sweep.config, sweep.cells, sweep.sources, datasets),
+        check=lease.check,
     )
     tracker.sweep("running", flatten(sweep.definition()), summary(sweep, ledger, "running"))
     tracker.catch_up(ledger.records(sweep.cells))

@@ -1,7 +1,7 @@
 """Artifacts of runs, and registered models made of them."""
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
+from noisetune.lines import Check, nothing
 from noisetune.tracking.telling import RefusedError
 
 BEST = "best"
@@ -18,13 +19,31 @@ BEST = "best"
 TAKEN = "RESOURCE_ALREADY_EXISTS"
 
 
+class Checked:
+    """As what it is put before, a client of MLflow's, with a `check` before each call."""
+
+    def __init__(self, client: Any, check: Check) -> None:
+        self._client, self._check = client, check
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._check()
+            return method(*arguments, **options)
+
+        return call
+
+
 class RunFiles:
     """Writes the artifacts of runs, where each has them now: MLflow's client remembers where it had
     them. `folder` is that of the sweep, in which the files lie that messages name. `places` says
     of the runs that are being told of where they are: each look costs as much as a write."""
 
-    def __init__(self, client: MlflowClient, uri: str, folder: Path | None) -> None:
-        self.client, self.uri, self.folder = client, uri, folder
+    def __init__(
+        self, client: MlflowClient, uri: str, folder: Path | None, check: Check = nothing
+    ) -> None:
+        self.client, self.uri, self.folder, self._check = client, uri, folder, check
         self.places: dict[str, str] = {}
 
     def write(self, run: str, path: str, text: str) -> None:
@@ -59,7 +78,8 @@ class RunFiles:
         if posixpath.normpath(path) != path or path.partition("/")[0] in ("", ".."):
             raise RefusedError("its path leaves the folder of artifacts")
         place = self.places.get(run) or self.client.get_run(run).info.artifact_uri
-        yield get_artifact_repository(place, tracking_uri=self.uri), *posixpath.split(path)
+        repository = get_artifact_repository(place, tracking_uri=self.uri)
+        yield Checked(repository, self._check), *posixpath.split(path)
 
     def _named(self, named: str) -> Path:
         """A file or folder of the sweep's."""

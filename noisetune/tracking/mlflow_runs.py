@@ -5,8 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-
-import yaml
+from typing import cast
 
 # A request that MLflow's client sends again by itself could make a second run where the first
 # one did arrive. The outbox is told again instead, after a look at what is there.
@@ -21,6 +20,7 @@ from mlflow.entities import LifecycleStage, Metric, Run, ViewType
 from mlflow.tracking import MlflowClient
 
 from noisetune.errors import UserError
+from noisetune.lines import Check, nothing
 from noisetune.texts import shortened
 from noisetune.tracking.database import artifact_address, correct_addresses, database_file
 from noisetune.tracking.entities import (
@@ -32,8 +32,8 @@ from noisetune.tracking.entities import (
     safe_tags,
     tags,
 )
-from noisetune.tracking.files import RunFiles
-from noisetune.tracking.messages import Message, missing_fields
+from noisetune.tracking.files import Checked, RunFiles
+from noisetune.tracking.messages import Message, config_text, missing_fields
 from noisetune.tracking.mlflow_database import make_database
 from noisetune.tracking.names import NAME_LENGTH, TAG_LENGTH
 from noisetune.tracking.refusals import is_refusal
@@ -47,8 +47,6 @@ STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "inter
 KEPT = "noisetune.told"
 EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}
 """MLflow's pages otherwise take what they do not know for evaluations of language models."""
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""Several times as fast where PyYAML was built with its library."""
 
 
 class MlflowRuns(Receiver):
@@ -59,7 +57,8 @@ class MlflowRuns(Receiver):
     it does after a crash, and a trial that is taken up again may tell an epoch again. One that was
     deleted in MLflow is restored when there is something to tell of it. Raises RefusedError, or
     whatever MLflow raises; then make a new one of these. `folder` is the sweep's own, with the
-    files that messages name.
+    files that messages name. `check` is called before each request, and raises where none may be
+    made.
     """
 
     def __init__(
@@ -69,11 +68,12 @@ class MlflowRuns(Receiver):
         artifacts: Path | None,
         identity: str = "",
         folder: Path | None = None,
+        check: Check = nothing,
     ) -> None:
         make_database(uri)
-        self.client = MlflowClient(uri)
+        self.client = cast(MlflowClient, Checked(MlflowClient(uri), check))
         self.sweep, self.identity = sweep, identity
-        self.files = RunFiles(self.client, uri, folder)
+        self.files = RunFiles(self.client, uri, folder, check)
         self.experiment = self._open_experiment(uri, artifacts)
         self.kept = ""
         self._deleted: set[str] = set()
@@ -151,8 +151,7 @@ class MlflowRuns(Receiver):
             self._log(trial, rows)
         if "config" in message:
             # Last: where no artifact can be written, the rest is told.
-            text = yaml.dump(message["config"], Dumper=DUMPER, sort_keys=False)
-            self.files.write(self._run(trial), "config.yaml", text)
+            self.files.write(self._run(trial), "config.yaml", config_text(message["config"]))
 
     def _take_up(self, trial: str, message: Message, given: Mapping[str, str]) -> None:
         """Give a run that is there what it has not; MLflow keeps the first value of a parameter:

@@ -1,12 +1,20 @@
 """The outbox: everything to be told to the tracking server, on disk before it is told."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from noisetune.errors import UserError
 from noisetune.files import refused
-from noisetune.lines import append_lines, cut_damaged_end, keep_whole_lines, read_lines
+from noisetune.lines import (
+    Check,
+    append_lines,
+    cut_damaged_end,
+    keep_whole_lines,
+    nothing,
+    read_lines,
+)
 from noisetune.tracking.messages import Message
 
 BLOCK = 4096
@@ -23,11 +31,12 @@ class Outbox:
 
     For the one who writes it: damaged lines are taken out at the beginning, which is said, and a
     copy is kept. Nothing is lost when the process is killed: what was appended and not delivered
-    is delivered by the next reader, perhaps a second time.
+    is delivered by the next reader, perhaps a second time. `check` raises for who is no longer the
+    one who writes it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, check: Check = nothing) -> None:
+        self.path, self._check = path, check
         self._mark = path.with_suffix(".delivered")
         self.refused = path.with_suffix(".refused.jsonl")
         with refused("outbox", path, "be written", ANEW):
@@ -39,9 +48,9 @@ class Outbox:
 
     def _mend(self) -> None:
         try:
-            cut_damaged_end(self.path, REMEDY)
+            cut_damaged_end(self.path, REMEDY, self._check)
         except UserError:
-            keep_whole_lines(self.path, REMEDY)
+            keep_whole_lines(self.path, REMEDY, self._check)
             self.deliver_up_to(0)
         if self.delivered > (size := self.path.stat().st_size):
             self.deliver_up_to(size)
@@ -53,7 +62,7 @@ class Outbox:
 
     def append(self, message: Message) -> None:
         """Write one message; OSError, and no part of it in the file, where that cannot be done."""
-        append_lines(self.path, [message])
+        append_lines(self.path, [message], check=self._check)
 
     @property
     def delivered(self) -> int:
@@ -75,8 +84,9 @@ class Outbox:
 
     def deliver_up_to(self, place: int) -> None:
         """Note that everything before `place` was delivered."""
-        beside = self._mark.with_suffix(".new")
+        beside = self._mark.with_suffix(f".{os.getpid()}.new")
         beside.write_text(str(place))
+        self._check()
         beside.replace(self._mark)
 
     def note(self, place: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from noisetune.answers import answering, check_database, is_database, without_password
 from noisetune.errors import UserError
 from noisetune.files import check_output, make_folder
+from noisetune.lines import Check, nothing
 from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
 from noisetune.tracking.about import NOTHING, About
 from noisetune.tracking.database import database_file
@@ -46,7 +47,7 @@ class Tracker:
 
     Telling it never waits for the server: while that is away the outbox grows, and is delivered
     when it answers again. `close` gives up when nothing was delivered for `patience` seconds.
-    Nothing is delivered once `mine` says that the sweep has another driver. Where the server was
+    Nothing is delivered unless `mine` says that the sweep has no other driver. Where the server was
     emptied, or put back to what it was, it is told again what it does not have; what it refuses
     for ever is set aside, and named. `about` is what MLflow shows of runs beside what they do.
     """
@@ -157,11 +158,12 @@ class Tracker:
         """Deliver all that waits; False where that failed, and a new connection must try again."""
         try:
             # First: whoever is told says what there is to tell.
-            self._teller.connect()
+            if self.mine():
+                self._teller.connect()
             while not self._given_up.is_set() and self.mine() and (batch := self._next_batch()):
                 self._deliver_batch(batch)
         except Exception as error:
-            if not self._away:
+            if not self._away and self.mine():
                 what = f"{type(error).__name__}: {error}"
                 log.warning("MLflow is not told for now, will try again (%s)", what)
             self._teller.disconnect()
@@ -206,19 +208,21 @@ def open_tracker(
     mine: Callable[[], bool] = lambda: True,
     identity: str = "",
     about: About = NOTHING,
+    check: Check = nothing,
 ) -> Tracker:
     """A tracker for MLflow at `uri`; `artifacts` is their folder where `uri` is a database file.
 
     `identity` tells the sweep's runs from those of an earlier sweep of its name. Without a `uri`
-    the outbox is all that hears of the sweep.
+    the outbox is all that hears of the sweep. `check` raises once the sweep has another driver: it
+    is called before each write to the outbox and each request to MLflow.
     """
 
     def connect() -> Receiver:
         if uri is None:
             return Receiver()
-        return _open_runs(uri, sweep, artifacts, identity, outbox.parent)
+        return _open_runs(uri, sweep, artifacts, identity, outbox.parent, check=check)
 
-    return Tracker(Outbox(outbox), connect, mine=mine, about=about)
+    return Tracker(Outbox(outbox, check), connect, mine=mine, about=about)
 
 
 def check_tracking(uri: str | None, sweep: str, artifacts: Path | None) -> None:
@@ -300,9 +304,10 @@ def _open_runs(
     identity: str = "",
     folder: Path | None = None,
     quiet: bool = False,
+    check: Check = nothing,
 ) -> "MlflowRuns":
     # Importing mlflow takes seconds, and sets the level of its loggers.
     from noisetune.tracking.mlflow_runs import MlflowRuns
 
     logging.getLogger("mlflow").setLevel(logging.CRITICAL if quiet else logging.WARNING)
-    return MlflowRuns(uri, sweep, artifacts, identity, folder)
+    return MlflowRuns(uri, sweep, artifacts, identity, folder, check)

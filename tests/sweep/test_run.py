@@ -26,8 +26,10 @@ from real_sweep import SWEEP, TRIAL, without_ray
 
 import noisetune as package
 from noisetune import run_sweep
+from noisetune.bench.engine import instant_pipeline
 from noisetune.errors import MachineError, UserError
 from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.store import LeaseLost
 from noisetune.store.folder import Folder
 from noisetune.sweep import run
 from noisetune.sweep.home import Home, Site
@@ -217,6 +219,20 @@ def test_a_sweep_in_which_trials_failed_says_how_many_and_ends_with_1(
     assert "noisetune resume partly --retry-failed" in told.out
     states = Counter(each.state for each in records(Home(tmp_path / "mlruns"), "partly"))
     assert states == {"complete": 1, "failed": 1}
+
+
+@pytest.mark.parametrize("step", ["drive_ledger", "open_tracker", "_run", "_close"])
+def test_a_driver_that_is_taken_over_anywhere_says_so_in_one_message(
+    tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise LeaseLost
+
+    monkeypatch.setattr(run, step, lost)
+    sweep = new_sweep(*given().values())
+    message = "'mine': another process has taken this sweep over; this one has ended"
+    with pytest.raises(UserError, match=message):
+        drive(sweep, Site(Home(tmp_path)), pipeline=instant_pipeline)
 
 
 def test_a_sweep_that_begins_has_nothing_to_run_again(tmp_path: Path) -> None:

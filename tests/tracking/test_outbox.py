@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisetune.errors import UserError
+from noisetune.store import LeaseLost
 from noisetune.tracking.outbox import Outbox, read_messages
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -189,3 +190,20 @@ def test_a_folder_in_its_place_is_one_message(file: Path) -> None:
 
 def test_where_there_is_none_nothing_is_read(file: Path) -> None:
     assert list(read_messages(file)) == []
+
+
+def test_who_is_no_longer_the_one_who_writes_it_writes_nothing(file: Path) -> None:
+    fill(file, {"n": 0})
+
+    def check() -> None:
+        raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        Outbox(file, check)
+    outbox = Outbox(file)
+    outbox._check = check
+    with pytest.raises(LeaseLost):
+        outbox.append({"n": 1})
+    with pytest.raises(LeaseLost):
+        outbox.deliver_up_to(0)
+    assert unread(Outbox(file)) == [{"n": 0}]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fake_server import LONG, TRIAL, Server, say
 
 from noisetune.records import TrialResult, flatten
 from noisetune.tracking import tracker as module
+from noisetune.tracking.files import Checked
 from noisetune.tracking.messages import Message
 from noisetune.tracking.outbox import Outbox
 from noisetune.tracking.telling import Receiver
@@ -259,3 +261,18 @@ def test_what_is_said_just_after_the_last_look_is_told_too(
 )
 def test_nested_settings_become_dotted_names(tree: dict[str, Any], flat: dict[str, Any]) -> None:
     assert flatten(tree) == flat
+
+
+def test_a_tracker_of_a_sweep_that_another_drives_asks_for_nothing(file: Path) -> None:
+    server = Server()
+    tracker = Tracker(Outbox(file), server.connect, mine=lambda: False)
+    say(tracker, [1])
+    assert not tracker.close()
+    assert server.connections == 0
+
+
+def test_each_call_is_checked_before_it_is_made() -> None:
+    calls: list[str] = []
+    client = Checked(SimpleNamespace(log=calls.append), lambda: calls.append("check"))
+    client.log("row")
+    assert calls == ["check", "row"]

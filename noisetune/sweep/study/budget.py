@@ -14,13 +14,13 @@ class Spending:
     """Counts hours and GPU hours, and keeps them in the ledger over a resume."""
 
     def __init__(
-        self, budget: Budget, ledger: Ledger, clock: Callable[[], float] = time.monotonic
+        self, budget: Budget, ledger: Ledger, clock: Callable[[], float] | None = None
     ) -> None:
-        self.budget, self.ledger, self.clock = budget, ledger, clock
+        self.budget, self.ledger, self.clock = budget, ledger, clock or time.monotonic
         spent = ledger.spent
         self.hours_before, self.gpu_hours = spent.get("hours", 0.0), spent.get("gpu_hours", 0.0)
         self.trial_hours, self.trials = spent.get("trial_hours", 0.0), spent.get("trials", 0)
-        self.began = self.noted = clock()
+        self.began = self.noted = self.clock()
         self.held: dict[str, tuple[float, float]] = {}
 
     @property

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileOpenLock
-from optuna.storages.journal._file import BaseJournalFileLock
 
 from noisetune.errors import UserError
 from noisetune.files import refused
@@ -63,35 +62,24 @@ def driver_of(home: Home, name: str) -> LeaseInfo | None:
     return None
 
 
-class _FencedLock(BaseJournalFileLock):
-    """The journal's file lock, of use only to who holds the sweep's lease."""
-
-    def __init__(self, path: Path, lease: Lease) -> None:
-        self.lease = lease
-        self._file = JournalFileOpenLock(str(path))
-
-    def acquire(self) -> bool:
-        taken = self._file.acquire()
-        try:
-            self.lease.check()
-        except BaseException:
-            self._file.release()
-            raise
-        return taken
+class _Lock(JournalFileOpenLock):
+    """The journal's lock; that it is gone is no error: a driver that took over has removed it."""
 
     def release(self) -> None:
-        self._file.release()
+        with suppress(RuntimeError):
+            super().release()
 
 
 def own_journal(path: Path, lease: Lease) -> BaseStorage:
     """The ledger file for the driver that holds `lease`; any other's writes raise LeaseLost.
 
-    What a killed driver left half done is put right first: its lock, and a damaged end.
+    What a killed driver left half done is put right first: its lock, and a damaged end. One that
+    only stood still writes to a file that is the ledger no more.
     """
     lease.check()
     lock = path.with_name(path.name + ".lock")
     with refused("lock", lock, "be removed", "move it away"):
         lock.unlink(missing_ok=True)
-    file = LedgerFile(path, _FencedLock(path, lease))
+    file = LedgerFile(path, _Lock(str(path)), lease.check)
     file.mend()
     return replayed(file)

@@ -12,7 +12,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from noisetune.errors import UserError
-from noisetune.lines import append_lines, cut_damaged_end, read_lines
+from noisetune.lines import Check, append_lines, cut_damaged_end, nothing, read_lines
 
 REMEDY = (
     "put a copy of the file in its place; or keep only the lines that stand before, and "
@@ -21,13 +21,19 @@ REMEDY = (
 
 
 class LedgerFile(BaseJournalBackend):
-    """The lines of a ledger. Reading never changes the file; `lock` is held while it is written.
+    """The lines of a ledger. Reading never changes the file; `lock` is held while it is written,
+    and `check` says, by what it raises, who may not.
 
     UserError, with file and line, for damage; but damage at the very end is not read.
     """
 
-    def __init__(self, path: Path, lock: BaseJournalFileLock | None = None) -> None:
-        self.path, self.line = path, 0
+    def __init__(
+        self,
+        path: Path,
+        lock: BaseJournalFileLock | None = None,
+        check: Check = nothing,
+    ) -> None:
+        self.path, self.check, self.line = path, check, 0
         self._lock = lock or JournalFileSymlinkLock(str(path))
         self._place = 0
 
@@ -42,12 +48,13 @@ class LedgerFile(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         with get_lock_file(self._lock):
-            append_lines(self.path, logs, durable=True)
+            append_lines(self.path, logs, durable=True, check=self.check)
 
     def mend(self) -> None:
-        """Cut off a damaged end, which is kept in a file beside; for who may write."""
+        """Shut out earlier writers, and cut off a damaged end, which is kept in a file beside; for
+        who may write."""
         with get_lock_file(self._lock):
-            cut_damaged_end(self.path, REMEDY)
+            cut_damaged_end(self.path, REMEDY, self.check)
 
 
 def replayed(file: LedgerFile) -> JournalStorage:

@@ -29,16 +29,17 @@ class Progress:
         conditions: Sequence[str],
         config: SweepConfig,
         ledger: Ledger,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self.config, self.ledger, self.clock = config, ledger, clock
+        self.config, self.ledger, self.clock = config, ledger, clock or time.monotonic
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in conditions}
         self.best: dict[str, float] = {}
         self.running: dict[str, Running] = {}
         self.last: deque[str] = deque(maxlen=LAST_ENDED)
         self._gated = config.pretrain_gate != PretrainGate()
         self._pace = Pace()
-        self._began, self._looked, self._ended, self._most = clock(), clock(), 0, 1
+        self._began = self._looked = self.clock()
+        self._ended, self._most = 0, 1
         self._spent, self._size = ledger.spent, ledger.size or 0
         self._lock = threading.RLock()
 

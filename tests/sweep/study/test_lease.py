@@ -183,6 +183,18 @@ def test_the_successor_ends_what_the_superseded_one_had_begun(
         assert len(Ledger(journal(taken.file), "made-up").records([("all", {})])) == 3
 
 
+def test_a_lock_that_the_next_driver_has_removed_is_no_error(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home.ledger_file("made-up")
+    lock = file.with_name(f"{file.name}.lock")
+    with claim_sweep(home, "made-up") as lease:
+        storage = own_journal(file, lease)
+        monkeypatch.setattr(Lease, "check", lambda lease: lock.unlink(missing_ok=True))
+        Ledger.create(storage, "made-up", {"a": 1})
+    assert Ledger(journal(file), "made-up").definition == {"a": 1}
+
+
 class Told(Receiver):
     """Keeps what it is told."""
 
