@@ -25,7 +25,7 @@ Check = Callable[[], None]
 
 SEAL = re.compile(rb',?"checksum":"([0-9a-f]+)-([0-9a-f]{8})"\}\Z')
 # what a damaged seal looks like, by its name or what it says: no line without one ends like that
-LIKE_SEAL = re.compile(rb'"([^"]{8}":"[^"]*|[^"]*":"[0-9a-f]+-[0-9a-f]{8})"\}\Z')
+LIKE_SEAL = re.compile(rb'"([^"]{8}":"[^"]*|[^"]*[0-9a-f]-[0-9a-f]{8})"\}\Z')
 
 NEW = ".new"
 

@@ -55,6 +55,16 @@ def test_what_is_written_is_read(content: Records) -> None:
         ]
 
 
+def test_a_seal_whose_name_and_beginning_are_damaged_is_no_content(tmp_path: Path) -> None:
+    """What is left of it is a string of a line that has no seal."""
+    append_lines(tmp_path / "lines", [{"key": "value"}])
+    whole = (tmp_path / "lines").read_bytes()
+    damaged = whole.replace(b'","checksum":"', b"\\u001")
+    assert json.loads(damaged).keys() == {"key"}
+    (tmp_path / "lines").write_bytes(damaged)
+    assert read(tmp_path / "lines")[0] == []
+
+
 @settings(max_examples=150)
 @given(records, st.data())
 def test_damage_anywhere_is_seen(content: Records, data: st.DataObject) -> None:
