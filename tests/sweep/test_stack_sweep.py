@@ -36,6 +36,7 @@ def test_noisetunes_answer_has_its_curves_winners_and_shared_epochs(tmp_path: Pa
     assert rows_in(tmp_path / "mlruns" / "mlflow.db")["runs"] == 1 + len(trials)
 
 
+@pytest.mark.long
 def test_an_engine_beside_itself_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the place of stock Ray Tune, which needs Ray, stands noisetune."""
     monkeypatch.setattr(asking, "METHODS", ("simclr",))

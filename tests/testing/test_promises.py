@@ -50,7 +50,7 @@ class Layered(ResNet18):
     """Its layers begin after the stem."""
 
     def build(self, channels: int, size: Any) -> Backbone:
-        return type("Layered", (ResNet,), {"layers": self.wrong})(
+        return type("Layered", (ResNet,), {"by_depth": self.wrong})(
             self.block, self.blocks, channels, self.width
         )
 
