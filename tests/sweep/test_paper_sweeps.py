@@ -79,6 +79,7 @@ DEAR += (
 )
 DEAR += (
     "methods_ssl",
+    "methods_ssl_cpu",
     "vit",
     "selection",
     "imagenet_fair",
