@@ -24,8 +24,9 @@ Record = dict[str, Any]
 Check = Callable[[], None]
 
 SEAL = re.compile(rb',?"checksum":"([0-9a-f]+)-([0-9a-f]{8})"\}\Z')
-# what a damaged seal looks like, by its name or what it says: no line without one ends like that
-LIKE_SEAL = re.compile(rb'"([^"]{8}":"[^"]*|[^"]*[0-9a-f]-[0-9a-f]{8})"\}\Z')
+# what a damaged seal looks like, by its name, by what it says, or with blanks in the place of its
+# beginning: no line without one ends like that
+LIKE_SEAL = re.compile(rb'"([^"]{8}":"[^"]*|[^"]*([0-9a-f]-[0-9a-f]{8}| {14,}[0-9a-f-]*))"\}\Z')
 
 NEW = ".new"
 

@@ -55,11 +55,14 @@ def test_what_is_written_is_read(content: Records) -> None:
         ]
 
 
-def test_a_seal_whose_name_and_beginning_are_damaged_is_no_content(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beginning", [b"\\u001", b" " * 14])
+def test_a_seal_whose_name_and_beginning_are_damaged_is_no_content(
+    tmp_path: Path, beginning: bytes
+) -> None:
     """What is left of it is a string of a line that has no seal."""
     append_lines(tmp_path / "lines", [{"key": "value"}])
     whole = (tmp_path / "lines").read_bytes()
-    damaged = whole.replace(b'","checksum":"', b"\\u001")
+    damaged = whole.replace(b'","checksum":"', beginning)
     assert json.loads(damaged).keys() == {"key"}
     (tmp_path / "lines").write_bytes(damaged)
     assert read(tmp_path / "lines")[0] == []

@@ -99,6 +99,7 @@ def test_what_the_ledger_knows_is_told_where_the_outbox_was_lost(
     assert statuses == {"mine": "KILLED", "t0": "FINISHED", "t1": "KILLED"}
 
 
+@pytest.mark.long
 def test_a_sweep_that_runs_is_not_told_twice_to_one_store(
     noisetune: Callable[..., Any], home: Home
 ) -> None:
@@ -165,6 +166,7 @@ def test_the_ui_shows_the_runs_of_the_newest_sweep_or_of_the_named(
     assert "MLflow knows no sweep 'yours'" in said.err
 
 
+@pytest.mark.long
 def test_the_ui_shows_artifacts_where_they_were_moved_to(
     noisetune: Callable[..., Any], home: Home, shown: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def few(config: DataConfig, count: int | None, subset: str = "random", seed: int
     return config.model_copy(update=changes).load()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["digits", "npz", "folder", "cifar10"])
 @pytest.mark.parametrize("subset", ["random", "stratified"])
 def test_fewer_are_a_part_of_more(sets: dict[str, DataConfig], name: str, subset: str) -> None:

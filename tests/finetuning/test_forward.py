@@ -127,6 +127,7 @@ def test_the_estimate_is_kept_with_the_network() -> None:
     assert estimate.sum(1).tolist() == pytest.approx([1] * 10)
 
 
+@pytest.mark.long
 def test_with_the_true_matrix_it_keeps_its_promises() -> None:
     check(Config, **TRUE)
 

@@ -42,6 +42,7 @@ def elements(report: Report) -> Elements:
     return Elements(report.html)
 
 
+@pytest.mark.long
 def test_a_hundred_trials_are_at_most_two_megabytes(view: SweepView, report: Report) -> None:
     assert len(view.records) == 99
     assert len(report.html.encode()) < MOST_BYTES

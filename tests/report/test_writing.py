@@ -65,6 +65,7 @@ def test_one_that_cannot_be_written_leaves_the_one_before(
     assert [each.name for each in tmp_path.iterdir()] == ["report"]
 
 
+@pytest.mark.long
 def test_nothing_but_a_report_is_replaced(report: Report, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(UserError, match=r"--out .*other files than a report \(thesis.tex\)"):

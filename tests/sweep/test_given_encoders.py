@@ -37,6 +37,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "mine.pth"
 
 
+@pytest.mark.long
 def test_every_method_is_compared_under_one_fixed_part(tmp_path: Path, imagenet_file: Path) -> None:
     """`epochs` is for those that pre-train, `path` for the one that is given its weights."""
     few = {"name": "digits", "train_samples": 20, "test_samples": 12}

@@ -105,6 +105,7 @@ def test_a_probe_and_its_features_are_timed_and_weighed(
     assert stage_bytes("finetune", own, data) < stage_bytes("finetune", whole, data)
 
 
+@pytest.mark.long
 def test_the_benchmark_says_what_a_trial_took(monkeypatch: pytest.MonkeyPatch) -> None:
     with without_ray():
         monkeypatch.setattr(bench, "ray_session", nullcontext)

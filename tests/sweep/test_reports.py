@@ -57,6 +57,7 @@ def test_a_sweep_ends_with_its_report_and_mlflow_has_all_of_it(home: Home, said:
     assert (run / "index.html").read_bytes() == page.read_bytes()
 
 
+@pytest.mark.long
 def test_a_relative_folder_is_as_good(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +82,7 @@ def test_made_again_it_is_the_same_bytes(home: Home, tmp_path: Path) -> None:
         assert file.read_bytes() == before.read_bytes()
 
 
+@pytest.mark.long
 def test_the_folder_of_the_sweep_is_enough(home: Home, tmp_path: Path) -> None:
     """Neither MLflow's database nor the stages are there."""
     shutil.copytree(home.sweep("mine"), Home(tmp_path).sweep("mine"))

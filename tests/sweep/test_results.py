@@ -104,6 +104,7 @@ def test_comparisons_are_those_that_the_sweep_asks_about(
     assert list(other.columns) == list(asked.columns)
 
 
+@pytest.mark.long
 def test_with_several_goals_each_has_a_column(tmp_path: Path) -> None:
     goals = {"metric": "val/accuracy", "also": [{"metric": "cost/passes"}]}
     space = {"parameters": {"finetune.epochs": {"choices": [1, 2]}}}

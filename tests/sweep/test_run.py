@@ -178,6 +178,7 @@ def full_from(number: int, write: Callable[..., Any]) -> Callable[..., Any]:
     return refusing
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "number", [1, *(pytest.param(each, marks=pytest.mark.long) for each in (2, 4))]
 )

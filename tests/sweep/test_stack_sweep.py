@@ -25,6 +25,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "METHODS", ("none", "simclr"))
 
 
+@pytest.mark.long
 def test_noisetunes_answer_has_its_curves_winners_and_shared_epochs(tmp_path: Path) -> None:
     with without_ray():
         trials, pretraining = ask_noisetune(FEW, tmp_path / "mlruns")

@@ -128,6 +128,7 @@ def without_name(seen: dict[str, Seen]) -> dict[str, Seen]:
     }
 
 
+@pytest.mark.long
 def test_a_crash_before_any_write_and_a_second_telling_change_nothing(
     place: Place, sweep: str
 ) -> None:

@@ -172,6 +172,7 @@ def test_every_rate_runs_all_settings_and_its_winner_again(
         assert each.parameters == best.parameters
 
 
+@pytest.mark.long
 def test_a_sweep_goes_on_with_more_settings(run_drawn: Callable[[int], list[Any]]) -> None:
     before = [each for each in run_drawn(1) if each.kind == "search"]
     after = [each for each in run_drawn(3) if each.kind == "search"]

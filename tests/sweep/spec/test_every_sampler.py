@@ -84,6 +84,7 @@ def test_brute_force_runs_once_what_a_when_makes_equal(open_scheduler: OpenSched
     assert len({tuple(job.parameters.items()) for job in jobs}) == len(jobs) == 8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELLED)
 def test_a_sampler_that_learns_comes_nearer(open_scheduler: OpenScheduler, name: str) -> None:
     sampler = {"name": name, "seed": 1, **SETTINGS[name]}

@@ -215,6 +215,7 @@ def test_images_that_are_there_are_not_made_up(
     )
 
 
+@pytest.mark.long
 def test_a_smoke_run_has_human_labels_and_all_conditions(tmp_path: Path) -> None:
     trial = {"data": MADE_UP, "noise": {"model": "human", "path": "nowhere/human.pt"}}
     shrunk = in_small(prepared(HUMAN, trial, replicates=1), tmp_path, lambda line: None)

@@ -305,6 +305,7 @@ class Slots:
             self.play.scheduler.complete(job, result_of(job))
 
 
+@pytest.mark.long
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
 )

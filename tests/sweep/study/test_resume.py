@@ -79,6 +79,7 @@ def trials_in(storage: BaseStorage) -> int:
     return sum(storage.get_n_trials(study._study_id) for study in storage.get_all_studies())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sampler",
     [RANDOM, *(pytest.param(sampler, marks=pytest.mark.long) for sampler in (TPE, JOINT))],
@@ -105,6 +106,7 @@ def test_a_driver_killed_between_any_two_writes_changes_nothing(
         assert len(done) + len(jobs) == 4
 
 
+@pytest.mark.long
 def test_several_conditions_at_once_end_as_an_undisturbed_sweep(
     open_scheduler: OpenScheduler, tmp_path: Path
 ) -> None:
@@ -156,6 +158,7 @@ def test_a_driver_that_is_killed_again_and_again_comes_to_the_same_end(
     assert table(play) == table(undisturbed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["enqueue", "warm_start"])
 def test_what_comes_before_the_first_trial_survives_too(
     open_scheduler: OpenScheduler, tmp_path: Path, kind: str
