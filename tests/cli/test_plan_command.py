@@ -171,6 +171,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("measure", "width", "given"),
     [("--measure", 4, []), ("--no-measure", 64, ["imagenet"])],

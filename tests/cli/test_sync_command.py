@@ -147,6 +147,7 @@ def shown(noisetune: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Cal
     return lambda *words: noisetune("ui", "--port", 5097, *words)
 
 
+@pytest.mark.long
 def test_the_ui_shows_the_runs_of_the_newest_sweep_or_of_the_named(
     noisetune: Callable[..., Any], home: Home, shown: Callable[..., Any]
 ) -> None:

@@ -132,6 +132,7 @@ def checkpoints(stage: Stage, start: Any = None) -> list[Checkpoint]:
     return [event for event in events if isinstance(event, Checkpoint)]
 
 
+@pytest.mark.long
 def test_it_goes_on_from_a_checkpoint_bit_for_bit(staged: Callable[..., Stage]) -> None:
     """Its averages lie in the checkpoint: without them the end is another one."""
     stage = staged(epochs=5)

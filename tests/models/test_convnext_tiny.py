@@ -115,6 +115,7 @@ def test_the_scales_of_its_branches_do_not_decay_where_weights_alone_do() -> Non
     assert set(scales) <= undecayed(backbone)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("promise", promises(Config))
 def test_on_the_smallest_images_it_keeps_its_promises(promise: Check) -> None:
     promise(Config, patch=1)

@@ -150,6 +150,7 @@ def run_drawn(tmp_path: Path) -> Callable[[int], list[Any]]:
     return run
 
 
+@pytest.mark.long
 def test_every_rate_runs_all_settings_and_its_winner_again(
     run_drawn: Callable[[int], list[Any]],
 ) -> None:
