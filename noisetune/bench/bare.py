@@ -11,11 +11,12 @@ from ray import tune
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
+POINTS = 10
+"""That an instant trial reports."""
+
 
 class Instant(tune.Trainable):
-    """Ten points that cost nothing."""
-
-    points = 10
+    """Points that cost nothing."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.seen = 0
@@ -26,7 +27,7 @@ class Instant(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         self.seen += 1
-        return {"val/accuracy": self.seen / self.points, "done": self.seen == self.points}
+        return {"val/accuracy": self.seen / POINTS, "done": self.seen == POINTS}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """There is nothing to save."""

@@ -16,7 +16,7 @@ import psutil
 import ray
 from mlflow import MlflowClient
 
-from noisetune.bench.bare import bare_growth, growth
+from noisetune.bench.bare import POINTS, bare_growth, growth
 from noisetune.bench.stopwatch import timed_calls
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options
@@ -35,7 +35,6 @@ from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.watcher import Watcher
 from noisetune.tracking.outbox import read_messages
 
-POINTS = 10
 PAGE = 100
 MOST_BARE = 1000
 POINT = "point"

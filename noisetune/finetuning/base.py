@@ -17,8 +17,6 @@ Forward = Callable[[Tensor], Tensor]
 Predict = Callable[[], Tensor]
 """Computes the probabilities (n, classes) of all images trained on, plain, by the first network."""
 PROBED, PROBE = "probe_then_tune", "probe"
-FORWARD_PASS = 1 / 3
-"""The cost of a pass without gradients, where one forward and backward is 1."""
 
 FinetuneAugment = Annotated[
     Annotated[AugmentConfig, Tag(AugmentConfig.__name__)]

@@ -7,7 +7,8 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from noisetune.finetuning.base import FORWARD_PASS, Criterion, FinetuneConfig, Predict, Task
+from noisetune.finetuning.base import Criterion, FinetuneConfig, Predict, Task
+from noisetune.training.optimisation import FORWARD_PASS
 
 SMALLEST = 1e-6
 """What is added to each entry of an estimate: no label that occurs may be impossible."""

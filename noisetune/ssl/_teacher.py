@@ -10,9 +10,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from noisetune.models.base import Backbone, ModelConfig
-from noisetune.ssl.base import Batch, Learner, Progress, ProjectionConfig, SSLConfig, two_layers
-
-FORWARD_PASS = 1 / 3
+from noisetune.ssl.base import (
+    Batch,
+    Progress,
+    ProjectingLearner,
+    ProjectionConfig,
+    SSLConfig,
+    two_layers,
+)
+from noisetune.training.optimisation import FORWARD_PASS
 
 
 class TeacherConfig(SSLConfig):
@@ -52,17 +58,17 @@ class PredictingConfig(TeacherConfig, ProjectionConfig):
         return two_layers(self.projection, self.hidden, self.projection)
 
 
-class Predicting(Learner):
+class Predicting(ProjectingLearner):
     """A student (encoder, projector, predictor), and a teacher (encoder, projector) that has no
     gradients and begins as a copy of it.
 
     The teacher has batch-norm statistics of its own.
     """
 
+    method: PredictingConfig
+
     def __init__(self, encoder: Backbone, method: PredictingConfig) -> None:
-        super().__init__()
-        self.method, self.encoder = method, encoder
-        self.projector = method.build_head(encoder.feature_dim)
+        super().__init__(encoder, method)
         self.predictor = method.build_predictor()
         copied = deepcopy(nn.Sequential(encoder, self.projector))
         self.teacher = copied.requires_grad_(False)
@@ -75,7 +81,7 @@ class Predicting(Learner):
         return *predictions, *targets
 
     def _predict(self, images: Tensor) -> Tensor:
-        return self.predictor(self.projector(self.encoder(images)))
+        return self.predictor(self.project(images))
 
     # After it, so that the teacher of the next step knows this one, as in BYOL's algorithm 1.
     def after_step(self, progress: Progress) -> None:

@@ -306,25 +306,34 @@ class TwoViewConfig(ProjectionConfig):
     """Methods that are a loss of the projections of two views."""
 
     def learner(self, encoder: Backbone) -> Learner:
-        return TwoViewLearner(encoder, self.build_head(encoder.feature_dim), self)
+        return TwoViewLearner(encoder, self)
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
         """The method's scalar loss of the projections (B, D) of two views of the same images."""
         raise NotImplementedError
 
 
-class TwoViewLearner(Learner):
+class ProjectingLearner(Learner):
     """Encoder and projection head; `batch_norm` says whether both views pass at once."""
 
-    def __init__(self, encoder: Backbone, projector: nn.Module, method: TwoViewConfig) -> None:
+    def __init__(self, encoder: Backbone, method: ProjectionConfig) -> None:
         super().__init__()
-        self.encoder, self.projector, self.method = encoder, projector, method
+        self.method, self.encoder = method, encoder
+        self.projector = method.build_head(encoder.feature_dim)
+
+    def project(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) -> projections (B, D)."""
+        return self.projector(self.encoder(images))
 
     def forward(self, batch: Batch) -> tuple[Tensor, ...]:
-        return self.method.passed(self._project, batch.views)
+        """The projections of each view."""
+        return self.method.passed(self.project, batch.views)
 
-    def _project(self, images: Tensor) -> Tensor:
-        return self.projector(self.encoder(images))
+
+class TwoViewLearner(ProjectingLearner):
+    """That of a method which is a loss of two projections."""
+
+    method: TwoViewConfig
 
     def loss(self, outputs: tuple[Tensor, Tensor]) -> Tensor:
         first, second = outputs

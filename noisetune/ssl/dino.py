@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from noisetune.models.base import Backbone, ModelConfig
-from noisetune.ssl._teacher import FORWARD_PASS, TeacherConfig, follow
+from noisetune.ssl._teacher import TeacherConfig, follow
 from noisetune.ssl.base import Batch, Learner, Progress, View
 from noisetune.training.augment import AugmentConfig
+from noisetune.training.optimisation import FORWARD_PASS
 
 GLOBAL = 2
 Scale = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]

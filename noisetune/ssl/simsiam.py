@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from noisetune.models.base import Backbone
-from noisetune.ssl.base import Batch, Learner, ProjectionConfig, two_layers
+from noisetune.ssl.base import Batch, Learner, ProjectingLearner, ProjectionConfig, two_layers
 
 
 class Config(ProjectionConfig):
@@ -31,22 +31,17 @@ class Config(ProjectionConfig):
         return two_layers(self.projection, self.bottleneck, self.projection)
 
 
-class SimSiam(Learner):
+class SimSiam(ProjectingLearner):
     """Encoder, projector and predictor."""
 
     def __init__(self, encoder: Backbone, method: Config) -> None:
-        super().__init__()
-        self.method, self.encoder = method, encoder
-        self.projector = method.build_head(encoder.feature_dim)
+        super().__init__(encoder, method)
         self.predictor = method.build_predictor()
 
     def forward(self, batch: Batch) -> tuple[Tensor, ...]:
         """Two views (B, C, H, W) -> projections of both, then predictions (B, D)."""
-        projections = self.method.passed(self._project, batch.views)
+        projections = super().forward(batch)
         return *projections, *self.method.passed(self.predictor, projections)
-
-    def _project(self, images: Tensor) -> Tensor:
-        return self.projector(self.encoder(images))
 
     def loss(self, outputs: Sequence[Tensor]) -> Tensor:
         first, second, predicted, other = (each.float() for each in outputs)

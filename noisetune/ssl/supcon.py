@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from noisetune.models.base import Backbone
-from noisetune.ssl.base import UNREAD, Batch, Learner, ProjectionConfig
+from noisetune.ssl.base import UNREAD, Batch, Learner, ProjectingLearner, ProjectionConfig
 
 
 class Config(ProjectionConfig):
@@ -26,22 +26,16 @@ class Config(ProjectionConfig):
         return SupCon(encoder, self)
 
 
-class SupCon(Learner):
-    """Encoder and projection head."""
+class SupCon(ProjectingLearner):
+    """Encoder and projection head, which see labels."""
 
-    def __init__(self, encoder: Backbone, method: Config) -> None:
-        super().__init__()
-        self.method, self.encoder = method, encoder
-        self.projector = method.build_head(encoder.feature_dim)
+    method: Config
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Two views (B, C, H, W) -> projections (2B, D) of both, and the labels (2B,)."""
         assert batch.labels is not None
-        projections = self.method.passed(self._project, batch.views)
+        projections = super().forward(batch)
         return torch.cat(projections), batch.labels.repeat(len(projections))
-
-    def _project(self, images: Tensor) -> Tensor:
-        return self.projector(self.encoder(images))
 
     def loss(self, outputs: tuple[Tensor, Tensor]) -> Tensor:
         projections, labels = outputs

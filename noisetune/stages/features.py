@@ -11,7 +11,6 @@ from torch import Tensor
 
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData, Statistics
-from noisetune.finetuning.base import FORWARD_PASS
 from noisetune.models.base import Backbone, build_head
 from noisetune.records import EXTRACT, Tick
 from noisetune.ssl.base import Features, GivenFeatures, SSLConfig
@@ -21,6 +20,7 @@ from noisetune.store import Artifact, StageKey
 from noisetune.training.augment import normalise
 from noisetune.training.feeding import Feed
 from noisetune.training.loop import TICK_SECONDS, DivergedError
+from noisetune.training.optimisation import FORWARD_PASS
 from noisetune.training.speed import forward_flops
 
 VERSION = 1

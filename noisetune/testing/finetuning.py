@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from noisetune.finetuning.base import (
-    FORWARD_PASS,
     Batch,
     Criterion,
     FinetuneConfig,
@@ -23,6 +22,7 @@ from noisetune.stages.finetune import finetune_key, finetune_stage
 from noisetune.testing.every import variations
 from noisetune.testing.promises import promise, small
 from noisetune.testing.trials import assert_goes_on, assert_same, checkpoints, tiny_inputs
+from noisetune.training.optimisation import FORWARD_PASS
 
 QUICK = {"epochs": 2, "batch_size": 16}
 SHORT = {"epochs": 4}

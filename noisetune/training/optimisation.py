@@ -12,6 +12,8 @@ from torch import nn
 from noisetune.section import Section
 from noisetune.training.lars import LARS
 
+FORWARD_PASS = 1 / 3
+"""The cost of a pass without gradients, where one forward and backward is 1."""
 ALL_ALIKE: Mapping[nn.Parameter, float] = MappingProxyType({})
 """Of weights that all learn with the whole rate."""
 
