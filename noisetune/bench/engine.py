@@ -64,7 +64,7 @@ def instant_pipeline(
     return TrialResult(config.to_json(), epochs, {}, {}, {FINETUNE: 0.0})
 
 
-class Clock:
+class Clock(Watcher):
     """Watches the driver: when trials start and end, what it takes, how much memory it holds.
 
     `cpu` is in seconds, `over` the moment when the last trial had ended.
@@ -88,15 +88,12 @@ class Clock:
         self.cpu = sum(process.cpu_times()[:2]) - before
         self.over = time.monotonic()
 
-    def started(self, trial: TrialRecord) -> None:
-        pass
-
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         if trial.name not in self._seen:
             self._seen.add(trial.name)
             self.first_points.append(time.monotonic())
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         self.ends.append(time.monotonic())
         self.memory.append(psutil.Process().memory_info().rss)
 

@@ -32,11 +32,13 @@ class Stopwatch(Clock):
         super().__init__()
         self.stages: list[dict[str, float]] = []
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        super().ended(trial, result)
-        if result is None:
-            raise RuntimeError(f"{trial.name} ended without a result: {trial.reason}")
+    def result(self, trial: TrialRecord, result: TrialResult) -> None:
         self.stages.append(result.seconds)
+
+    def ended(self, trial: TrialRecord) -> None:
+        super().ended(trial)
+        if trial.state != "complete":
+            raise RuntimeError(f"{trial.name} ended without a result: {trial.reason}")
 
 
 def make_features(folder: Path, rows: int, width: int) -> None:

@@ -45,7 +45,7 @@ class Span:
 
 
 @dataclass
-class Stopwatch:
+class Stopwatch(Watcher):
     """Watches a sweep: which pre-training epochs were really computed, and what stages took.
 
     `wall` is the seconds from its first trial to the end of its last.
@@ -81,13 +81,14 @@ class Stopwatch:
             self.computed.add((point.made, point.step))
             self.made.setdefault((span.method, point.step), point.made)
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        if result is None:
-            raise RuntimeError(f"{trial.name} ended without a result: {trial.reason}")
-        span = self.spans[trial.name]
-        span.over = time.time()
+    def result(self, trial: TrialRecord, result: TrialResult) -> None:
         self.results[_settings(trial)] = dict(result.metrics())
-        self.seconds.append((span.method, result.seconds))
+        self.seconds.append((self.spans[trial.name].method, result.seconds))
+
+    def ended(self, trial: TrialRecord) -> None:
+        if trial.state != "complete":
+            raise RuntimeError(f"{trial.name} ended without a result: {trial.reason}")
+        self.spans[trial.name].over = time.time()
 
     def idle_share(self, slots: int) -> float:
         """Share of slot time that was idle while a trial that was not handed out could have run."""

@@ -23,7 +23,7 @@ from noisetune.bench.question import (
     figures_of,
 )
 from noisetune.bench.rounds import Round, Spent, Until, Versus, ratio_figures, take_rounds
-from noisetune.records import FINETUNE, PRETRAIN, MetricPoint, TrialRecord, TrialResult
+from noisetune.records import FINETUNE, PRETRAIN, MetricPoint, TrialRecord
 from noisetune.sweep.execution.launch import ray_session, slots_of
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import drive
@@ -39,7 +39,7 @@ TABLES = "runs", "params", "metrics"
 Ask = Callable[[Question, Path], tuple[list[Trained], int]]
 
 
-class Curves:
+class Curves(Watcher):
     """Watches a sweep: the curves of its trials, and the epochs of pre-training that were really
     computed."""
 
@@ -65,7 +65,7 @@ class Curves:
         elif point.stage == FINETUNE:
             self.points.setdefault(trial.name, {})[point.step] = point
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         if trial.state == "failed":
             raise RuntimeError(f"{trial.name} failed: {trial.reason}")
 

@@ -6,12 +6,13 @@ from rich.console import Console
 from rich.live import Live
 
 from noisetune.cli.drawing import CALM_SECONDS, Drawing, calm_line, draws
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import MetricPoint, TrialRecord
 from noisetune.sweep.log import end_line
+from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.watch.progress import Progress
 
 
-class LiveTable:
+class LiveTable(Watcher):
     """Watches a sweep for the terminal.
 
     Where no table can be drawn, a line tells of each trial that ended, and once a minute one of
@@ -43,8 +44,8 @@ class LiveTable:
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         self.progress.point(trial, point)
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        self.progress.ended(trial, result)
+    def ended(self, trial: TrialRecord) -> None:
+        self.progress.ended(trial)
         if self.verbose or not self._draws:
             line = end_line(trial, self.progress.config.objective.metric)
             self.console.print(line, soft_wrap=True, markup=False)

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import TrialRecord
 from noisetune.sweep.reporter import Reporter
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
@@ -81,16 +81,13 @@ class Logged:
             yield [*watchers, TrialLog()]
 
 
-class TrialLog:
+class TrialLog(Watcher):
     """A watcher that logs when trials start, and how they end."""
 
     def started(self, trial: TrialRecord) -> None:
         SAID.info("%s: started", trial.name)
 
-    def point(self, trial: TrialRecord, point: MetricPoint) -> None:
-        pass
-
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         level = logging.WARNING if trial.state == "failed" else logging.INFO
         SAID.log(level, "%s", end_line(trial))
 

@@ -81,7 +81,7 @@ def _told(
                 if value is not None:
                     key = f"gate/{metric}" if message.get("stage") == GATE else metric
                     mine.setdefault(key, {}).setdefault(message["step"], value)
-        elif message["kind"] == "ended" and message.get("result"):
+        elif message.get("result"):
             seconds[message["trial"]] = message["result"]["seconds"]
     curves = {
         trial: {metric: tuple(sorted(curve.items())) for metric, curve in mine.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from noisetune.records import MetricPoint, Metrics, TrialRecord, TrialResult
+from noisetune.records import MetricPoint, Metrics, TrialRecord
 from noisetune.texts import shortened
 from noisetune.tracking.about import NOTHING, About
 
@@ -18,6 +18,7 @@ FIELDS = {
     "sweep": {"state", "parameters", "made"},
     "started": {"trial", "trial_kind", "condition", "parameters", "made"},
     "point": {"trial", "step", "values", "made"},
+    "result": {"trial", "result"},
     "ended": {"trial", "state", "values", "made"},
     "tags": {"trial", "tags"},
     "artifact": {"trial", "path", "text"},
@@ -92,9 +93,7 @@ def point_message(trial: TrialRecord, point: MetricPoint) -> Message:
     )
 
 
-def ended_message(
-    trial: TrialRecord, result: TrialResult | None, made: float | None = None
-) -> Message:
+def ended_message(trial: TrialRecord, made: float | None = None) -> Message:
     return new_message(
         "ended",
         made,
@@ -102,7 +101,6 @@ def ended_message(
         state=trial.state,
         reason=trial.reason,
         values=trial.metrics,
-        result=None if result is None else result.to_json(),
     )
 
 
@@ -116,7 +114,6 @@ def interrupted_message(trial: TrialRecord, made: float | None = None) -> Messag
         state="interrupted",
         reason=reason,
         values={},
-        result=None,
     )
 
 
@@ -146,4 +143,4 @@ def unsaid(
             if record.state == "interrupted":
                 yield interrupted_message(record, made.get(record.name))
             else:
-                yield ended_message(record, None, made.get(record.name))
+                yield ended_message(record, made.get(record.name))

@@ -117,6 +117,9 @@ class MlflowRuns(Receiver):
                 self._end("", message, rows)
             case "started":
                 self._begin(trial, message, rows)
+            case "result":
+                self._log(trial, rows)
+                self._keep_result(trial, message)
             case "ended":
                 self._end(trial, message, rows + metric_rows(message))
             case "tags":
@@ -175,10 +178,13 @@ class MlflowRuns(Receiver):
         run, status = self._run(trial), STATUS[message["state"]]
         self.client.set_terminated(run, status, end_time=milliseconds(message["made"]))
         self._rows.pop(run, None)
-        # Last: where no artifact can be written, the rest is told.
+        # Earlier versions told a result with the end.
         if message.get("result") is not None:
-            self.files.write(run, "result.json", json.dumps(message["result"], indent=1))
+            self._keep_result(trial, message)
         self.files.places.pop(run, None)
+
+    def _keep_result(self, trial: str, message: Message) -> None:
+        self.files.write(self._run(trial), "result.json", json.dumps(message["result"], indent=1))
 
     def _log(
         self, trial: str, rows: Iterable[Metric], given: Mapping[str, str] | None = None

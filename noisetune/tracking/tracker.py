@@ -79,8 +79,11 @@ class Tracker:
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         self._say(point_message(trial, point))
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        self._say(ended_message(trial, result))
+    def result(self, trial: TrialRecord, result: TrialResult) -> None:
+        self._say(new_message("result", trial=trial.name, result=result.to_json()))
+
+    def ended(self, trial: TrialRecord) -> None:
+        self._say(ended_message(trial))
 
     def interrupted(self, trial: TrialRecord) -> None:
         """The sweep was stopped while this trial ran; it is taken up again by a resume."""

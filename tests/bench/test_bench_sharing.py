@@ -129,7 +129,7 @@ def test_a_replayed_epoch_is_not_counted_again() -> None:
 def test_a_trial_without_a_result_ends_the_benchmark() -> None:
     failed = replace(trial("a", "none", 0), state="failed", reason="so it was")
     with pytest.raises(RuntimeError, match="a ended without a result: so it was"):
-        Stopwatch().ended(failed, None)
+        Stopwatch().ended(failed)
 
 
 @pytest.mark.parametrize(

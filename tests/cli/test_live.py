@@ -79,7 +79,7 @@ def end_all(live: LiveTable) -> None:
     for each in ENDS:
         live.started(replace(each, state="running"))
         live.point(each, MetricPoint("finetune", 1, {"val/accuracy": 0.25}))
-        live.ended(each, None)
+        live.ended(each)
 
 
 def test_without_a_terminal_each_end_is_one_line() -> None:

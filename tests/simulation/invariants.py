@@ -12,7 +12,6 @@ from schedule import Course, Schedule, run_through
 from noisetune.store import Store
 
 Table = dict[str, Any]
-RESULT = "result.json"
 HARMLESS = (
     "is being run by",
     "another process has taken this sweep over",
@@ -58,17 +57,11 @@ def mlflow_table(course: Course) -> Table:
 
 
 def _but_lost(course: Course, told: Table, usual: Table) -> Table:
-    """What was told, with what nobody promised to keep. A trial's `result.json` goes with a driver
-    that dies between its ledger, which does not have the whole result, and its outbox; and of an
-    outbox, which is not synced, the end goes with the power of its host."""
-    died = set(course.ends) != {"finished"}
-    cut = any(host.cuts for host in course.world.hosts.values())
-    for name in told.keys() & usual.keys():
-        lacking = set(usual[name]["files"]) - set(told[name]["files"])
-        if cut or (died and lacking == {RESULT}):
-            told[name]["files"] = usual[name]["files"]
-        if cut:
-            told[name]["rows"] = usual[name]["rows"]
+    """What was told, with what nobody promised to keep: of an outbox, which is not synced, the end
+    goes with the power of its host."""
+    if any(host.cuts for host in course.world.hosts.values()):
+        for name in told.keys() & usual.keys():
+            told[name] |= {what: usual[name][what] for what in ("files", "rows")}
     return told
 
 

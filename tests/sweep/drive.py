@@ -12,7 +12,7 @@ from pathlib import Path
 
 from real_sweep import Seen, prepare, run
 
-from noisetune.records import TrialRecord, TrialResult
+from noisetune.records import TrialRecord
 from noisetune.sweep.execution.launch import ray_session
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.resources import Resources
@@ -25,8 +25,8 @@ class Noting(Seen):
         super().__init__()
         self.file = file
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        super().ended(trial, result)
+    def ended(self, trial: TrialRecord) -> None:
+        super().ended(trial)
         with self.file.open("a") as notes:
             notes.write(f"{trial.name}\n")
 

@@ -10,10 +10,11 @@ from noisetune.sweep.spec.config import parse_sweep
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import Ledger
 from noisetune.sweep.study.scheduler import Scheduler
+from noisetune.sweep.study.watcher import Watcher
 
 
 @dataclass
-class Heard:
+class Heard(Watcher):
     """A watcher that remembers."""
 
     words: list[str] = field(default_factory=list)
@@ -25,7 +26,7 @@ class Heard:
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         self.words.append(f"{point.stage} {point.step}")
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         self.words.append(f"ended {trial.name}")
         self.ended_as[trial.name] = trial
 

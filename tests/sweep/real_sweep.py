@@ -12,7 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from noisetune.pipeline import run_trial
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import MetricPoint, TrialRecord
 from noisetune.sweep.execution import launch
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.launch import run_trials
@@ -43,19 +43,16 @@ SWEEP: dict[str, Any] = {
 
 
 @dataclass
-class Seen:
+class Seen(Watcher):
     """A watcher that remembers what was computed and how trials ended."""
 
     points: list[tuple[str, MetricPoint]] = field(default_factory=list)
     ends: dict[str, TrialRecord] = field(default_factory=dict)
 
-    def started(self, trial: TrialRecord) -> None:
-        pass
-
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         self.points.append((trial.name, point))
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         self.ends[trial.name] = trial
 
     def epochs(self, stage: str) -> set[tuple[float, int]]:

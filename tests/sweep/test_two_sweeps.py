@@ -22,7 +22,7 @@ from real_sweep import Seen, prepare, run, run_here
 
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options, run_trial
-from noisetune.records import TrialRecord, TrialResult
+from noisetune.records import TrialRecord
 from noisetune.stages.base import points_of
 from noisetune.stages.pretrain import pretrain_key
 from noisetune.store import Lease, NullStore, StageKey, Store
@@ -64,8 +64,8 @@ class Rival(Seen):
             self.lease = self.store.lease(key)
             assert self.lease is not None
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        super().ended(trial, result)
+    def ended(self, trial: TrialRecord) -> None:
+        super().ended(trial)
         if trial.name == SCRATCH and self.lease is not None:
             self.lease.release()
 

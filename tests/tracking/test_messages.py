@@ -34,7 +34,7 @@ def test_every_message_has_what_its_kind_needs() -> None:
         sweep_message("running", {}),
         started_message(TRIAL),
         point_message(TRIAL, point),
-        ended_message(TRIAL, None),
+        ended_message(TRIAL),
         system_message({}),
         interrupted_message(TRIAL),
     ):

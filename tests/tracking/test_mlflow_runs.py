@@ -298,7 +298,8 @@ def test_a_tracker_brings_it_all_to_mlflow_in_silence(
     tracker.sweep("running", {"name": sweep})
     tracker.started(TRIAL)
     tracker.point(TRIAL, MetricPoint("finetune", 1, {"val/accuracy": 0.5}, made=3.0))
-    tracker.ended(TRIAL, TrialResult({}, {}, {}, {}, {}))
+    tracker.result(TRIAL, TrialResult({}, {}, {}, {}, {}))
+    tracker.ended(TRIAL)
     assert tracker.close()
     assert capfd.readouterr() == ("", "")
     seen = look(Place(fresh, None), sweep)[TRIAL.name]

@@ -103,7 +103,8 @@ def test_a_server_that_is_killed_and_started_again_holds_every_row_once(
     tell(range(41, 61), server.kill)
     server.start()
     for trial in trials:
-        tracker.ended(trial, TrialResult({}, {}, {}, {}, {}))
+        tracker.result(trial, TrialResult({}, {}, {}, {}, {}))
+        tracker.ended(trial)
     tracker.sweep("complete", {})
     assert tracker.close()
     seen = look(Place(server.uri, None), "sweep")

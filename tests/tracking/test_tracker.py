@@ -37,12 +37,13 @@ def test_everything_is_told_once_and_in_its_order(file: Path) -> None:
     tracker.started(TRIAL)
     say(tracker, [1, 2])
     result = TrialResult({}, {}, {}, {}, {})
-    tracker.ended(replace(TRIAL, state="complete", metrics={"a": 1.0}), result)
+    tracker.result(TRIAL, result)
+    tracker.ended(replace(TRIAL, state="complete", metrics={"a": 1.0}))
     tracker.tags(TRIAL.name, {"best": "yes"})
     tracker.artifact("best.yaml", "a: 1")
     assert tracker.close()
     kinds = [message["kind"] for message in server.told]
-    assert kinds == ["sweep", "started", "point", "point", "ended", "tags", "artifact"]
+    assert kinds == ["sweep", "started", "point", "point", "result", "ended", "tags", "artifact"]
     assert server.told[1]["parameters"] == {"noise.rate": 0.4, "finetune.lr": 0.01}
     assert server.told[1]["config"] == TRIAL.config
     assert server.told[2]["made"] == 1.0
@@ -56,7 +57,7 @@ def test_an_interrupted_trial_is_no_result(file: Path) -> None:
     tracker.interrupted(TRIAL)
     assert tracker.close()
     told = server.told[0]
-    assert (told["state"], told["values"], told["result"]) == ("interrupted", {}, None)
+    assert (told["kind"], told["state"], told["values"]) == ("ended", "interrupted", {})
     assert "resume" in told["reason"]
 
 

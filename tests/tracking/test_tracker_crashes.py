@@ -122,7 +122,7 @@ def test_an_end_that_a_killed_driver_did_not_say_is_said_by_the_next(tmp_path: P
     tracker = Tracker(Outbox(tmp_path / "outbox.jsonl"), server.connect)
     for trial in trials:
         tracker.started(trial)
-    tracker.ended(trials[0], None)
+    tracker.ended(trials[0])
     tracker.interrupted(trials[1])
     tracker.interrupted(trials[3])
     assert tracker.close()

@@ -2,13 +2,14 @@
 
 import time
 
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import TrialRecord
 from noisetune.store import StoreLike
+from noisetune.sweep.study.watcher import Watcher
 
 SECONDS_BETWEEN = 30.0
 
 
-class StoreLimit:
+class StoreLimit(Watcher):
     """Watches a sweep; when a trial ends, evicts what was not used for longest, down to `limit`
     bytes, at most twice a minute."""
 
@@ -16,13 +17,7 @@ class StoreLimit:
         self.store, self.limit = store, limit
         self._last = -SECONDS_BETWEEN
 
-    def started(self, trial: TrialRecord) -> None:
-        pass
-
-    def point(self, trial: TrialRecord, point: MetricPoint) -> None:
-        pass
-
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         """Look at the size of the store, unless that was done a moment ago."""
         if time.monotonic() - self._last >= SECONDS_BETWEEN:
             self.store.gc(self.limit)

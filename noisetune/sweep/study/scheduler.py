@@ -119,6 +119,8 @@ class Scheduler:
         """The trial went through the whole pipeline."""
         with self._fenced():
             if job.open:
+                for watcher in self.watchers:
+                    watcher.result(job.record(), result)
                 self._tell(job, TrialState.COMPLETE, None, result)
 
     def fail(self, job: Job, reason: str, mark: str | None = None) -> None:
@@ -313,4 +315,4 @@ class Scheduler:
             machine=mark == MACHINE,
         )
         for watcher in self.watchers:
-            watcher.ended(ended, result)
+            watcher.ended(ended)

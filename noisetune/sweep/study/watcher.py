@@ -6,13 +6,24 @@ from noisetune.records import MetricPoint, TrialRecord, TrialResult
 
 
 class Watcher(Protocol):
-    """Who is told what happens to trials, after the ledger has it."""
+    """Who is told what happens to trials, after the ledger has it; of a result before.
+
+    What a class that is derived from it does not want to know, it need not hear.
+    """
 
     def started(self, trial: TrialRecord) -> None:
         """It was handed out, for the first time or once more."""
+        return
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         """It has a new metric point; one that was taken before comes again after a resume."""
+        return
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        """It ended as its record says; `result` where it went through the whole pipeline."""
+    def result(self, trial: TrialRecord, result: TrialResult) -> None:
+        """It went through the whole pipeline. The ledger keeps but the metrics of a result, so it
+        is told first: where a driver dies between the two, the trial ends once more."""
+        return
+
+    def ended(self, trial: TrialRecord) -> None:
+        """It ended as its record says."""
+        return

@@ -5,12 +5,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from noisetune.records import GATE, MetricPoint, TrialRecord, TrialResult
+from noisetune.records import GATE, MetricPoint, TrialRecord
 from noisetune.sweep.log import end_line
 from noisetune.sweep.spec.config import SweepConfig
 from noisetune.sweep.spec.pretrain_gate import PretrainGate
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.watch.pace import HOUR, Pace, Running
 from noisetune.sweep.watch.snapshot import Slot, Snapshot
 
@@ -18,7 +19,7 @@ LAST_ENDED = 5
 LOOK_SECONDS = 10.0
 
 
-class Progress:
+class Progress(Watcher):
     """Watches a sweep of these `conditions` from what the ledger knows on; threads may look at it.
 
     The ledger is asked in the watcher's own thread alone.
@@ -74,7 +75,7 @@ class Progress:
             now.value = point.values.get(self.config.objective.metric, now.value)
             self._look()
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         with self._lock:
             if (ran := self.running.pop(trial.name, None)) is not None:
                 self._pace.trials.append(self.clock() - ran.since)

@@ -7,13 +7,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import MetricPoint, TrialRecord
+from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.watch.progress import Progress
 
 WRITE_SECONDS = 1.0
 
 
-class StatusFile:
+class StatusFile(Watcher):
     """A watcher that writes what a `Progress` knows into a file, at most once a second."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
@@ -38,8 +39,8 @@ class StatusFile:
         self.progress.point(trial, point)
         self._write()
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
-        self.progress.ended(trial, result)
+    def ended(self, trial: TrialRecord) -> None:
+        self.progress.ended(trial)
         self._write()
 
     def _write(self) -> None:

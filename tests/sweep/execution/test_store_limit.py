@@ -60,27 +60,27 @@ def there(store: Store) -> list[int]:
 
 def test_when_a_trial_ends_the_longest_unused_goes(store: Store) -> None:
     size = fill(store, 4)
-    StoreLimit(store, 2 * size).ended(TRIAL, None)
+    StoreLimit(store, 2 * size).ended(TRIAL)
     assert there(store) == [2, 3]
 
 
 def test_what_was_used_lately_stays(store: Store) -> None:
     size = fill(store, 3)
     store.load(key(0), 1)
-    StoreLimit(store, 2 * size).ended(TRIAL, None)
+    StoreLimit(store, 2 * size).ended(TRIAL)
     assert there(store) == [0, 2]
 
 
 def test_what_somebody_works_on_is_never_taken(store: Store) -> None:
     fill(store, 3)
     with leased(store, 1):
-        StoreLimit(store, 0).ended(TRIAL, None)
+        StoreLimit(store, 0).ended(TRIAL)
         assert there(store) == [1]
 
 
 def test_under_the_limit_everything_stays(store: Store) -> None:
     size = fill(store, 3)
-    StoreLimit(store, 3 * size).ended(TRIAL, None)
+    StoreLimit(store, 3 * size).ended(TRIAL)
     assert there(store) == [0, 1, 2]
 
 
@@ -98,7 +98,7 @@ def test_it_looks_once_in_a_while(store: Store, clock: list[float]) -> None:
     for passed in (0.0, SECONDS_BETWEEN / 2, SECONDS_BETWEEN):
         fill(store, 1)
         clock[0] += passed
-        janitor.ended(TRIAL, None)
+        janitor.ended(TRIAL)
         seen.append(there(store))
     assert seen == [[], [0], []]
 

@@ -13,7 +13,7 @@ from made_up import Heard, Play, point
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import MetricPoint, TrialRecord
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import Ledger, journal
 from noisetune.sweep.study.scheduler import RESTARTS
@@ -59,7 +59,7 @@ class Deaf(Heard):
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         self._hear()
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         self._hear()
 
 

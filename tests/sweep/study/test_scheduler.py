@@ -257,7 +257,7 @@ def test_watchers_are_told_after_the_ledger(open_scheduler: OpenScheduler) -> No
         def started(self, trial: Any) -> None:
             seen.append(states(play))
 
-        def ended(self, trial: Any, result: Any) -> None:
+        def ended(self, trial: Any) -> None:
             seen.append(states(play))
 
     play.scheduler.watchers = [Reader()]

@@ -6,12 +6,13 @@ from typing import Any
 from real_sweep import SWEEP, TRIAL, without_ray
 
 from noisetune import run_sweep
-from noisetune.records import MetricPoint, TrialRecord, TrialResult
+from noisetune.records import MetricPoint, TrialRecord
 from noisetune.sweep.home import Home
+from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.watch.snapshot import Snapshot, read_snapshot
 
 
-class Elsewhere:
+class Elsewhere(Watcher):
     """A watcher that looks into the file, as another terminal would."""
 
     def __init__(self, file: Path) -> None:
@@ -23,7 +24,7 @@ class Elsewhere:
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
         self._look()
 
-    def ended(self, trial: TrialRecord, result: TrialResult | None) -> None:
+    def ended(self, trial: TrialRecord) -> None:
         self._look()
 
     def _look(self) -> None:
