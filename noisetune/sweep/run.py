@@ -45,6 +45,7 @@ from noisetune.tracking.machine import watched_machine
 from noisetune.tracking.tracker import Tracker, check_tracking, open_tracker
 
 if TYPE_CHECKING:
+    from noisetune.sweep.execution.runner import Runner
     from noisetune.sweep.execution.trainable import Pipeline
     from noisetune.sweep.results import SweepResults
 
@@ -173,8 +174,10 @@ def drive(
     pipeline: "Pipeline" = run_trial,
     retry_failed: bool = False,
     report: bool = False,
+    runner: "Runner | None" = None,
 ) -> Outcome:
-    """Run what is left of a prepared sweep; with `resume` it may have been begun before.
+    """Run what is left of a prepared sweep, in Ray unless another `runner` is given; with `resume`
+    it may have been begun before.
 
     `retry_failed`: what failed is run again, with the same values and seed, in the same place.
     `report`: at its end the report is written, and MLflow has the page.
@@ -187,7 +190,7 @@ def drive(
     stop, log = Stop(reporter.say), sweep_log(site.home.log(name))
     _look(sweep, site, resume, datasets)
     # A cluster first: whoever mistypes its address finds nothing left behind.
-    cluster = nullcontext() if site.address is None else _ray(sweep, site, reporter)
+    cluster = nullcontext() if site.address is None else _session(sweep, site, reporter, runner)
     held = sweep_lease(site.home, name)
     with machine_errors(), stop.heard(), cluster, _taken_over(name), held as lease, log:
         check_tracking(site.tracking_uri, name, site.artifacts)
@@ -196,7 +199,7 @@ def drive(
             ledger = _ledger(sweep, site, lease, retry_failed, reporter)
             scheduler = _finished(sweep, ledger, reporter)
         idle = scheduler is not None or site.address is not None
-        with nullcontext() if idle else _ray(sweep, site, reporter):
+        with nullcontext() if idle else _session(sweep, site, reporter, runner):
             stop.listen()
             if ledger is None:
                 sweep = _settle(sweep, reporter)
@@ -209,7 +212,7 @@ def drive(
                 watching = _watching(sweep, ledger, site, reporter)
                 with watching as watchers, machine, stop.gently():
                     everyone = [tracker, *watchers]
-                    scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline)
+                    scheduler = _run(sweep, ledger, site, everyone, datasets, pipeline, runner)
         if scheduler.superseded:
             tracker.abandon()
             raise LeaseLost
@@ -253,14 +256,16 @@ def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
     site.check_room()
 
 
-def _ray(sweep: Sweep, site: Site, reporter: Reporter) -> AbstractContextManager[None]:
+def _session(
+    sweep: Sweep, site: Site, reporter: Reporter, runner: "Runner | None"
+) -> AbstractContextManager[None]:
     where = "on this machine" if site.address is None else f"at {site.address}"
     reporter.say(f"starting Ray {where} ...")
     if site.address is not None:
         show_token()
-    from noisetune.sweep.execution.launch import ray_session
+    from noisetune.sweep.execution.launch import ON_RAY
 
-    return ray_session(sweep.config.resources, site.address, site.stages)
+    return (runner or ON_RAY).session(sweep.config.resources, site.address, site.stages)
 
 
 def _settle(sweep: Sweep, reporter: Reporter) -> Sweep:
@@ -330,10 +335,12 @@ def _run(
     watchers: Sequence[Watcher],
     datasets: Datasets,
     pipeline: "Pipeline",
+    runner: "Runner | None",
 ) -> Scheduler:
     from noisetune.sweep.execution.launch import run_trials
 
-    return run_trials(sweep, ledger, site.home, watchers, pipeline, site.stages, datasets)
+    given = pipeline, site.stages, datasets, runner
+    return run_trials(sweep, ledger, site.home, watchers, *given)
 
 
 def _close(ledger: Ledger, scheduler: Scheduler, closing: Closing, reporter: Reporter) -> bool:

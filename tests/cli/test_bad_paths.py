@@ -95,7 +95,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: Any) -> None:
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr(run, "_ray", started)
+    monkeypatch.setattr(run, "_session", started)
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ The trainable, the searcher and the scheduler in it are the product's own.
 
 import itertools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,11 @@ from ray.tune.search import Searcher
 from world import Process, World
 
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
+from noisetune.sweep.execution.runner import Runner
+from noisetune.sweep.execution.slots import Host
+from noisetune.sweep.execution.trainable import Pipeline, make_trainable
+from noisetune.sweep.home import Home
+from noisetune.sweep.spec.sweep import Sweep
 
 SLOTS = 2
 LOST = "ActorDiedError: the actor died unexpectedly"
@@ -74,6 +80,22 @@ class Actor:
     @property
     def answered(self) -> bool:
         return bool(self.answers) and self.answers[0][0] <= self.world.now
+
+
+class Ray(Runner):
+    """The Ray of a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def session(self, *_: object) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def hosts(self) -> list[Host]:
+        return [{"CPU": float(SLOTS)}]
+
+    def run(self, sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> None:
+        Tune(self.world, searcher, make_trainable(pipeline)).fit()
 
 
 @dataclass(eq=False)

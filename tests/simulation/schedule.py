@@ -20,7 +20,7 @@ import pytest
 from disk import Disk
 from faults import NO_FAULTS, Faults
 from mlflow_server import URI, Artifacts, Client, MlflowServer
-from ray_cluster import SLOTS, Tune
+from ray_cluster import Ray
 from threads import Event, Thread
 from world import EPOCH, Process, World
 
@@ -29,7 +29,7 @@ from noisetune.errors import MachineError, UserError
 from noisetune.records import TrialRecord
 from noisetune.store import lease, process
 from noisetune.sweep import closing, run
-from noisetune.sweep.execution import launch, trainable
+from noisetune.sweep.execution import trainable
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.study.recorded import begun_ledger
 from noisetune.tracking import files, mlflow_runs, tracker
@@ -169,7 +169,8 @@ def _drive(course: Course, ends: list[str]) -> None:
     pipeline = simulated_pipeline(lambda: world.random.expovariate(1 / EPOCH_SECONDS))
     sweep = simulated_sweep(schedule.sweep)
     try:
-        outcome = run.drive(sweep, site, resume=True, pipeline=pipeline)
+        ray = Ray(world)
+        outcome = run.drive(sweep, site, resume=True, pipeline=pipeline, runner=ray)
     except (UserError, MachineError) as error:
         ends.append(f"{type(error).__name__}: {error}")
     except Exception as error:
@@ -193,16 +194,6 @@ def _product(world: World, server: MlflowServer) -> Iterator[None]:
         _clocks(patch, world)
         _processes(patch, world)
         patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=ids.getrandbits(128), version=4))
-        patch.setattr(
-            launch,
-            "_tuner",
-            lambda sweep, home, searcher, pipeline: Tune(
-                world, searcher, trainable.make_trainable(pipeline)
-            ),
-        )
-        patch.setattr(launch, "ray_session", lambda *_: nullcontext())
-        patch.setattr(launch, "watched", lambda *_: nullcontext())
-        patch.setattr(launch, "hosts", lambda: [{"Resources": {"CPU": float(SLOTS)}}])
         patch.setattr(trainable, "ray", SimpleNamespace(is_initialized=lambda: False))
         patch.setattr(mlflow_runs, "MlflowClient", lambda uri: Client(server))
         patch.setattr(files, "get_artifact_repository", lambda run, **_: Artifacts(server, run))

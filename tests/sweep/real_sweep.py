@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,8 @@ from noisetune.records import MetricPoint, TrialRecord
 from noisetune.sweep.execution import launch
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.launch import run_trials
+from noisetune.sweep.execution.runner import Runner
+from noisetune.sweep.execution.slots import Host
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import parse_sweep
@@ -90,30 +92,33 @@ def run_here(*arguments: Any, **options: Any) -> Scheduler:
 
 @contextmanager
 def without_ray() -> Iterator[None]:
-    """Whoever runs a sweep meets a Ray that is none: trials run here, one after the other."""
-
-    def tuner(sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> Any:
-        return SimpleNamespace(fit=lambda: _fit(searcher, pipeline))
-
+    """Whoever runs a sweep runs its trials here, one after the other."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "_tuner", tuner)
-        patch.setattr(launch, "ray_session", lambda *_: nullcontext())
-        patch.setattr(launch, "hosts", lambda: [{"Resources": {"CPU": 1.0}}])
+        patch.setattr(launch, "ON_RAY", Here())
         yield
 
 
-def _fit(searcher: TuneSearcher, pipeline: Pipeline) -> None:
-    scheduler, trainable = TuneScheduler(searcher), make_trainable(pipeline)
-    for number in map(str, itertools.count()):
-        given = searcher.suggest(number)
-        assert given is not None
-        if given == Searcher.FINISHED:
-            return
-        actor, trial = trainable(config=given), SimpleNamespace(trial_id=number)
-        result = actor.step()
-        while not result["done"]:
-            if scheduler.on_trial_result(None, trial, result) != TrialScheduler.CONTINUE:
-                break
+class Here(Runner):
+    """Runs one trial after the other, in this process."""
+
+    def session(self, *_: object) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def hosts(self) -> list[Host]:
+        return [{"CPU": 1.0}]
+
+    def run(self, sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> None:
+        scheduler, trainable = TuneScheduler(searcher), make_trainable(pipeline)
+        for number in map(str, itertools.count()):
+            given = searcher.suggest(number)
+            assert given is not None
+            if given == Searcher.FINISHED:
+                return
+            actor, trial = trainable(config=given), SimpleNamespace(trial_id=number)
             result = actor.step()
-        actor.cleanup()
-        searcher.on_trial_complete(number, result)
+            while not result["done"]:
+                if scheduler.on_trial_result(None, trial, result) != TrialScheduler.CONTINUE:
+                    break
+                result = actor.step()
+            actor.cleanup()
+            searcher.on_trial_complete(number, result)

@@ -367,7 +367,7 @@ def test_a_finished_sweep_is_resumed_without_ray(
     def started(*_: Any) -> None:
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr(run, "_ray", started)
+    monkeypatch.setattr(run, "_session", started)
     said: list[str] = []
     again = run_sweep(**given(), mlruns=tmp_path, resume=True, say=said.append)
     assert said == ["sweep 'mine' is finished: nothing is left to run"]

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import ray
@@ -17,6 +17,7 @@ from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.cluster import check_shared, hosts, joined
 from noisetune.sweep.execution.local import local_ray
 from noisetune.sweep.execution.ray_health import dead_process, watched
+from noisetune.sweep.execution.runner import Runner
 from noisetune.sweep.execution.slots import ACCELERATOR, Host, Slots
 from noisetune.sweep.execution.store_limit import StoreLimit
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
@@ -62,11 +63,26 @@ def ray_session(
 
 def slots_of(config: SweepConfig) -> int:
     """How many trials of a sweep run at once in the Ray session at hand; UserError for none."""
-    return Slots(config, _hosts).now()
+    return Slots(config, ON_RAY.hosts).now()
 
 
-def _hosts() -> list[Host]:
-    return [node["Resources"] for node in hosts()]
+class OnRay(Runner):
+    """Trials in actors of Ray Tune's, in the session at hand."""
+
+    def session(
+        self, resources: Resources, address: str | None, store: str | None
+    ) -> AbstractContextManager[None]:
+        return ray_session(resources, address, store)
+
+    def hosts(self) -> Sequence[Host]:
+        return [node["Resources"] for node in hosts()]
+
+    def run(self, sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> None:
+        with watched(searcher.scheduler.pause, f"noisetune resume {sweep.config.name}"):
+            _tuner(sweep, home, searcher, pipeline).fit()
+
+
+ON_RAY = OnRay()
 
 
 def run_trials(
@@ -77,19 +93,21 @@ def run_trials(
     pipeline: Pipeline = run_trial,
     store: str | None = None,
     datasets: Datasets | None = None,
+    runner: Runner | None = None,
 ) -> Scheduler:
-    """Run what is left of a sweep in the Ray session at hand; returns when it ends or is stopped.
+    """Run what is left of a sweep in the session at hand; returns when it ends or is stopped.
 
     Ctrl-C stops it: trials that ran stay `running` in the ledger, for a resume. `store` is the
-    folder or URL of the stages; without it every trial computes every stage itself.
+    folder or URL of the stages; without it every trial computes every stage itself. Ray runs them,
+    unless another `runner` is given.
     """
-    datasets = datasets or Datasets()
+    datasets, runner = datasets or Datasets(), runner or ON_RAY
     sweep = settle_runtime(sweep, ledger.records(sweep.cells), datasets)
     shared = None if store is None else Store.open(store)
     if shared is not None and sweep.config.store_limit is not None:
         watchers = [*watchers, StoreLimit(shared, parse_size(sweep.config.store_limit))]
     config = sweep.config
-    capacity = Slots(config, _hosts)
+    capacity = Slots(config, runner.hosts)
     slots = capacity.now()
     order = Order(shared, datasets)
     scheduler = Scheduler(config, sweep.conditions, ledger, watchers, order, slots)
@@ -101,8 +119,7 @@ def run_trials(
     # pending one, whose own, still starting, is thrown away.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     try:
-        with watched(scheduler.pause, f"noisetune resume {config.name}"):
-            _tuner(sweep, home, searcher, pipeline).fit()
+        runner.run(sweep, home, searcher, pipeline)
     except Exception as error:
         # Tune keeps files of its own beside the ledger.
         fault = scheduler.fault or dead_process() or fault_of_machine(error)
