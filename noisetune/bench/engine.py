@@ -120,7 +120,8 @@ def engine_sweep(trials: int, setting: Setting = Setting()) -> Sweep:
         }
     )
     raw = {
-        "name": f"engine-{trials}",
+        # A database of somebody's own may know of an earlier bench.
+        "name": f"engine-{trials}-{secrets.token_hex(4)}",
         "search_space": "engine",
         "trial": {
             "pretrain": {"method": "none"},
@@ -151,8 +152,8 @@ def measure_engine(
     with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
         home = Home(Path(folder), setting.ledger)
         with ray_session(Resources()):
-            _run(few, home, "warm-up", setting)
-            small, large = (_run(size, home, "measured", setting) for size in (few, many))
+            _run(few, home, setting)
+            small, large = (_run(size, home, setting) for size in (few, many))
             slots = int(ray.cluster_resources()["CPU"])
             bare = bare_growth(min(many, MOST_BARE), slots)
     optuna = {name: [each["optuna"][name] for each in (small, large)] for name in OPTUNA}
@@ -177,11 +178,8 @@ def measure_engine(
     }
 
 
-def _run(trials: int, home: Home, purpose: str, setting: Setting) -> dict[str, Any]:
+def _run(trials: int, home: Home, setting: Setting) -> dict[str, Any]:
     sweep = engine_sweep(trials, setting)
-    # A database of somebody's own may know of an earlier bench.
-    name = f"{sweep.config.name}-{purpose}-{secrets.token_hex(4)}"
-    sweep = Sweep(sweep.config.model_copy(update={"name": name}), sweep.space, sweep.conditions)
     clock = Clock()
     site = Site(home, tracking_uri=setting.tracking_uri or home.tracking_uri)
     with timed_calls(OPTUNA | {POINT: (Scheduler, "report")}) as calls:
@@ -189,6 +187,7 @@ def _run(trials: int, home: Home, purpose: str, setting: Setting) -> dict[str, A
     behind = time.monotonic() - clock.over
     if not outcome.delivered or not outcome.scheduler.finished:
         raise RuntimeError("the sweep or its tracking did not come to its end")
+    name = sweep.config.name
     points = sum(message["kind"] == "point" for message in read_messages(home.outbox(name)))
     records = outcome.ledger.records(sweep.cells)
     began = time.monotonic()

@@ -94,6 +94,32 @@ def engine(
 
 @bench.command(
     epilog=examples(
+        "noisetune bench slots --json",
+        "noisetune bench slots --slots 200 --trials 2000 --trial-seconds 600",
+    )
+)
+def slots(
+    slots: Annotated[int, typer.Option(min=1, help="Quarters of GPUs.")] = 1000,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of the sweep.")] = 5000,
+    trial_seconds: Annotated[float, typer.Option(min=0, help="What a trial takes.")] = 60.0,
+    conditions: Annotated[int, typer.Option(min=1, help="Over which they are spread.")] = 1,
+    sampler: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "tpe",
+    pruner: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "median",
+    as_json: JsonOption = False,
+) -> None:
+    """Run trials that do nothing on a large cluster that is simulated: what one driver can serve.
+
+    Searcher, pruner, ledger and MLflow are real, slots and Ray are not.
+    """
+    from noisetune.bench.engine import Setting
+    from noisetune.bench.slots import measure_slots
+
+    setting = Setting(conditions, sampler, pruner)
+    show(measure_slots(slots, trials, trial_seconds, setting), as_json)
+
+
+@bench.command(
+    epilog=examples(
         "noisetune bench features --json",
         "noisetune bench features --trials 100 --rows 10000 --width 384",
     )

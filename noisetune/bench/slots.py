@@ -1,0 +1,60 @@
+"""What one driver can serve: a cluster of many slots, simulated, and trials that do nothing."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from noisetune.bench.bare import POINTS
+from noisetune.bench.cluster import Cluster
+from noisetune.bench.engine import Setting, engine_sweep, instant_pipeline
+from noisetune.sweep.home import Home, Site
+from noisetune.sweep.run import drive
+from noisetune.sweep.spec.resources import Resources
+
+SHARE = 0.25
+"""Of a GPU, that a trial has."""
+
+
+def measure_slots(slots: int, trials: int, seconds: float, setting: Setting) -> dict[str, Any]:
+    """A sweep of so many trials on `slots` quarters of GPUs, twice: of trials that take no time,
+    and of trials that take `seconds` on average, in ten steps.
+
+    The searcher, the pruner, the ledger and MLflow are real, and so is the time that the driver
+    takes; the slots are not, and Ray's own time is not in it. `trials_per_second` is what the
+    driver does at most. `idle_share` is the part of the slots' time that they wait for the driver
+    from when all are full until no trial is left to begin, `driver_share` the part of the time in
+    which it is busy, `fill_seconds` what it takes to fill all slots.
+    """
+    instant = _run(slots, trials, 0.0, setting)
+    timed = _run(slots, trials, seconds, setting)
+    return {
+        "slots": slots,
+        "trials": trials,
+        "conditions": setting.conditions,
+        "driver_seconds_per_trial": [each.driver / trials for each in (instant, timed)],
+        "trials_per_second": trials / instant.driver,
+        "point_p99_seconds": float(np.percentile(timed.handled, 99)),
+        "trial_seconds": seconds,
+        "fill_seconds": timed.full,
+        "driver_share": timed.driver / timed.now,
+        "idle_share": timed.idle_share,
+    }
+
+
+def _run(slots: int, trials: int, seconds: float, setting: Setting) -> Cluster:
+    sweep = engine_sweep(trials, setting)
+    resources = Resources(cpu=1, gpu=SHARE)
+    sweep = replace(sweep, config=sweep.config.model_copy(update={"resources": resources}))
+    cluster = Cluster(slots, SHARE, seconds / (POINTS + 1))
+    with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
+        home = Home(Path(folder), setting.ledger)
+        tracking = setting.tracking_uri or home.tracking_uri
+        # The address of no cluster: that this machine could not run them is no matter.
+        site = Site(home, address="simulated", tracking_uri=tracking)
+        outcome = drive(sweep, site, pipeline=instant_pipeline, runner=cluster)
+    if not outcome.delivered or not outcome.scheduler.finished:
+        raise RuntimeError("the sweep or its tracking did not come to its end")
+    return cluster
