@@ -24,29 +24,33 @@ def draws(console: Console) -> bool:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Where a sweep stands, as tables; on a terminal of as many conditions as its height leaves
-    room for, those where something runs first."""
+    """Where a sweep stands, as tables; on a terminal of as many running trials as fill a third of
+    its height, and of as many conditions as that leaves room for, those where something runs first.
+    """
 
     now: Snapshot
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not console.is_terminal:
-            yield self._with(len(self.now.counts))
+            yield self._with(len(self.now.counts), len(self.now.slots))
             return
+        slots = console.height // 3
 
         def height(conditions: int) -> int:
-            return len(console.render_lines(self._with(conditions), options, pad=False))
+            return len(console.render_lines(self._with(conditions, slots), options, pad=False))
 
         # No more fit than there are lines, of which the last is the cursor's.
         most = min(len(self.now.counts), console.height)
         fitting = bisect_right(range(most + 1), console.height - 1, key=height) - 1
-        yield self._with(max(0, fitting))
+        yield self._with(max(0, fitting), slots)
 
-    def _with(self, conditions: int) -> RenderableType:
+    def _with(self, conditions: int, slots: int) -> RenderableType:
         now = self.now
         parts: list[RenderableType] = [Text(calm_line(now))]
         if now.slots:
-            parts += ["", Fitted(_slots_table(now))]
+            parts += ["", Fitted(_slots_table(now, slots))]
+        if (more := len(now.slots) - slots) > 0:
+            parts += [Text(f"and {counted(more, 'more trial')}: `noisetune status --json` has all")]
         if now.last:
             parts += ["", Text("\n".join(["ended last", *now.last]))]
         if conditions:
@@ -81,13 +85,13 @@ def _span(hours: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{hours:.3g} h"
 
 
-def _slots_table(now: Snapshot) -> Table:
+def _slots_table(now: Snapshot, most: int) -> Table:
     table = plain_table("running")
     for heading in ("trial", "stage"):
         table.add_column(heading)
     for heading in ("epoch", now.metric, "for"):
         table.add_column(heading, justify="right")
-    for slot in now.slots:
+    for slot in now.slots[:most]:
         value = "" if slot.value is None else f"{slot.value:.3f}"
         table.add_row(slot.trial, slot.stage, _epoch(slot), value, _span(slot.seconds / 3600))
     return table

@@ -191,3 +191,18 @@ def test_a_low_terminal_has_the_conditions_where_something_runs(height: int, mor
     listed = [line.split()[0] for line in lines if line.startswith("rate=") and line.endswith("1")]
     shown_first = ["rate=0.30", *(name for name in names if name != "rate=0.30")]
     assert listed == shown_first[: 40 - more]
+
+
+def test_of_a_thousand_running_trials_a_third_of_a_terminal_is_shown() -> None:
+    slots = [
+        Slot(f"rate=0.6 trial {number}", "finetune", 1, 10, 0.5, 1.0) for number in range(1000)
+    ]
+    terminal = Console(
+        file=io.StringIO(), force_terminal=True, color_system=None, width=80, height=24, record=True
+    )
+    terminal.print(Drawing(replace(NOW, slots=slots)))
+    lines = terminal.export_text().rstrip().splitlines()
+    assert len(lines) < 24
+    assert sum(line.startswith("rate=0.6 trial ") for line in lines) == 8
+    assert "and 992 more trials: `noisetune status --json` has all" in lines
+    assert shown(replace(NOW, slots=slots)).count("rate=0.6 trial ") == 1000

@@ -1,6 +1,7 @@
 """The small file in a sweep's folder that says what its driver knows."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,14 +13,17 @@ from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.watch.progress import Progress
 
 WRITE_SECONDS = 1.0
+MOST = 0.02
+"""Of the driver's time that writing may take, however many trials run."""
 
 
 class StatusFile(Watcher):
-    """A watcher that writes what a `Progress` knows into a file, at most once a second."""
+    """A watcher that writes what a `Progress` knows into a file, at most once a second, and less
+    often where it has much to write."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
         self.path, self.progress = path, progress
-        self._written = -WRITE_SECONDS
+        self._next = -math.inf
 
     @contextmanager
     def kept(self) -> Iterator["StatusFile"]:
@@ -45,10 +49,12 @@ class StatusFile(Watcher):
 
     def _write(self) -> None:
         """Whole or not at all; a disk that refuses is the ledger's to tell of."""
-        if self.progress.clock() - self._written < WRITE_SECONDS:
+        began = self.progress.clock()
+        if began < self._next:
             return
-        self._written = self.progress.clock()
         beside = self.path.with_suffix(f".{os.getpid()}.new")
         with suppress(OSError):
             beside.write_text(json.dumps(asdict(self.progress.snapshot())))
             beside.replace(self.path)
+        took = self.progress.clock() - began
+        self._next = began + max(WRITE_SECONDS, took / MOST)

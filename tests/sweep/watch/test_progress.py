@@ -11,7 +11,7 @@ from made_up import Play, point
 from noisetune.records import MetricPoint, TrialRecord
 from noisetune.sweep.watch.progress import LOOK_SECONDS, Progress
 from noisetune.sweep.watch.snapshot import Snapshot, read_snapshot
-from noisetune.sweep.watch.status_file import StatusFile
+from noisetune.sweep.watch.status_file import MOST, StatusFile
 
 SPACE = {
     "conditions": {"noise.rate": [0.2, 0.6]},
@@ -122,6 +122,27 @@ def test_a_file_says_the_same_to_others_at_most_once_a_second(
         play.scheduler.report(job, [point(1, 0.5)])
         assert read_snapshot(file.path) == file.progress.snapshot()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_takes_long_is_written_less_often(
+    play: Play, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = StatusFile(tmp_path / "status.json", progress_of(play))
+    snapshot, taken = file.progress.snapshot, list[float]()
+
+    def slow() -> Snapshot:
+        clock.now += 0.5
+        taken.append(clock.now)
+        return snapshot()
+
+    monkeypatch.setattr(file.progress, "snapshot", slow)
+    play.scheduler.watchers = [file]
+    with file.kept():
+        job = play.next()
+        for step in range(1, 101):
+            clock.now = float(step)
+            play.scheduler.report(job, [point(step, 0.5)])
+    assert len(taken) == 1 + 100 * MOST / 0.5
 
 
 def test_a_file_that_cannot_be_written_stops_nothing(play: Play, tmp_path: Path) -> None:
