@@ -42,8 +42,8 @@ class Cluster(Runner):
     a slot is idle while the driver is busy with others. What Ray does is not there, nor the CPUs'
     part of a trial.
 
-    `driver` is the driver's seconds. From the moment in which all slots were `full` until no trial
-    was left to hand out, at `end`, they were `idle` for so many seconds, all together.
+    `driver` is the driver's seconds. From the moment in which all slots were `full` until the last
+    trial of `begun` ones began, at `end`, they `waited` for so many seconds, all together.
     """
 
     slots: int
@@ -52,22 +52,24 @@ class Cluster(Runner):
     seed: int = 0
     now: float = 0.0
     driver: float = 0.0
+    begun: int = 0
     full: float | None = None
-    end: float | None = None
-    idle: float = 0.0
+    end: float = 0.0
+    waited: float = 0.0
     handled: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._free = deque(Slot() for _ in range(self.slots))
         self._busy: list[tuple[float, int, Slot]] = []
         self._numbers, self._random = itertools.count(), Random(self.seed)
+        self._idle = 0.0
 
     @property
     def idle_share(self) -> float | None:
         """Of the time of all slots; None where they were never all full."""
-        if self.full is None or self.end is None or self.end <= self.full:
+        if self.full is None or self.end <= self.full:
             return None
-        return self.idle / (self.slots * (self.end - self.full))
+        return self.waited / (self.slots * (self.end - self.full))
 
     def session(self, *_: object) -> AbstractContextManager[None]:
         return nullcontext()
@@ -83,16 +85,12 @@ class Cluster(Runner):
             over, _, slot = heapq.heappop(self._busy)
             self.now = max(self.now, over)
             self._hear(slot)
-            self._fill()
 
     def _fill(self) -> None:
-        while self._free and self.end is None:
+        while self._free:
             number = str(next(self._numbers))
             given = self._measured(self._searcher.suggest, number)
-            if given is None:
-                return
-            if given == Searcher.FINISHED:
-                self.end = self.now
+            if given is None or given == Searcher.FINISHED:
                 return
             self._begin(self._free.popleft(), number, given)
         if not self._free and self.full is None:
@@ -107,11 +105,12 @@ class Cluster(Runner):
         else:
             slot.actor.reset_config(given)
         self._work(slot)
+        self.begun, self.end, self.waited = self.begun + 1, self.now, self._idle
 
     def _work(self, slot: Slot) -> None:
         """Let the next step begin, as long as its slot had nothing to do."""
         if self.full is not None:
-            self.idle += self.now - max(slot.over, self.full)
+            self._idle += self.now - max(slot.over, self.full)
         slot.over = self.now + self.seconds * self._random.uniform(0.5, 1.5)
         heapq.heappush(self._busy, (slot.over, next(self._numbers), slot))
 
@@ -126,6 +125,7 @@ class Cluster(Runner):
             return self._work(slot)
         self._measured(self._searcher.on_trial_complete, slot.trial.trial_id, result)
         self._free.append(slot)
+        self._fill()
 
     def _measured(self, call: Callable[..., Any], *given: Any) -> Any:
         began = time.perf_counter()

@@ -20,23 +20,24 @@ SHARE = 0.25
 
 def measure_slots(slots: int, trials: int, seconds: float, setting: Setting) -> dict[str, Any]:
     """A sweep of so many trials on `slots` quarters of GPUs, twice: of trials that take no time,
-    and of trials that take `seconds` on average, in ten steps.
+    and of trials that take `seconds` on average where they are not pruned, in eleven steps.
 
     The searcher, the pruner, the ledger and MLflow are real, and so is the time that the driver
     takes; the slots are not, and Ray's own time is not in it. `trials_per_second` is what the
     driver does at most. `idle_share` is the part of the slots' time that they wait for the driver
-    from when all are full until no trial is left to begin, `driver_share` the part of the time in
-    which it is busy, `fill_seconds` what it takes to fill all slots.
+    from when all are full until the last trial begins (None where they never are), `driver_share`
+    the part of the time in which it is busy, `fill_seconds` what it takes to fill all slots.
     """
-    instant = _run(slots, trials, 0.0, setting)
-    timed = _run(slots, trials, seconds, setting)
+    instant, _ = _run(slots, trials, 0.0, setting)
+    timed, pruned = _run(slots, trials, seconds, setting)
     return {
         "slots": slots,
-        "trials": trials,
+        "trials": timed.begun,
         "conditions": setting.conditions,
-        "driver_seconds_per_trial": [each.driver / trials for each in (instant, timed)],
-        "trials_per_second": trials / instant.driver,
+        "driver_seconds_per_trial": [each.driver / each.begun for each in (instant, timed)],
+        "trials_per_second": instant.begun / instant.driver,
         "point_p99_seconds": float(np.percentile(timed.handled, 99)),
+        "pruned": pruned,
         "trial_seconds": seconds,
         "fill_seconds": timed.full,
         "driver_share": timed.driver / timed.now,
@@ -44,7 +45,8 @@ def measure_slots(slots: int, trials: int, seconds: float, setting: Setting) -> 
     }
 
 
-def _run(slots: int, trials: int, seconds: float, setting: Setting) -> Cluster:
+def _run(slots: int, trials: int, seconds: float, setting: Setting) -> tuple[Cluster, int]:
+    """The cluster on which a sweep ran, and how many of its trials were pruned."""
     sweep = engine_sweep(trials, setting)
     resources = Resources(cpu=1, gpu=SHARE)
     sweep = replace(sweep, config=sweep.config.model_copy(update={"resources": resources}))
@@ -57,4 +59,5 @@ def _run(slots: int, trials: int, seconds: float, setting: Setting) -> Cluster:
         outcome = drive(sweep, site, pipeline=instant_pipeline, runner=cluster)
     if not outcome.delivered or not outcome.scheduler.finished:
         raise RuntimeError("the sweep or its tracking did not come to its end")
-    return cluster
+    records = outcome.ledger.records(outcome.sweep.cells)
+    return cluster, sum(record.state == "pruned" for record in records)

@@ -1,7 +1,7 @@
 """A running sweep as it is drawn on a terminal, or told in a line."""
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -24,9 +24,9 @@ def draws(console: Console) -> bool:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Where a sweep stands, as tables; on a terminal of as many running trials as fill a third of
-    its height, and of as many conditions as that leaves room for, those where something runs first.
-    """
+    """Where a sweep stands, as tables; on a terminal of as many conditions as its height leaves
+    room for beside a third of it for running trials, those where something runs first, and of as
+    many of these as there is room for then."""
 
     now: Snapshot
 
@@ -34,15 +34,21 @@ class Drawing:
         if not console.is_terminal:
             yield self._with(len(self.now.counts), len(self.now.slots))
             return
-        slots = console.height // 3
+        third = console.height // 3
 
-        def height(conditions: int) -> int:
-            return len(console.render_lines(self._with(conditions, slots), options, pad=False))
+        def fits(conditions: int, slots: int) -> bool:
+            # The last line is the cursor's.
+            lines = console.render_lines(self._with(conditions, slots), options, pad=False)
+            return len(lines) < console.height
 
-        # No more fit than there are lines, of which the last is the cursor's.
-        most = min(len(self.now.counts), console.height)
-        fitting = bisect_right(range(most + 1), console.height - 1, key=height) - 1
-        yield self._with(max(0, fitting), slots)
+        def most(total: int, fits: Callable[[int], bool]) -> int:
+            # No more fit than there are lines.
+            choices = range(min(total, console.height) + 1)
+            return max(0, bisect_left(choices, True, key=lambda many: not fits(many)) - 1)
+
+        conditions = most(len(self.now.counts), lambda many: fits(many, third))
+        slots = max(third, most(len(self.now.slots), lambda many: fits(conditions, many)))
+        yield self._with(conditions, slots)
 
     def _with(self, conditions: int, slots: int) -> RenderableType:
         now = self.now

@@ -94,7 +94,8 @@ def run_sweep(
         register: at the end, register the winners' networks as models in MLflow.
         system_metrics: tell MLflow what this machine's processors, memory, disk and GPUs do.
         say: takes each line that there is to say, `print` for example.
-        watchers: are told when trials start, of their metric points, and how they end.
+        watchers: are told when trials start, of their metric points and results, and how they end;
+            derived from `noisetune.sweep.study.watcher.Watcher`.
 
     Raises UserError for what is wrong with it, before anything starts. Ctrl-C, or a notebook's
     stop, raises KeyboardInterrupt once all is written down: `resume=True` goes on from there, and
@@ -259,12 +260,13 @@ def _look(sweep: Sweep, site: Site, resume: bool, datasets: Datasets) -> None:
 def _session(
     sweep: Sweep, site: Site, reporter: Reporter, runner: "Runner | None"
 ) -> AbstractContextManager[None]:
-    where = "on this machine" if site.address is None else f"at {site.address}"
-    reporter.say(f"starting Ray {where} ...")
-    if site.address is not None:
-        show_token()
     from noisetune.sweep.execution.launch import ON_RAY
 
+    if runner is None:
+        where = "on this machine" if site.address is None else f"at {site.address}"
+        reporter.say(f"starting Ray {where} ...")
+        if site.address is not None:
+            show_token()
     return (runner or ON_RAY).session(sweep.config.resources, site.address, site.stages)
 
 

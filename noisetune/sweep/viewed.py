@@ -29,7 +29,11 @@ def view_of(home: Home, name: str, state: RunState | None = None) -> SweepView:
     records = standing_records(home, ledger, sweep.cells)
     standing, goals = stand(home, sweep, ledger), sweep.config.objective.goals
     state = state or standing.state
-    curves, seconds = _told(home, name)
+    curves, told = _told(home, name)
+    # A result is told before the ledger has its end, and a trial that was run again since may have
+    # another.
+    complete = [each.name for each in records if each.state == "complete"]
+    seconds = {trial: told[trial] for trial in complete if trial in told}
     return SweepView(
         name=name,
         state=state,

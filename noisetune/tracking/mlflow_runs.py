@@ -103,6 +103,9 @@ class MlflowRuns(Receiver):
                 raise RefusedError(f"it has no {', '.join(missing)}")
             if message["kind"] == "point":
                 rows[message["trial"]] += metric_rows(message)
+            elif message["kind"] == "result":
+                # Rows wait for the end, which comes next, and go with it.
+                self._keep_result(message)
             else:
                 self._tell(message, rows.pop(message.get("trial", ""), []))
         for trial, left in rows.items():
@@ -117,9 +120,6 @@ class MlflowRuns(Receiver):
                 self._end("", message, rows)
             case "started":
                 self._begin(trial, message, rows)
-            case "result":
-                self._log(trial, rows)
-                self._keep_result(trial, message)
             case "ended":
                 self._end(trial, message, rows + metric_rows(message))
             case "tags":
@@ -180,11 +180,12 @@ class MlflowRuns(Receiver):
         self._rows.pop(run, None)
         # Earlier versions told a result with the end.
         if message.get("result") is not None:
-            self._keep_result(trial, message)
+            self._keep_result(message)
         self.files.places.pop(run, None)
 
-    def _keep_result(self, trial: str, message: Message) -> None:
-        self.files.write(self._run(trial), "result.json", json.dumps(message["result"], indent=1))
+    def _keep_result(self, message: Message) -> None:
+        text = json.dumps(message["result"], indent=1)
+        self.files.write(self._run(message["trial"]), "result.json", text)
 
     def _log(
         self, trial: str, rows: Iterable[Metric], given: Mapping[str, str] | None = None

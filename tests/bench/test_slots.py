@@ -57,6 +57,14 @@ def test_slots_wait_for_a_driver_that_cannot_follow(played: Callable[..., Cluste
     assert one.driver == pytest.approx(20.0 * 12 * (1 + STEPS), rel=0.02)
 
 
+def test_the_tail_in_which_no_trial_is_left_is_not_idle(played: Callable[..., Cluster]) -> None:
+    cluster = played(20.0, trials=4)
+    assert cluster.begun == 4
+    # Two slots wait for the fourth trial's end, after the last has begun.
+    assert cluster.now - cluster.end > STEPS * 25
+    assert cluster.idle_share == pytest.approx(5 / 6, abs=0.1)
+
+
 def test_slots_that_are_never_all_full_say_nothing(played: Callable[..., Cluster]) -> None:
     assert played(0.0, trials=2).idle_share is None
 

@@ -78,6 +78,9 @@ class OnRay(Runner):
         return [node["Resources"] for node in hosts()]
 
     def run(self, sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> None:
+        # With one pending trial, short trials never fill the slots: each hands its actor to the
+        # pending one, whose own, still starting, is thrown away.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(searcher.slots.now())
         with watched(searcher.scheduler.pause, f"noisetune resume {sweep.config.name}"):
             _tuner(sweep, home, searcher, pipeline).fit()
 
@@ -108,16 +111,12 @@ def run_trials(
         watchers = [*watchers, StoreLimit(shared, parse_size(sweep.config.store_limit))]
     config = sweep.config
     capacity = Slots(config, runner.hosts)
-    slots = capacity.now()
     order = Order(shared, datasets)
-    scheduler = Scheduler(config, sweep.conditions, ledger, watchers, order, slots)
+    scheduler = Scheduler(config, sweep.conditions, ledger, watchers, order, capacity.now())
     if scheduler.finished:
         return scheduler
     lookahead = config.max_concurrent is None
     searcher = TuneSearcher(scheduler, store, capacity, lookahead, home.predictions(config.name))
-    # With one pending trial, short trials never fill the slots: each hands its actor to the
-    # pending one, whose own, still starting, is thrown away.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     try:
         runner.run(sweep, home, searcher, pipeline)
     except Exception as error:

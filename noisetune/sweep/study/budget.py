@@ -22,6 +22,8 @@ class Spending:
         self.trial_hours, self.trials = spent.get("trial_hours", 0.0), spent.get("trials", 0)
         self.began = self.noted = self.clock()
         self.held: dict[str, tuple[float, float]] = {}
+        # Of those that are held, and each times the moment since when: a thousand may be.
+        self._gpus = self._since = 0.0
 
     @property
     def hours(self) -> float:
@@ -31,22 +33,26 @@ class Spending:
     @property
     def gpu_hours_now(self) -> float:
         """GPU hours of the trials that ended and of those that run."""
-        now = self.clock()
-        running = sum(share * (now - since) for share, since in self.held.values())
-        return self.gpu_hours + running / HOUR
+        return self.gpu_hours + (self._gpus * self.clock() - self._since) / HOUR
 
     def begin(self, trial: str, gpu_share: float) -> None:
         """From now on the trial holds so many GPUs, a fraction being of one."""
-        self.held[trial] = gpu_share, self.clock()
+        self.held[trial] = held = gpu_share, self.clock()
+        self._count(*held)
 
     def end(self, trial: str, over: bool = True) -> None:
         """The trial holds nothing any more; it is not `over` where it will go on later."""
         now = self.clock()
         share, since = self.held.pop(trial, (0.0, now))
+        self._count(-share, since)
         hours = (now - since) / HOUR
         self.gpu_hours += share * hours
         self.trial_hours += hours
         self.trials += over
+
+    def _count(self, gpus: float, since: float) -> None:
+        self._gpus += gpus
+        self._since += gpus * since
 
     def note(self, at_least: float = 0.0) -> None:
         """Write what was spent into the ledger, if that was done `at_least` seconds ago."""

@@ -1,4 +1,7 @@
-"""The scheduler: which trial is next, what became of each; ledger first, watchers second."""
+"""The scheduler: which trial is next, what became of each.
+
+The ledger has it first, and watchers second; of a result they hear before (`Watcher.result`).
+"""
 
 from collections import deque
 from collections.abc import Iterator, Sequence

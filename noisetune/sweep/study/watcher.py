@@ -21,7 +21,8 @@ class Watcher(Protocol):
 
     def result(self, trial: TrialRecord, result: TrialResult) -> None:
         """It went through the whole pipeline. The ledger keeps but the metrics of a result, so it
-        is told first: where a driver dies between the two, the trial ends once more."""
+        is told first: where a driver dies between the two, the trial is run once more, and may end
+        otherwise."""
         return
 
     def ended(self, trial: TrialRecord) -> None:

@@ -12,14 +12,14 @@ from noisetune.records import MetricPoint, TrialRecord
 from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.watch.progress import Progress
 
-WRITE_SECONDS = 1.0
+WRITE_SECONDS, LONGEST = 1.0, 30.0
 MOST = 0.02
 """Of the driver's time that writing may take, however many trials run."""
 
 
 class StatusFile(Watcher):
-    """A watcher that writes what a `Progress` knows into a file, at most once a second, and less
-    often where it has much to write."""
+    """A watcher that writes what a `Progress` knows into a file, at most once a second, and where
+    that takes long less often, down to every half minute."""
 
     def __init__(self, path: Path, progress: Progress) -> None:
         self.path, self.progress = path, progress
@@ -57,4 +57,4 @@ class StatusFile(Watcher):
             beside.write_text(json.dumps(asdict(self.progress.snapshot())))
             beside.replace(self.path)
         took = self.progress.clock() - began
-        self._next = began + max(WRITE_SECONDS, took / MOST)
+        self._next = began + max(WRITE_SECONDS, min(took / MOST, LONGEST))

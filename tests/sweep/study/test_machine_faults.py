@@ -13,7 +13,7 @@ from made_up import Heard, Play, point
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from noisetune.records import MetricPoint, TrialRecord
+from noisetune.records import MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.study.job import Job
 from noisetune.sweep.study.ledger import Ledger, journal
 from noisetune.sweep.study.scheduler import RESTARTS
@@ -57,6 +57,9 @@ class Deaf(Heard):
         self._hear()
 
     def point(self, trial: TrialRecord, point: MetricPoint) -> None:
+        self._hear()
+
+    def result(self, trial: TrialRecord, result: TrialResult) -> None:
         self._hear()
 
     def ended(self, trial: TrialRecord) -> None:

@@ -249,7 +249,9 @@ def test_a_repeated_point_counts_once(open_scheduler: OpenScheduler) -> None:
     ]
 
 
-def test_watchers_are_told_after_the_ledger(open_scheduler: OpenScheduler) -> None:
+def test_watchers_are_told_after_the_ledger_but_of_results(
+    open_scheduler: OpenScheduler,
+) -> None:
     play = open_scheduler(trials_per_condition=1, replicates=0)
     seen: list[list[str]] = []
 
@@ -257,12 +259,15 @@ def test_watchers_are_told_after_the_ledger(open_scheduler: OpenScheduler) -> No
         def started(self, trial: Any) -> None:
             seen.append(states(play))
 
+        def result(self, trial: Any, result: Any) -> None:
+            seen.append(states(play))
+
         def ended(self, trial: Any) -> None:
             seen.append(states(play))
 
     play.scheduler.watchers = [Reader()]
     play.run_all(lambda job: GOOD)
-    assert seen == [["running"], ["complete"]]
+    assert seen == [["running"], ["running"], ["complete"]]
 
 
 def test_the_record_that_a_watcher_is_given_is_the_ledgers(open_scheduler: OpenScheduler) -> None:
