@@ -102,7 +102,7 @@ def slots(
     slots: Annotated[int, typer.Option(min=1, help="Quarters of GPUs.")] = 1000,
     trials: Annotated[int, typer.Option(min=1, help="Trials of the sweep.")] = 5000,
     trial_seconds: Annotated[float, typer.Option(min=0, help="What a trial takes.")] = 60.0,
-    conditions: Annotated[int, typer.Option(min=1, help="Over which they are spread.")] = 1,
+    conditions: Annotated[int, typer.Option(min=1, help="Over which they are spread.")] = 100,
     sampler: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "tpe",
     pruner: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "median",
     as_json: JsonOption = False,
