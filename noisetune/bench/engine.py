@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 from noisetune.bench.bare import POINTS, bare_growth, growth
 from noisetune.bench.stopwatch import timed_calls
+from noisetune.bench.whole import check_whole
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options
 from noisetune.records import FINETUNE, Event, MetricPoint, Metrics, TrialRecord, TrialResult
@@ -185,8 +186,7 @@ def _run(trials: int, home: Home, setting: Setting) -> dict[str, Any]:
     with timed_calls(OPTUNA | {POINT: (Scheduler, "report")}) as calls:
         outcome = drive(sweep, site, clock, pipeline=instant_pipeline)
     behind = time.monotonic() - clock.over
-    if not outcome.delivered or not outcome.scheduler.finished:
-        raise RuntimeError("the sweep or its tracking did not come to its end")
+    check_whole(outcome)
     name = sweep.config.name
     points = sum(message["kind"] == "point" for message in read_messages(home.outbox(name)))
     records = outcome.ledger.records(sweep.cells)

@@ -23,6 +23,7 @@ from noisetune.bench.question import (
     figures_of,
 )
 from noisetune.bench.rounds import Round, Spent, Until, Versus, ratio_figures, take_rounds
+from noisetune.bench.whole import check_whole
 from noisetune.records import FINETUNE, PRETRAIN, MetricPoint, TrialRecord
 from noisetune.sweep.execution.launch import ray_session, slots_of
 from noisetune.sweep.home import Home, Site
@@ -89,8 +90,7 @@ def ask_noisetune(question: Question, root: Path) -> tuple[list[Trained], int]:
     curves, home = Curves(), Home(root)
     site = Site(home, str(home.stages), tracking_uri=home.tracking_uri)
     outcome = drive(question.sweep(), site, curves)
-    if not outcome.delivered or not outcome.scheduler.finished:
-        raise RuntimeError("the sweep or its tracking did not come to its end")
+    check_whole(outcome)
     summaries = summaries_of(outcome.sweep, outcome.ledger.records(outcome.sweep.cells))
     winners = {each.winner.name for each in summaries if each.winner is not None}
     return curves.trained(winners), len(curves.pretrained)

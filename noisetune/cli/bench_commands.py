@@ -21,6 +21,8 @@ WithinOption = Annotated[
 RoundsOption = Annotated[int, typer.Option(min=1, help="At most so many rounds.")]
 SecondsOption = Annotated[float, typer.Option(min=0, help="No round begins after these.")]
 SeedOption = Annotated[int, typer.Option(help="Draws the order of the parts of each round.")]
+ConditionsOption = Annotated[int, typer.Option(min=1, help="Over which they are spread.")]
+NameOption = Annotated[str, typer.Option(help="As a sweep's file names it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -73,9 +75,9 @@ def sharing(
 def engine(
     few: Annotated[int, typer.Option(min=10, help="Trials of the smaller sweep.")] = 100,
     many: Annotated[int, typer.Option(min=10, help="Trials of the larger sweep.")] = 1000,
-    conditions: Annotated[int, typer.Option(min=1, help="Over which they are spread.")] = 1,
-    sampler: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "tpe",
-    pruner: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "median",
+    conditions: ConditionsOption = 1,
+    sampler: NameOption = "tpe",
+    pruner: NameOption = "median",
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow's database or server; by default a file.")
     ] = None,
@@ -102,9 +104,9 @@ def slots(
     slots: Annotated[int, typer.Option(min=1, help="Quarters of GPUs.")] = 1000,
     trials: Annotated[int, typer.Option(min=1, help="Trials of the sweep.")] = 5000,
     trial_seconds: Annotated[float, typer.Option(min=0, help="What a trial takes.")] = 60.0,
-    conditions: Annotated[int, typer.Option(min=1, help="Over which they are spread.")] = 100,
-    sampler: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "tpe",
-    pruner: Annotated[str, typer.Option(help="As a sweep's file names it.")] = "median",
+    conditions: ConditionsOption = 100,
+    sampler: NameOption = "tpe",
+    pruner: NameOption = "median",
     as_json: JsonOption = False,
 ) -> None:
     """Run trials that do nothing on a large cluster that is simulated: what one driver can serve.

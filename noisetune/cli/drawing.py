@@ -1,8 +1,9 @@
 """A running sweep as it is drawn on a terminal, or told in a line."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
@@ -50,6 +51,15 @@ class Drawing:
         slots = max(third, most(len(self.now.slots), lambda many: fits(conditions, many)))
         yield self._with(conditions, slots)
 
+    @cached_property
+    def _running_first(self) -> list[str]:
+        """The conditions, in their order, those that a slot works on before the others."""
+        now = self.now
+        at_work = {
+            name for name in now.counts for slot in now.slots if slot.trial.startswith(f"{name} ")
+        }
+        return sorted(now.counts, key=lambda name: name not in at_work)
+
     def _with(self, conditions: int, slots: int) -> RenderableType:
         now = self.now
         parts: list[RenderableType] = [Text(calm_line(now))]
@@ -60,7 +70,7 @@ class Drawing:
         if now.last:
             parts += ["", Text("\n".join(["ended last", *now.last]))]
         if conditions:
-            parts += ["", Fitted(_conditions_table(now, conditions))]
+            parts += ["", Fitted(_conditions_table(now, self._running_first[:conditions]))]
         if more := len(now.counts) - conditions:
             parts += [Text(f"and {counted(more, 'more condition')}: `noisetune status` has all")]
         return Group(*parts)
@@ -109,22 +119,14 @@ def _epoch(slot: Slot) -> str:
     return str(slot.step) if slot.steps is None else f"{slot.step} of {slot.steps}"
 
 
-def _conditions_table(now: Snapshot, most: int) -> Table:
+def _conditions_table(now: Snapshot, names: Iterable[str]) -> Table:
     table = plain_table("conditions")
     table.add_column("condition")
     for heading in ("done", "pruned", "failed", "replicates", f"best {now.metric}"):
         table.add_column(heading, justify="right")
-    for name in _running_first(now)[:most]:
+    for name in names:
         counts = now.counts[name]
         best = f"{now.best[name]:.4f}" if name in now.best else ""
         kinds = ("complete", "pruned", "failed", "replicates")
         table.add_row(name, *(str(counts.get(kind) or "") for kind in kinds), best)
     return table
-
-
-def _running_first(now: Snapshot) -> list[str]:
-    """The conditions, in their order, those that a slot works on before the others."""
-    at_work = {
-        name for name in now.counts for slot in now.slots if slot.trial.startswith(f"{name} ")
-    }
-    return sorted(now.counts, key=lambda name: name not in at_work)

@@ -5,23 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from published_networks import resnet_with_statistics
 from torch import nn
 
 from noisetune.models.resnet34 import Config
-from noisetune.seeds import seeded_initialisation
 from noisetune.ssl.checkpoint import Config as Checkpoint
 from noisetune.store import NullStore
 
 
 @pytest.fixture(scope="module")
 def theirs() -> torchvision.models.ResNet:
-    """torchvision's network with running statistics that no initialisation has."""
-    with seeded_initialisation("resnet34"):
-        network = torchvision.models.resnet34(weights=None).eval()
-        for name, buffer in network.named_buffers():
-            if "running" in name:
-                buffer.uniform_(0.5, 1.5)
-    return network
+    return resnet_with_statistics("resnet34")
 
 
 def test_with_the_large_stem_a_file_of_torchvisions_is_its_network(

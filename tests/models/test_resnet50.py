@@ -5,23 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from published_networks import resnet_with_statistics
 from torch import nn
 
 from noisetune.models.resnet50 import Config
-from noisetune.seeds import seeded_initialisation
 from noisetune.ssl.imagenet import Config as ImageNet
 from noisetune.store import NullStore
 
 
 @pytest.fixture(scope="module")
 def theirs() -> torchvision.models.ResNet:
-    """torchvision's network with weights and running statistics that no initialisation has."""
-    with seeded_initialisation("resnet50"):
-        network = torchvision.models.resnet50(weights=None).eval()
-        for name, buffer in network.named_buffers():
-            if "running" in name:
-                buffer.uniform_(0.5, 1.5)
-    return network
+    return resnet_with_statistics("resnet50")
 
 
 def test_layer_by_layer_it_computes_what_torchvisions_network_does(

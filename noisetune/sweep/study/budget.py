@@ -72,17 +72,12 @@ class Spending:
         A replicate is taken to need what the trials so far needed on the mean.
         """
         later = reserved * self.trial_hours / max(1, self.trials)
-        hours, gpu_hours = self.budget.hours, self.budget.gpu_hours
-        if hours is not None and (end := _end("hours", self.hours, hours, later / slots, reserved)):
-            return end
-        if gpu_hours is None:
-            return None
-        return _end("gpu_hours", self.gpu_hours_now, gpu_hours, later * gpu_share, reserved)
-
-
-def _end(field: str, used: float, limit: float, kept: float, reserved: int) -> str | None:
-    """That a part of the budget is used up, where it is."""
-    if used + kept < limit:
+        for field, used, kept in (
+            ("hours", self.hours, later / slots),
+            ("gpu_hours", self.gpu_hours_now, later * gpu_share),
+        ):
+            limit = getattr(self.budget, field)
+            if limit is not None and used + kept >= limit:
+                rest = f", and {kept:.3g} are kept for {reserved} replicates" if kept else ""
+                return f"budget.{field}: {used:.3g} of {limit:g} are used{rest}"
         return None
-    rest = f", and {kept:.3g} are kept for {reserved} replicates" if kept else ""
-    return f"budget.{field}: {used:.3g} of {limit:g} are used{rest}"
