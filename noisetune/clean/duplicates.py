@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from noisetune.detectors.knn import nearest_others
+from noisetune.detectors._neighbours import Neighbours
 
 NEAREST = 3
 ALIKE = 0.98
@@ -49,13 +48,11 @@ def find_duplicates(
 
 def _alike(features: NDArray[np.float32], images: torch.Tensor) -> list[tuple[int, int]]:
     """Pairs of rows whose features and pixels are nearly equal."""
-    centred = torch.from_numpy(features) - torch.from_numpy(features).mean(0)
-    unit = F.normalize(centred, dim=1)
+    cosines, nearest = Neighbours(features - features.mean(0)).nearest(NEAREST)
     pairs = set[tuple[int, int]]()
-    for rows, cosine, nearest in nearest_others(unit, min(NEAREST, len(unit) - 1)):
-        for place, rank in (cosine > ALIKE).nonzero().tolist():
-            one, other = int(rows[place]), int(nearest[place, rank])
-            pairs.add((min(one, other), max(one, other)))
+    for one, rank in (cosines > ALIKE).nonzero().tolist():
+        other = int(nearest[one, rank])
+        pairs.add((min(one, other), max(one, other)))
     return [pair for pair in sorted(pairs) if _difference(images, *pair) <= APART]
 
 

@@ -160,16 +160,23 @@ def statements(found: Findings) -> list[str]:
             f"The share of wrong labels may lie anywhere from {rates.lowest:.1%} to "
             f"{rates.highest:.1%}, or below: a hard image looks like a wrong label.",
         ]
-    said += [
-        f"Look at the first {percent(interval)} of the ranking for {found_share:.0%} of the "
-        "errors; this rests on errors that were planted, and real ones are often harder to see."
-        for found_share, interval in verdicts.reviews.items()
-    ]
+    said += [_review(share, interval) for share, interval in verdicts.reviews.items()]
     small = found.pictures.source.small_classes
     if small:
         named = ", ".join(f"{name} ({count})" for name, count in small.items())
         said.append(f"Too few images to say anything of these classes: {named}.")
     return said
+
+
+def _review(share: float, interval: Interval) -> str:
+    """How much of the ranking has that share of the errors."""
+    look = f"Look at the first {percent(interval)} of the ranking"
+    if not interval.estimate:
+        look = "No label is suspicious enough to look at"
+    return (
+        f"{look} for {share:.0%} of the errors; this rests on errors that were planted, and real "
+        "ones are often harder to see."
+    )
 
 
 def percent(interval: Interval) -> str:

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from noisetune.clean.patches import patches_stage
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.detectors._neighbours import Neighbours
 from noisetune.detectors.base import Evidence
 from noisetune.errors import UserError
 from noisetune.finetuning.base import PROBE
 from noisetune.records import Event
 from noisetune.ssl.base import SSLConfig
-from noisetune.stages.base import FEATURES, Inputs
+from noisetune.stages.base import Inputs
 from noisetune.stages.crossval import judge_folds
 from noisetune.stages.detect import evidence_of
 from noisetune.stages.features import extract_key, extract_stage, features_in
@@ -29,11 +30,11 @@ from noisetune.store import Artifact, StageKey, StoreLike
 @dataclass(frozen=True)
 class Look:
     """The evidence of each round, each over all images, the fold (N,) of each image in it, and the
-    `features` (N, D) of the images by the encoder."""
+    `neighbours` of the images by the encoder's features."""
 
     rounds: Sequence[Evidence]
     folds: Sequence[NDArray[np.int64]]
-    features: NDArray[np.float32]
+    neighbours: Neighbours
 
 
 def check(config: TrialConfig, data: ImageData, patches: int = 0) -> None:
@@ -86,6 +87,8 @@ def look(
         stage = extract_stage(inputs, encoder, extract_key(config, data, origin, epochs))
     features = features_in((yield from run_stage(stage, store)))
     one_for_a_head(config).runtime.apply()
+    by_encoder = features.train.float().numpy()
+    near = Neighbours(by_encoder)
     evidence, folds = list[Evidence](), list[NDArray[np.int64]]()
     for seed in range(rounds):
         own = replace(inputs, config=config.model_copy(update={"replicate": seed}))
@@ -95,11 +98,12 @@ def look(
         else:
             tuned = finetune_key(own.config, data, origin, epochs)
         judged = yield from judge_folds(own, encoder, tuned, store)
-        kept = judged.kept | {FEATURES: features.train}
         # Features are by one encoder, whichever fold an image is in.
-        evidence.append(evidence_of(given, kept))
+        seen = evidence_of(given, judged.kept)
+        evidence.append(replace(seen, features=by_encoder, neighbours=near))
         folds.append(judged.fold)
-    return Look(evidence, folds, features.train.float().numpy())
+    config.runtime.apply()
+    return Look(evidence, folds, near)
 
 
 def _encoder(

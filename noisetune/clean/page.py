@@ -57,6 +57,7 @@ def _content(found: Findings, worst: int) -> dict[str, Any]:
         "calibrated": found.calibrated,
         "statements": statements(found),
         "pairs": _pairs(found, worst),
+        "suspects": found.verdicts.suspects,
         "confusion": _confusion(found),
         "matrix": _matrix(found),
         "many_classes": len(source.classes) > CLASSES,

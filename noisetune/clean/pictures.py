@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -31,7 +31,7 @@ SIZES = (32, 64)
 SMALL_SIDE = 48
 GREY_MODES = {"L", "1"}
 TINY = 12
-"""Pixels of the shorter side of an image that is called tiny."""
+"""Pixels of the shorter side below which an image is called tiny, where most have more."""
 BLANK, DARK = 2.0, 16.0
 """Deviation of the grey values (0..255) of a blank image; their mean of a very dark one."""
 
@@ -113,7 +113,8 @@ def _of_arrays(
     if wanted != (height, width):
         require_enlargement((height, width), wanted)
         images = resized_images(images, wanted).images
-    return source, images, [(height, width)] * len(images)
+    # They would be in memory twice.
+    return replace(source, arrays=None), images, [(height, width)] * len(images)
 
 
 def _size(headers: Sequence[Header]) -> tuple[int, int]:
@@ -201,11 +202,12 @@ def _reason(error: Exception) -> str:
 
 
 def _odd(images: Tensor, shapes: Sequence[tuple[int, int]]) -> list[tuple[int, str]]:
-    """The images that are tiny, blank or very dark: row and reason."""
+    """The images that are blank, very dark, or tiny where not all are: row and reason."""
     mean, deviation = _brightness(images)
     found = []
+    small = min(TINY, float(np.median([min(shape) for shape in shapes])))
     for row, (height, width) in enumerate(shapes):
-        if min(height, width) < TINY:
+        if min(height, width) < small:
             found.append((row, f"tiny: {height} x {width} pixels"))
         elif deviation[row] < BLANK:
             found.append((row, "blank: one colour"))

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from noisetune.clean.looking import check, one_for_a_head
-from noisetune.clean.patches import COUNTS, flops_of_a_filter, seconds_of_a_filter
+from noisetune.clean.patches import COUNTS, WIDEST, flops_of_a_filter, seconds_of_a_filter
+from noisetune.clean.verdicts import JUDGE
 from noisetune.config import TrialConfig
 from noisetune.data.base import ImageData
+from noisetune.detectors._neighbours import seconds_of_search
 from noisetune.errors import UserError
 from noisetune.finetuning.base import PROBE
 from noisetune.records import EXTRACT, FINETUNE, FOLD, PRETRAIN
@@ -34,6 +36,8 @@ FEATURES_WIDTH = 64
 """The network of this width has as many features as patches have, and is not computed."""
 EXTRACTING = 0.5
 """The share of the time that the features of patches may take."""
+SEARCHES = 2
+"""For the votes of the nearest images, and for near duplicates."""
 PATCHES, ROUNDS = "patches", "rounds"
 DETECTORS: tuple[dict[str, Any], ...] = (
     {"method": "aum"},
@@ -81,7 +85,8 @@ def preset(data: ImageData, minutes: float) -> Plan:
     config = _probed(data, "none")
     fitting = [each for each in COUNTS if each * filter_seconds <= EXTRACTING * budget]
     once = plan_of(config, data, 1, max(fitting, default=COUNTS[-1]))
-    fitting_rounds = int((budget - once.seconds[EXTRACT]) / once.seconds[FOLD])
+    around = once.seconds[EXTRACT] + once.seconds[JUDGE]
+    fitting_rounds = int((budget - around) / once.seconds[FOLD])
     rounds = min(PROBE_ROUNDS, max(1, fitting_rounds))
     return replace(once, rounds=rounds, seconds=once.seconds | {FOLD: rounds * once.seconds[FOLD]})
 
@@ -203,6 +208,7 @@ def _stages(
             yield PRETRAIN, config.pretrain.epochs * epoch
         yield EXTRACT, calibrate(EXTRACT, config, data, known).seconds_per_epoch
     yield FOLD, rounds * config.finetune.epochs * _epoch_of_folds(config, data, known)
+    yield JUDGE, SEARCHES * seconds_of_search(len(data.x_train), WIDEST)
 
 
 def _epoch_of_folds(config: TrialConfig, data: ImageData, known: dict[str, Speed]) -> float:

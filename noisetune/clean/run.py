@@ -24,10 +24,10 @@ from noisetune.clean.pictures import Pictures, read_pictures
 from noisetune.clean.preset import Plan, plan_of, preset, read_plan, write_plan
 from noisetune.clean.reading import read_source
 from noisetune.clean.source import require_classes
-from noisetune.clean.verdicts import judge
+from noisetune.clean.verdicts import JUDGE, judge
 from noisetune.errors import UserError
 from noisetune.files import write_output
-from noisetune.records import Event
+from noisetune.records import Event, Tick
 from noisetune.store import StoreLike
 from noisetune.training.loop import DivergedError
 from noisetune.yaml_files import read_trial_yaml
@@ -107,10 +107,16 @@ def compute(prepared: Prepared, store: StoreLike) -> Generator[Event, None, Find
         raise UserError(
             f"the networks diverged: {error}; give --config with a lower learning rate"
         ) from error
+    yield Tick(JUDGE, 0.0)
+    verdicts = judge(seen, plan.config.detect.detectors)
+    yield Tick(JUDGE, 0.5)
+    features = seen.neighbours.features
+    duplicates = find_duplicates(pictures.contents, features, pictures.data.x_train)
+    yield Tick(JUDGE, 1.0)
     return Findings(
         pictures,
-        judge(seen, plan.config.detect.detectors),
-        find_duplicates(pictures.contents, seen.features, pictures.data.x_train),
+        verdicts,
+        duplicates,
         folds=plan.config.detect.folds or 0,
         rounds=plan.rounds,
     )

@@ -22,10 +22,10 @@ FEWEST_OF_A_CLASS = 10
 class Source:
     """N images of `root`: `paths` name them, `labels` are as they were given.
 
-    `files` are what is opened for them, or `arrays`, uint8 (N, H, W, C), are the images, or
-    `encoded` the bytes of their files: one of the three. `parts` says of each which part of the
-    data it is in (`train`, `test`), where there are any. `left_out` are what is no image by its
-    name, or was not read, with the reason.
+    `files` are what is opened for them, or `arrays`, uint8 (N, H, W, C), are the images, until they
+    were read, or `encoded` the bytes of their files: one of the three. `parts` says of each which
+    part of the data it is in (`train`, `test`), where there are any. `left_out` are what is no
+    image by its name, or was not read, with the reason.
     """
 
     root: Path

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from noisetune.clean.looking import Look
@@ -25,11 +26,12 @@ from noisetune.clean.ranking import (
     review_shares,
 )
 from noisetune.detectors.base import Detector, Evidence
-from noisetune.detectors.knn import votes_of
 from noisetune.stages.noise_estimate import estimate_noise
 
 NEIGHBOURS = 10
 SEED = 16
+JUDGE = "judge"
+"""What comes after the networks: neighbours, ranking, duplicates."""
 CONFIDENCE = 0.95
 
 
@@ -108,7 +110,7 @@ def judge(look: Look, detectors: Sequence[Detector]) -> Verdicts:
         likeliness=likeliness,
         votes=_votes(look, likeliness.shape[1]),
         rates=rates,
-        rate=_around(rates.estimate, [each.rate for each in parts]),
+        rate=_counted(_around(rates.estimate, [each.rate for each in parts]), len(given)),
         reviews={
             found: _around(review_shares(scores, wrong)[found], [p.reviews[found] for p in parts])
             for found in REVIEWS
@@ -174,7 +176,8 @@ def _suggestions(
 
 
 def _votes(look: Look, classes: int) -> NDArray[np.float64]:
-    votes = votes_of(look.features, look.rounds[0].given, classes, NEIGHBOURS).astype(np.float64)
+    given = look.rounds[0].given
+    votes = look.neighbours.votes(given, classes, NEIGHBOURS).astype(np.float64)
     return votes / np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
 
@@ -188,6 +191,17 @@ def _around(estimate: float | None, parts: Sequence[float | None]) -> Interval:
     centre = float(np.mean(known))
     low, high = min(estimate, centre - half), max(estimate, centre + half)
     return Interval(estimate, max(0.0, low), min(1.0, high))
+
+
+def _counted(share: Interval, images: int) -> Interval:
+    """The interval of a share, no narrower than as many images leave open (Clopper and Pearson
+    1934): where none is found to be wrong, some still may be."""
+    assert share.estimate is not None
+    wrong = round(share.estimate * images)
+    exact = binomtest(wrong, images).proportion_ci(CONFIDENCE, "exact")
+    lows = [exact.low, *([] if share.low is None else [share.low])]
+    highs = [exact.high, *([] if share.high is None else [share.high])]
+    return Interval(share.estimate, min(lows), max(highs))
 
 
 def _matrix(

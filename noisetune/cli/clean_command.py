@@ -1,6 +1,5 @@
 """`noisetune clean`: label errors in one's own images."""
 
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,6 @@ from noisetune.cli import completion
 from noisetune.cli.common import MlrunsOption, ShareOption, StoreOption, console, examples
 from noisetune.cli.volume import QuietOption, VerboseOption, set_volume
 from noisetune.errors import UserError, machine_errors
-from noisetune.records import EXTRACT, FOLD, PRETRAIN
 from noisetune.sweep.home import DEFAULT_MLRUNS
 
 if TYPE_CHECKING:
@@ -154,6 +152,8 @@ def _described(prepared: "Prepared") -> list[str]:
 
 def _watched(events: "Generator[Event, None, Findings]", plan: "Plan", silent: bool) -> "Findings":
     """Pull a computation to its end, under a bar with the time that is left."""
+    from noisetune.clean.pace import Pace
+
     bar = Progress(
         TextColumn("{task.description:<9}"),
         BarColumn(BAR),
@@ -162,7 +162,7 @@ def _watched(events: "Generator[Event, None, Findings]", plan: "Plan", silent: b
         console=console,
         disable=silent,
     )
-    pace, began = _Pace(plan), time.monotonic()
+    pace = Pace(plan.seconds, plan.rounds, getattr(plan.config.pretrain, "epochs", 1))
     with bar:
         task = bar.add_task("", total=1.0, left="")
         while True:
@@ -170,41 +170,9 @@ def _watched(events: "Generator[Event, None, Findings]", plan: "Plan", silent: b
                 event = next(events)
             except StopIteration as end:
                 return end.value
-            done = pace.heard(event)
-            passed = time.monotonic() - began
-            left = f"about {_time(passed * (1 - done) / done)} left" if done > 0 else ""
-            bar.update(task, completed=done, description=event.stage, left=left)
-
-
-class _Pace:
-    """How much of a plan is done, 0..1, by the seconds that its stages are expected to take."""
-
-    def __init__(self, plan: "Plan") -> None:
-        self._seconds, self._rounds = plan.seconds, plan.rounds
-        self._epochs = getattr(plan.config.pretrain, "epochs", 1)
-        self._done = dict.fromkeys(plan.seconds, 0.0)
-        self._round = 0
-
-    def heard(self, event: "Event") -> float:
-        from noisetune.records import MetricPoint, Tick
-
-        if event.stage == PRETRAIN:
-            if isinstance(event, MetricPoint):
-                self._set(PRETRAIN, event.step / self._epochs)
-        elif event.stage in (EXTRACT, FOLD) and isinstance(event, Tick):
-            self._set(event.stage, self._share(event.done) if event.stage == FOLD else event.done)
-        total = sum(self._seconds.values()) or 1.0
-        return sum(self._done[name] * self._seconds[name] for name in self._done) / total
-
-    def _share(self, done: float) -> float:
-        """Of all rounds: a new one begins where the folds begin again."""
-        if (self._round + done) / self._rounds + 1e-9 < self._done.get(FOLD, 0.0):
-            self._round = min(self._round + 1, self._rounds - 1)
-        return (self._round + done) / self._rounds
-
-    def _set(self, stage: str, share: float) -> None:
-        if stage in self._done:
-            self._done[stage] = min(1.0, max(self._done[stage], share))
+            pace.heard(event)
+            left = "" if pace.left is None else f"about {_time(pace.left)} left"
+            bar.update(task, completed=pace.done, description=event.stage, left=left)
 
 
 def _conclude(found: "Findings", folder: Path, say: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
+from noisetune.detectors._neighbours import Neighbours
 from noisetune.errors import UserError
 from noisetune.plugins import PluginConfig
 
@@ -23,7 +24,9 @@ class Evidence:
     more, and `margins` (N, C), float32, the mean over all of them of the logit of each class minus
     the largest other one. They are None where a network was stored before they were kept. `fold`
     (N,) tells images judged by different networks apart, whose features cannot be compared; None
-    where one network judged all. Raises ValueError for labels and probabilities that do not fit.
+    where one network judged all. The `neighbours` of images by their features are found once, and
+    kept by a copy with other labels. Raises ValueError for labels and probabilities that do not
+    fit.
     """
 
     given: NDArray[np.int64]
@@ -32,12 +35,19 @@ class Evidence:
     predictions: NDArray[np.int64] | None = None
     fold: NDArray[np.int64] | None = None
     margins: NDArray[np.float32] | None = None
+    neighbours: Neighbours | None = None
 
     def __post_init__(self) -> None:
         probabilities = checked_probabilities(self.probabilities)
         object.__setattr__(self, "probabilities", probabilities)
         given = checked_labels(self.given, "given", *probabilities.shape)
         object.__setattr__(self, "given", given)
+        if self.features is not None and not self._knows_neighbours():
+            object.__setattr__(self, "neighbours", Neighbours(self.features, self.fold))
+
+    def _knows_neighbours(self) -> bool:
+        known = self.neighbours
+        return known is not None and known.features is self.features and known.fold is self.fold
 
     @property
     def self_confidence(self) -> NDArray[np.floating[Any]]:

@@ -23,7 +23,7 @@ from noisetune.caches import cache_folder, scratch
 from noisetune.models.base import ModelConfig
 from noisetune.training.memory_format import overruns
 from noisetune.training.runtime import Runtime
-from noisetune.training.timing import WAYS, measure
+from noisetune.training.timing import SLOW, WAYS, measure
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,9 @@ def fastest(model: ModelConfig, shape: Shape, runtime: Runtime, batch: int) -> R
     if seconds is None:
         seconds, left_out = _measured(model, shape, runtime, what["size"], what["batch"])
         for way, reason in left_out.items():
-            log.warning("runtime: %s is not chosen for model %s: %s", way, model.name, reason)
+            # That a way is slow is what was asked, and no cause for concern.
+            level = logging.DEBUG if reason == SLOW else logging.WARNING
+            log.log(level, "runtime: %s is not chosen for model %s: %s", way, model.name, reason)
         if PLAIN not in seconds:
             return runtime
         _write(

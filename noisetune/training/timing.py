@@ -28,6 +28,7 @@ ROUNDS, CLASSES = 3, 10
 # The plain way first: those after it may crash or take too long.
 WAYS = ("fp32 contiguous", "fp32 channels_last", "bf16 contiguous", "bf16 channels_last")
 NO_TIME = "no time was left"
+SLOW = "it takes far longer than the first"
 CLOSE = 1.5
 """How much slower than the fastest a way may be to be measured on a larger batch, too."""
 Shape = tuple[int, int, int]
@@ -153,7 +154,7 @@ def close(known: Mapping[str, Answer]) -> list[str]:
 def _alone(what: tuple[ModelConfig, Any, Runtime, str], limit: float, last: bool) -> dict[str, Any]:
     """The seconds of a way, or the reason why there are none: what one way does to the memory of
     its process must not end another."""
-    late = NO_TIME if last else "it takes far longer than the first"
+    late = NO_TIME if last else SLOW
     if limit <= 0:
         return {"reason": late}
     fork = multiprocessing.get_context("fork")

@@ -10,6 +10,7 @@ from noisetune.clean.looking import Look
 from noisetune.clean.ranking import TOLERANCE
 from noisetune.clean.verdicts import Verdicts, judge
 from noisetune.config import DETECTORS
+from noisetune.detectors._neighbours import Neighbours
 from noisetune.detectors.base import Evidence
 
 IMAGES, BINS = 10_000, 15
@@ -26,7 +27,8 @@ def published(folder: Path, name: str) -> tuple[NDArray, NDArray, NDArray]:
 
 def verdicts_of(given: NDArray, probabilities: NDArray) -> Verdicts:
     features = np.random.default_rng(0).normal(size=(len(given), 4)).astype(np.float32)
-    look = Look([Evidence(given, probabilities)], [np.arange(len(given)) % 5], features)
+    fold = np.arange(len(given)) % 5
+    look = Look([Evidence(given, probabilities)], [fold], Neighbours(features))
     return judge(look, [DETECTORS["self_confidence"](), DETECTORS["margin"]()])
 
 

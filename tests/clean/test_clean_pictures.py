@@ -51,6 +51,12 @@ def test_odd_images(tmp_path: Path, make_folders: Callable[..., Path]) -> None:
     }
 
 
+def test_where_all_images_are_tiny_none_is_odd(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", x=x, y=[0, 1] * 3)
+    assert not read_pictures(read_source(tmp_path / "mine.npz")).odd
+
+
 def test_equal_images_alone(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", x=np.ones((6, 8, 8), np.uint8), y=[0, 1] * 3)
     with pytest.raises(UserError, match="all 6 images are equal"):

@@ -18,6 +18,7 @@ from noisetune.clean.ranking import (
 )
 from noisetune.clean.verdicts import Verdicts, judge
 from noisetune.config import DETECTORS
+from noisetune.detectors._neighbours import Neighbours
 from noisetune.detectors.base import Evidence
 
 CLASSES = 5
@@ -42,7 +43,7 @@ def made_up(images: int, rate: float, sure: float, seed: int = 0) -> tuple[Evide
 def verdicts_of(evidence: Evidence) -> Verdicts:
     fold = np.arange(len(evidence.given)) % 4
     assert evidence.features is not None
-    return judge(Look([evidence], [fold], evidence.features), DETECTED)
+    return judge(Look([evidence], [fold], Neighbours(evidence.features)), DETECTED)
 
 
 def calibration(probability: NDArray, wrong: NDArray, bins: int = 15) -> float:
@@ -66,6 +67,14 @@ def test_a_good_network_gives_a_calibrated_probability(rate: float) -> None:
         assert verdicts.rate.low <= verdicts.rates.estimate <= (verdicts.rate.high or 0)
     else:
         assert (verdicts.probability > 0.5).mean() <= 0.01
+
+
+def test_where_no_error_is_seen_some_may_still_be_there() -> None:
+    """With 1,000 labels of which none is found to be wrong, .37 % may be (1 - .025 ** .001)."""
+    evidence, _ = made_up(1000, 0.0, 3.0)
+    rate = verdicts_of(evidence).rate
+    assert (rate.estimate, rate.low) == (0, 0)
+    assert rate.high == pytest.approx(1 - 0.025 ** (1 / 1000))
 
 
 def test_a_poor_network_gives_a_ranking_only() -> None:

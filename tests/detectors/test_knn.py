@@ -1,6 +1,7 @@
 """Votes of the nearest images, against loops over pairs."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from noisetune.detectors import knn
+from noisetune.detectors import _neighbours
+from noisetune.detectors._neighbours import Neighbours
 from noisetune.detectors.base import Evidence
-from noisetune.detectors.knn import Config, votes_of
+from noisetune.detectors.knn import Config
 
 CLASSES = 3
 
@@ -78,10 +80,25 @@ def test_the_size_of_its_parts_changes_nothing(seed: int, at_once: int) -> None:
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(20, 6)).astype(np.float32)
     labels = rng.integers(0, CLASSES, 20)
-    whole = votes_of(features, labels, CLASSES, 4)
+    whole = Neighbours(features).votes(labels, CLASSES, 4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(knn, "AT_ONCE", at_once)
-        np.testing.assert_allclose(votes_of(features, labels, CLASSES, 4), whole, atol=1e-5)
+        patch.setattr(_neighbours, "AT_ONCE", at_once)
+        parts = Neighbours(features).votes(labels, CLASSES, 4)
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_other_labels_have_the_same_neighbours_and_other_features_do_not() -> None:
+    features = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    first = Evidence([0, 1, 2, 0, 1, 2], np.full((6, CLASSES), 1 / CLASSES), features)
+    assert first.neighbours is not None
+    found = first.neighbours.nearest(2)
+    relabelled = replace(first, given=np.zeros(6, dtype=np.int64))
+    assert relabelled.neighbours is not None
+    assert relabelled.neighbours.nearest(2) is found
+    for other in ({"features": features[::-1].copy()}, {"fold": np.array([0, 0, 0, 1, 1, 1])}):
+        changed = replace(first, **other)
+        assert changed.neighbours is not None
+        assert not changed.neighbours.nearest(2)[1].equal(found[1])
 
 
 def test_different_k_look_at_one_trial_under_names_of_their_own() -> None:

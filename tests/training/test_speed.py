@@ -19,6 +19,7 @@ from noisetune.models.wide_resnet import Config as WideResNet
 from noisetune.training import speed as measured
 from noisetune.training.runtime import Runtime
 from noisetune.training.speed import batches_up_to, fastest, forward_flops, settle
+from noisetune.training.timing import SLOW
 
 CPU = Runtime(device="cpu", threads=1, compile=False)
 SHAPE = (1, 8, 8)
@@ -75,6 +76,16 @@ def test_what_was_asked_for_is_kept() -> None:
     assert settle(CPU.model_copy(update={"precision": "fp32"}), fast).precision == "fp32"
     plain = settle(CPU.model_copy(update={"channels_last": False}), fast)
     assert (plain.precision, plain.channels_last) == ("fp32", False)
+
+
+def test_a_way_that_crashes_is_warned_of_and_one_that_is_slow_is_not(
+    measuring: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(LEFT_OUT, "bf16 contiguous", SLOW)
+    with caplog.at_level("INFO"):
+        fastest(ResNet18(width=4), SHAPE, CPU, 64)
+    assert "SIGSEGV" in caplog.text
+    assert SLOW not in caplog.text
 
 
 def test_a_second_trial_on_the_machine_remembers(measuring: list[Any], tmp_path: Path) -> None:
