@@ -68,6 +68,17 @@ def keep_freed_memory() -> None:
     mallopt(TRIM_THRESHOLD, KEPT)
 
 
+def give_freed_memory_back() -> None:
+    """Give what this process freed, and keeps, back to the system, until it keeps some again.
+
+    Between two pieces of work that take blocks of other sizes it is of no use.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return
+
+
 class Shares:
     """So many bytes, of which threads take a share each; who finds too few left waits."""
 

@@ -13,6 +13,7 @@ from noisetune.detectors._neighbours import Neighbours
 from noisetune.detectors.base import Evidence
 from noisetune.errors import UserError
 from noisetune.finetuning.base import PROBE
+from noisetune.memory import give_freed_memory_back
 from noisetune.records import Event
 from noisetune.ssl.base import SSLConfig
 from noisetune.stages.base import Inputs
@@ -87,6 +88,7 @@ def look(
         stage = extract_stage(inputs, encoder, extract_key(config, data, origin, epochs))
     features = features_in((yield from run_stage(stage, store)))
     one_for_a_head(config).runtime.apply()
+    give_freed_memory_back()
     by_encoder = features.train.float().numpy()
     near = Neighbours(by_encoder)
     evidence, folds = list[Evidence](), list[NDArray[np.int64]]()
@@ -102,6 +104,7 @@ def look(
         seen = evidence_of(given, judged.kept)
         evidence.append(replace(seen, features=by_encoder, neighbours=near))
         folds.append(judged.fold)
+        give_freed_memory_back()
     config.runtime.apply()
     return Look(evidence, folds, near)
 

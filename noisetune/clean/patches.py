@@ -21,6 +21,7 @@ from noisetune.seeds import Stream
 from noisetune.stages.base import Checkpoint, Stage, StageEvent, Start, record_of
 from noisetune.store import Artifact, StageKey
 from noisetune.training.loop import TICK_SECONDS
+from noisetune.training.rows import Rows
 from noisetune.training.runtime import Runtime
 
 VERSION = 1
@@ -71,14 +72,13 @@ def patches_stage(data: ImageData, filters: int, runtime: Runtime) -> Stage:
         began = time.monotonic()
         fitted = fit_filters(data, filters)
         basis = _basis(data, fitted)
-        kept, done, last = list[Tensor](), 0, time.monotonic()
+        rows, last = Rows(len(data.x_train)), time.monotonic()
         for batch in data.x_train.split(batch_size(data, filters)):
-            kept.append((fitted.responses(batch) - basis[0]) @ basis[1])
-            done += len(batch)
+            rows.add((fitted.responses(batch) - basis[0]) @ basis[1])
             if time.monotonic() - last > TICK_SECONDS:
-                yield Tick(EXTRACT, done / len(data.x_train))
+                yield Tick(EXTRACT, rows.filled / len(data.x_train))
                 last = time.monotonic()
-        features = torch.cat(kept)
+        features = rows.whole()
         features = features / features.square().mean().sqrt().clamp_min(CONTRAST)
         yield Tick(EXTRACT, 1.0)
         record = record_of([], time.monotonic() - began)
@@ -133,7 +133,10 @@ def _basis(data: ImageData, filters: Filters) -> tuple[Tensor, Tensor]:
     rows = Stream(0, EXTRACT, "order").rng().permutation(len(data.x_train))[:FITTED]
     chosen = data.x_train[torch.from_numpy(np.sort(rows))]
     size = batch_size(data, len(filters.weights))
-    responses = torch.cat([filters.responses(batch) for batch in chosen.split(size)])
+    kept = Rows(len(chosen))
+    for batch in chosen.split(size):
+        kept.add(filters.responses(batch))
+    responses = kept.whole()
     mean = responses.mean(0)
     centred = responses - mean
     values, vectors = torch.linalg.eigh((centred @ centred.T).double())

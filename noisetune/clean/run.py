@@ -27,6 +27,7 @@ from noisetune.clean.source import require_classes
 from noisetune.clean.verdicts import JUDGE, judge
 from noisetune.errors import UserError
 from noisetune.files import write_output
+from noisetune.memory import give_freed_memory_back
 from noisetune.records import Event, Tick
 from noisetune.store import StoreLike
 from noisetune.training.loop import DivergedError
@@ -74,6 +75,7 @@ def prepare(data: Path, asked: Asked, say: Callable[[str], None]) -> Prepared:
     known = json.loads(json.dumps(identity(source, asked.to_json())))
     begun = is_begun(asked.out, known)
     pictures = read_pictures(source, asked.size)
+    give_freed_memory_back()
     say(f"{len(pictures.source)} images of {len(pictures.data.class_names)} classes were read")
     plan = _plan(pictures, asked, begun)
     check(plan.config, pictures.data, plan.patches)

@@ -21,6 +21,7 @@ from noisetune.training.augment import normalise
 from noisetune.training.feeding import Feed
 from noisetune.training.loop import TICK_SECONDS, DivergedError
 from noisetune.training.optimisation import FORWARD_PASS
+from noisetune.training.rows import Rows
 from noisetune.training.speed import forward_flops
 
 VERSION = 1
@@ -80,17 +81,16 @@ def features_in(artifact: Artifact) -> Features:
 def _extracted(inputs: Inputs, backbone: Backbone, images: Tensor) -> Generator[Tick, None, Tensor]:
     """Features (N, D), float32, on the CPU."""
     runtime, statistics = inputs.config.runtime, scale(inputs.config, inputs.data)
-    kept, done, last_tick = list[Tensor](), 0, time.monotonic()
+    rows, last_tick = Rows(len(images)), time.monotonic()
     with Feed(images, runtime).passing() as batches:
         for batch in batches:
             with torch.no_grad(), runtime.autocast():
                 features = backbone(runtime.arrange(normalise(batch, *statistics)))
-            kept.append(features.float().cpu())
-            done += len(batch)
+            rows.add(features.float().cpu())
             if time.monotonic() - last_tick > TICK_SECONDS:
-                yield Tick(EXTRACT, done / len(images))
+                yield Tick(EXTRACT, rows.filled / len(images))
                 last_tick = time.monotonic()
-    whole = torch.cat(kept)
+    whole = rows.whole()
     if not whole.isfinite().all():
         raise DivergedError("the encoder's features of the plain images are not finite")
     return whole

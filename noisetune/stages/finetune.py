@@ -54,6 +54,7 @@ from noisetune.training.loop import (
     unpack_module,
     unpack_optimizer,
 )
+from noisetune.training.rows import Rows
 
 VERSION = 2
 SELECTED, LAST = "selected", "last"
@@ -267,16 +268,17 @@ class _Finetuning:
     @torch.no_grad()
     def _outputs(self, images: Feed, rows: Tensor | None = None) -> _Outputs:
         self.network.eval()
-        logits, kept = [], []
+        count = len(images) if rows is None else len(rows)
+        logits, kept = Rows(count), Rows(count)
         largest = torch.finfo(torch.half).max
         with images.passing(rows) as batches, self.runtime.autocast():
             for batch in batches:
                 plain = self.runtime.arrange(self.samples.plain(batch))
                 features = self.network.backbone(plain)
-                logits.append(self.network.head(features).float())
+                logits.add(self.network.head(features).float())
                 if self.reads is None:
-                    kept.append(features.clamp(-largest, largest).half())
-        return _Outputs(torch.cat(logits), torch.cat(kept) if kept else None)
+                    kept.add(features.clamp(-largest, largest).half())
+        return _Outputs(logits.whole(), kept.whole() if self.reads is None else None)
 
     def _restore(self, start: Start) -> int:
         if start is None:

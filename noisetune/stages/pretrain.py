@@ -31,6 +31,7 @@ from noisetune.training.loop import (
     unpack_module,
     unpack_optimizer,
 )
+from noisetune.training.rows import Rows
 
 VERSION = 2
 
@@ -191,14 +192,12 @@ class _Pretraining:
         self.learner.eval()
         largest = torch.finfo(torch.half).max
         rows = torch.arange(self.own) if self.own < len(self.images) else None
+        kept = Rows(self.own)
         with self.runtime.autocast(), self.images.passing(rows) as batches:
-            parts = [
-                self.learner.encoder(self.runtime.arrange(normalise(batch, *self.statistics)))
-                .clamp(-largest, largest)
-                .half()
-                for batch in batches
-            ]
-        return torch.cat(parts).cpu()
+            for batch in batches:
+                plain = self.runtime.arrange(normalise(batch, *self.statistics))
+                kept.add(self.learner.encoder(plain).clamp(-largest, largest).half())
+        return kept.whole().cpu()
 
 
 def check_views(config: TrialConfig, data: ImageData) -> None:
