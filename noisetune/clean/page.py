@@ -19,6 +19,8 @@ LARGEST = 2_000_000
 """Bytes that a page may have."""
 WORST, GROUPS, LINES, CLASSES = 240, 40, 100, 20
 """What is shown at most: suspects, groups of duplicates, lines of a list, classes of a matrix."""
+SUREST = 0.99
+"""A probability above it is written as such."""
 THUMBNAIL = 96
 QUALITY = 80
 
@@ -83,12 +85,17 @@ def _pairs(found: Findings, worst: int) -> list[dict[str, Any]]:
     pairs: dict[tuple[str, str], list[Shown]] = {}
     for row in verdicts.order[: max(min(worst, verdicts.suspects), min(worst, 20))].tolist():
         pair = found.given[row], found.suggested(row)
-        chance = "" if verdicts.probability is None else f"wrong: {verdicts.probability[row]:.0%}. "
+        chance = "" if verdicts.probability is None else _chance(float(verdicts.probability[row]))
         pairs.setdefault(pair, []).append(_shown(found, row, chance + found.evidence(row)))
     return [
         {"given": given, "suggested": suggested, "images": images}
         for (given, suggested), images in pairs.items()
     ]
+
+
+def _chance(probability: float) -> str:
+    """Never certain: planted errors do not tell hard images from wrong labels beyond doubt."""
+    return "wrong: over 99%. " if probability > SUREST else f"wrong: {probability:.0%}. "
 
 
 def _shown(found: Findings, row: int, note: str) -> Shown:
