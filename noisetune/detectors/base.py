@@ -1,6 +1,6 @@
 """How label errors are told: a score for each label, from what a network makes of its image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ class Evidence:
     predictions: NDArray[np.int64] | None = None
     fold: NDArray[np.int64] | None = None
     margins: NDArray[np.float32] | None = None
-    neighbours: Neighbours | None = None
+    neighbours: Neighbours | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         probabilities = checked_probabilities(self.probabilities)
