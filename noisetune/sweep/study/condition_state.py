@@ -45,6 +45,10 @@ class ConditionState(ABC):
         """How many trials were asked for, replicates included."""
         return sum(each.count for each in (*self.searches, *self.replicates))
 
+    def replicated(self) -> int:
+        """How many replicates were asked for beside the searches."""
+        return sum(each.count for each in self.replicates)
+
     @property
     def ended(self) -> int:
         """How many of its trials have ended, replicates included."""

@@ -74,8 +74,12 @@ class Searcher:
         return self._search_job(search, search.ask())
 
     def replicate(self) -> Job | None:
-        """The next replicate of a condition whose search is over; None where there is none."""
-        for state in self.states:
+        """The next replicate, of the condition with the fewest whose search is over; None where
+        there is none.
+
+        So what is compared has about as many everywhere, whenever one looks.
+        """
+        for state in sorted(self.states, key=ConditionState.replicated):
             if state.next_replicate():
                 self.comparing.join()
                 (again,) = state.replicates

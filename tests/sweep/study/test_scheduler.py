@@ -45,11 +45,11 @@ def test_search_trials_of_all_conditions_then_replicates_of_their_winners(
         "noise.rate=0.2 trial 1",
         "noise.rate=0.6 trial 1",
         "noise.rate=0.2 replicate 0",
-        "noise.rate=0.2 replicate 1",
         "noise.rate=0.6 replicate 0",
+        "noise.rate=0.2 replicate 1",
         "noise.rate=0.6 replicate 1",
     ]
-    assert [job.config.replicate for job in jobs] == [0, 0, 0, 0, 1, 2, 1, 2]
+    assert [job.config.replicate for job in jobs] == [0, 0, 0, 0, 1, 1, 2, 2]
     assert play.scheduler.finished
     assert states(play) == ["complete"] * 8
 
