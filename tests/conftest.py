@@ -35,15 +35,6 @@ os.environ["NOISETUNE_MEASURE"] = "0"
 # Else the import of lightly asks a server for its newest version.
 os.environ.setdefault("LIGHTLY_DID_VERSION_CHECK", "True")
 
-LONGEST = ("tests/sweep/", "tests/cli/", "tests/report/")
-"""Where files are that run whole sweeps."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These come first: one that came last would keep one core waiting for the other."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
-
-
 TINY: dict[str, Any] = {
     "data": {"train_samples": 60, "test_samples": 30},
     "noise": {"rate": 0.4},
