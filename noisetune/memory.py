@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
@@ -60,12 +60,9 @@ def keep_freed_memory() -> None:
     Every step of a network frees and takes the same megabytes: given back to the system each time,
     each of their pages costs a fault when it is touched again. Nothing happens without glibc.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(MMAP_THRESHOLD, LARGEST)
-    mallopt(TRIM_THRESHOLD, KEPT)
+    if mallopt := _of_libc("mallopt"):
+        mallopt(MMAP_THRESHOLD, LARGEST)
+        mallopt(TRIM_THRESHOLD, KEPT)
 
 
 def give_freed_memory_back() -> None:
@@ -73,10 +70,17 @@ def give_freed_memory_back() -> None:
 
     Between two pieces of work that take blocks of other sizes it is of no use.
     """
+    if malloc_trim := _of_libc("malloc_trim"):
+        malloc_trim(0)
+
+
+def _of_libc(name: str) -> Callable[..., int] | None:
+    """A function of glibc; None where there is another library."""
     try:
-        ctypes.CDLL(None).malloc_trim(0)
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
-        return
+        return None
+    return found
 
 
 class Shares:

@@ -11,8 +11,8 @@ from torch import Tensor
 AT_ONCE = 2**25
 """Similarities that are computed at a time: 128 MiB of them."""
 
-COUNTED = 10
-"""Of the neighbours, where a search is only timed."""
+TIMED, COUNTED = 10_000, 10
+"""Of the images and of their neighbours, where a search is only timed."""
 
 
 class Neighbours:
@@ -57,9 +57,10 @@ class Neighbours:
 
 
 def seconds_of_search(images: int, width: int) -> float:
-    """How long the neighbours of so many images are looked for, by a part of them."""
-    unit = F.normalize(torch.rand(images, width), dim=1)
+    """How long the neighbours of so many images are looked for, by a part of some of them."""
+    some = min(images, TIMED)
+    unit = F.normalize(torch.rand(some, width), dim=1)
     part = unit[: max(1, AT_ONCE // images)]
     began = time.monotonic()
-    (part @ unit.T).topk(min(COUNTED, images), dim=1)
-    return (time.monotonic() - began) * images / len(part)
+    (part @ unit.T).topk(min(COUNTED, some), dim=1)
+    return (time.monotonic() - began) * images / len(part) * images / some
