@@ -18,7 +18,7 @@ PART = re.compile(
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
 PROGRAMS = {"mkdocs", "mypy", "noisetune", "optuna-dashboard", "pip", "pytest", "python", "python3"}
-PROGRAMS |= {"pdflatex", "ruff", "infra/mlflow-server", "infra/ray-node"}
+PROGRAMS |= {"pdflatex", "ruff", "infra/mlflow-server", "infra/ray-node", "infra/with-mps"}
 
 
 @dataclass(frozen=True)

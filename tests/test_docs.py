@@ -27,7 +27,7 @@ TEXTS = [
 ]
 OWN_FILE = re.compile(r"(?:infra|sweeps|search_spaces|docs|tests|\.ci)/\S+|[\w.-]+\.(?:py|tex|txt)")
 """What a command names that the repository has, or the page writes."""
-SCRIPTS = ["infra/mlflow-server", "infra/mlflow/serve", "infra/ray-node"]
+SCRIPTS = ["infra/mlflow-server", "infra/mlflow/serve", "infra/ray-node", "infra/with-mps"]
 SCRIPTS += ["infra/slurm/sweep.sbatch", ".ci/run"]
 SHELLCHECK = ["shellcheck", "-e", "SC1091"]  # what `.` reads need not be there
 

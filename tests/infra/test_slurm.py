@@ -24,6 +24,9 @@ exec "$@" """,
     "infra/ray-node": """echo "ray-node $*" >>"$NOTES"
 [ "$1" = worker ] && exec sleep 60
 exec python3 -m http.server --bind 127.0.0.1 "${2##*:}" """,
+    # Notes that it was asked, and runs the rest.
+    "infra/with-mps": """echo "with-mps $*" >>"$NOTES"
+exec "$@" """,
     # Ends once its workers are there, or at SIGTERM after a moment, as a sweep does.
     "noisetune": """trap 'echo "noisetune stopped" >>"$NOTES"; exit 143' TERM
 echo "noisetune $*" >>"$NOTES"
@@ -98,6 +101,14 @@ def test_a_sweep_is_started_over_all_hosts_of_the_allocation(job: Job) -> None:
     sweeps = [note for note in job.notes if note.startswith("noisetune ")]
     assert sweeps == ["noisetune sweep my.yaml --name mine --resume --address 127.0.0.1:24321"]
     assert not any("requeue" in note for note in job.notes)
+
+
+@pytest.mark.parametrize("asked", ["", "1"])
+def test_trials_share_gpus_by_mps_where_that_is_asked_for(job: Job, asked: str) -> None:
+    with job.start("my.yaml", ENDS="0", NOISETUNE_MPS=asked) as running:
+        running.communicate(timeout=60)
+    nodes = [note.split()[2] for note in job.notes if note.startswith("with-mps infra/ray-node")]
+    assert nodes == (["head", "worker"] if asked else [])
 
 
 def test_a_sweep_that_fails_is_the_jobs_failure(job: Job) -> None:
