@@ -2,14 +2,20 @@
 
 import statistics
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import psutil
+import ray
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import RandomSampler
 from ray import tune
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
+
+from noisetune.sweep.execution.launch import ray_session
+from noisetune.sweep.spec.resources import Resources
 
 POINTS = 10
 """That an instant trial reports."""
@@ -43,13 +49,26 @@ class Scales(tune.Callback):
         self.memory.append(psutil.Process().memory_info().rss)
 
 
-def bare_growth(trials: int, slots: int) -> float:
-    """Bytes that the driver holds more after each trial of a stock sweep of so many, in the Ray
-    session that is open: a searcher of Optuna's, and no callback but the one that looks."""
+def bare_growth(trials: int) -> float:
+    """Bytes that the driver holds more after each trial of a stock sweep of so many: a searcher of
+    Optuna's, and no callback but the one that looks.
+
+    In a process and a Ray session of its own: where another sweep was, its memory is used again,
+    and nothing seems to grow.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        return alone.submit(_bare_growth, trials).result()
+
+
+def _bare_growth(trials: int) -> float:
     scales = Scales()
     space: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-4, 1e-2, log=True)}
     search = OptunaSearch(space, sampler=RandomSampler(), metric="val/accuracy", mode="max")
-    with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder,
+        ray_session(Resources()),
+    ):
+        slots = int(ray.cluster_resources()["CPU"])
         tuner = tune.Tuner(
             tune.with_resources(Instant, {"cpu": 1}),
             tune_config=tune.TuneConfig(

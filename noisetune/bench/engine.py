@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import optuna
 import psutil
-import ray
 from mlflow import MlflowClient
 
 from noisetune.bench.bare import POINTS, bare_growth, growth
@@ -151,12 +150,11 @@ def measure_engine(
     what a resume of the finished sweep takes, `mlflow_page_seconds` a page of 100 of its runs.
     """
     with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
+        bare = bare_growth(min(many, MOST_BARE))
         home = Home(Path(folder), setting.ledger)
         with ray_session(Resources()):
             _run(few, home, setting)
             small, large = (_run(size, home, setting) for size in (few, many))
-            slots = int(ray.cluster_resources()["CPU"])
-            bare = bare_growth(min(many, MOST_BARE), slots)
     optuna = {name: [each["optuna"][name] for each in (small, large)] for name in OPTUNA}
     rest = [each["per_trial"] - sum(each["optuna"].values()) for each in (small, large)]
     return {

@@ -20,7 +20,7 @@ from noisetune.sweep.study.block import Block
 from noisetune.sweep.study.comparing import Comparing
 from noisetune.sweep.study.condition_state import ConditionState, WinnerAgain
 from noisetune.sweep.study.job import Job
-from noisetune.sweep.study.ledger import AGAIN, GPU_SHARE, Ledger
+from noisetune.sweep.study.ledger import AGAIN, GPU_SHARE, Ledger, config_of, ledger_text
 from noisetune.sweep.study.search_state import Asked, SearchState
 from noisetune.sweep.study.searched_again import SearchedAgain
 from noisetune.sweep.study.suggest import queued, suggest
@@ -174,7 +174,7 @@ class Searcher:
             return self._search_job(asked, trial)
         if not drawn:
             return self._replicate_job(state, asked, trial)
-        config = TrialConfig.parse(frozen.user_attrs["config"], "ledger")
+        config = TrialConfig.parse(config_of(frozen), "ledger")
         kind: Kind = "search" if isinstance(asked, SearchState) else "replicate"
         job = Job(state.condition, kind, trial, asked, config, frozen.user_attrs["parameters"])
         job.reported = frozenset(frozen.intermediate_values)
@@ -208,7 +208,7 @@ class Searcher:
         config = condition.trial(parameters, replicate).resolve(resources.cpu, resources.gpu)
         trial.set_user_attr("parameters", parameters)
         # Written last: a trial that has its configuration in the ledger is whole.
-        trial.set_user_attr("config", config.to_json())
+        trial.set_user_attr("config", ledger_text(config.to_json()))
         return Job(condition, kind, trial, asked, config, parameters, gpu=resources.gpu)
 
     def _sampler(

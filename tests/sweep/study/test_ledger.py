@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from noisetune.analysis.families import Family
 from noisetune.errors import UserError
 from noisetune.records import Claim, TrialRecord
-from noisetune.sweep.study.ledger import Ledger, journal
+from noisetune.sweep.study.ledger import Ledger, journal, ledger_text
 
 CONDITIONS = [("noise.rate=0.2", {"noise.rate": 0.2}), ("noise.rate=0.6", {"noise.rate": 0.6})]
 CONFIG = {"replicate": 3}
@@ -94,6 +94,14 @@ def test_a_record_says_how_a_trial_ended(ledger: Ledger, write: Callable[..., No
             reason=None,
         )
     ]
+
+
+def test_a_configuration_is_a_text_and_in_earlier_ledgers_a_mapping(
+    ledger: Ledger, write: Callable[..., None]
+) -> None:
+    for kept in (ledger_text(CONFIG), CONFIG):
+        write("noise.rate=0.2", "search", None, config=kept)
+    assert [record.config for record in ledger.records(CONDITIONS)] == [CONFIG, CONFIG]
 
 
 @pytest.mark.parametrize(
