@@ -54,19 +54,16 @@ def start(tmp_path: Path, notes: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def told(notes: Path, count: int) -> list[str]:
+def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while len(lines := notes.read_text().splitlines()) < count:
-        assert time.monotonic() < deadline, lines
-        time.sleep(0.05)
-    return lines
-
-
-def wait_until_gone(folder: Path) -> None:
-    deadline = time.monotonic() + 30
-    while folder.exists():
+    while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def told(notes: Path, count: int) -> list[str]:
+    wait_until(lambda: len(notes.read_text().splitlines()) >= count)
+    return notes.read_text().splitlines()
 
 
 def test_mps_is_there_for_the_command_alone(start: Start, notes: Path) -> None:
@@ -75,7 +72,7 @@ def test_mps_is_there_for_the_command_alone(start: Start, notes: Path) -> None:
     mode, folder = process.communicate()[0].split()
     assert (process.returncode, mode) == (7, "700")
     assert told(notes, 2) == [f"start {folder}", f"quit {folder}"]
-    wait_until_gone(Path(folder))
+    wait_until(lambda: not Path(folder).exists())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -96,7 +93,7 @@ def test_a_daemon_that_does_not_start_ends_it(start: Start, notes: Path) -> None
     said, _ = process.communicate()
     assert (said, process.returncode) == ("", 2)
     folder = Path(told(notes, 2)[0].split()[1])
-    wait_until_gone(folder)
+    wait_until(lambda: not folder.exists())
 
 
 def test_without_nvidias_driver_it_says_what_is_missing(start: Start, tmp_path: Path) -> None:
