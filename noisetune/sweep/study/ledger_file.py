@@ -49,6 +49,9 @@ class LedgerFile(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         with get_lock_file(self._lock):
             append_lines(self.path, logs, durable=True, check=self.check)
+            # Who stood still while it wrote may have written to a file that is the ledger no more:
+            # it would look for its lines in one that does not have them.
+            self.check()
 
     def mend(self) -> None:
         """Shut out earlier writers, and cut off a damaged end, which is kept in a file beside; for

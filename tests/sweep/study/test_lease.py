@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from made_up import Play, point, result_of
 from optuna.trial import TrialState
@@ -183,15 +184,41 @@ def test_the_successor_ends_what_the_superseded_one_had_begun(
         assert len(Ledger(journal(taken.file), "made-up").records([("all", {})])) == 3
 
 
+def test_who_is_superseded_while_it_writes_is_told_so(
+    taken: TakenOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its study is in a file that is the ledger no more, and Optuna would look for it in this."""
+    storage = taken.play.scheduler.searcher.ledger.storage
+
+    def stand_still(lease: Lease) -> bool:
+        monkeypatch.undo()
+        own_journal(taken.file, taken.take_over())
+        return True
+
+    monkeypatch.setattr(Lease, "alive", property(stand_still))
+    with pytest.raises(LeaseLost):
+        optuna.create_study(storage=storage, study_name="late")
+    assert "late" not in optuna.get_all_study_names(journal(taken.file))
+
+
 def test_a_lock_that_the_next_driver_has_removed_is_no_error(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = home.ledger_file("made-up")
     lock = file.with_name(f"{file.name}.lock")
+    removed = 0
+
+    def remove(lease: Lease) -> bool:
+        nonlocal removed
+        removed += lock.exists()
+        lock.unlink(missing_ok=True)
+        return True
+
     with claim_sweep(home, "made-up") as lease:
         storage = own_journal(file, lease)
-        monkeypatch.setattr(Lease, "check", lambda lease: lock.unlink(missing_ok=True))
+        monkeypatch.setattr(Lease, "alive", property(remove))
         Ledger.create(storage, "made-up", {"a": 1})
+    assert removed
     assert Ledger(journal(file), "made-up").definition == {"a": 1}
 
 
