@@ -34,13 +34,26 @@ class Folder:
         self.root = root.expanduser().absolute()
         self.url = str(self.root)
         try:
-            (self.root / TEMPORARY).mkdir(parents=True, exist_ok=True)
-            (self.root / CLOCK).touch()
+            try:
+                self._make()
+            except FileNotFoundError:
+                # Another process has removed it in the meantime: one that had made it for itself.
+                self._make()
         except OSError as error:
             raise UserError(
                 f"{option}: {self.root} cannot be used as a folder ({error.strerror}): "
                 "name one that exists or can be made, and that you may write to"
             ) from error
+
+    def _make(self) -> None:
+        (self.root / TEMPORARY).mkdir(parents=True, exist_ok=True)
+        (self.root / CLOCK).touch()
+
+    def clear(self) -> None:
+        """Remove what is in it for its own sake, and nobody's."""
+        (self.root / CLOCK).unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.root / TEMPORARY).rmdir()
 
     def read(self, path: str) -> bytes:
         with _stale_is_absent():

@@ -1,5 +1,6 @@
 """Leases on plain names, for what is no stage."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from .folder import Folder
@@ -22,3 +23,21 @@ class FolderLeases:
     def holder(self, name: str) -> LeaseInfo | None:
         """Who holds a name right now."""
         return holder(self.backend, name)
+
+    def discard(self, lease: Lease) -> bool:
+        """Give a lease back, and remove the folder of its name. False: another process has held the
+        name since, or holds it now, and the folder stays; however long this one stood still."""
+        lease.release()
+        folder = self.backend.root / lease.folder
+        for file in folder.glob("lease-*.json"):
+            with suppress(FileNotFoundError):
+                # A number is given again once the folder is gone: until then this one is its own.
+                if LeaseInfo.parse(file.read_bytes()).token == lease.owner.token:
+                    file.unlink()
+                    file.with_suffix(".beat").unlink()
+        try:
+            folder.rmdir()
+        except OSError:
+            return False
+        self.backend.clear()
+        return True

@@ -18,7 +18,7 @@ import pytest
 from world import EPOCH, Host, World
 
 WRITES = frozenset("wax+")
-CHANGES = ("rename", "replace", "link", "unlink", "remove", "truncate")
+CHANGES = ("rename", "replace", "link", "unlink", "remove", "rmdir", "truncate")
 
 
 class Disk:

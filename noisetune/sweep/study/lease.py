@@ -4,8 +4,7 @@ The number of the lease is the driver's epoch: it rises with each take-over, and
 taken over finds a higher one and may not write any more.
 """
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from noisetune.store import FolderLeases, Lease, LeaseInfo
 from noisetune.sweep.home import Home
 from noisetune.sweep.study.ledger_file import LedgerFile, replayed
 
-FOLDER = "driver"
+FOLDER, OPTION = "driver", "--mlruns"
+ATTEMPTS = 5
 
 
 def claim_sweep(home: Home, name: str) -> Lease:
@@ -27,19 +27,27 @@ def claim_sweep(home: Home, name: str) -> Lease:
     That of a process that died on this host is taken over at once, that of another host's when
     its heartbeat stops.
     """
-    leases = FolderLeases(home.sweep(name), option="--mlruns")
-    lease = leases.claim(FOLDER)
-    if lease is None:
-        raise UserError(
-            f"sweep {name!r} is being run by {leases.holder(FOLDER)}; wait for it, or stop it "
-            "(Ctrl-C) and try again"
-        )
-    return lease
+    for _ in range(ATTEMPTS):
+        leases = FolderLeases(home.sweep(name), option=OPTION)
+        lease = leases.claim(FOLDER)
+        if lease is not None:
+            return lease
+        holder = leases.holder(FOLDER)
+        if holder is not None:
+            break
+        # One that did not come to begin has just taken its folder away.
+    raise UserError(
+        f"sweep {name!r} is being run by {holder or 'another process'}; wait for it, or stop it "
+        "(Ctrl-C) and try again"
+    )
 
 
 @contextmanager
 def sweep_lease(home: Home, name: str) -> Iterator[Lease]:
-    """The right to drive a sweep, held; one that does not come to begin leaves no folder."""
+    """The right to drive a sweep, held; one that does not come to begin leaves no folder.
+
+    Of what others have begun there in the meantime it removes nothing.
+    """
     folders = home.sweep(name), home.sweep(name).parent, home.root
     new = [folder for folder in folders if not folder.exists()]
     with claim_sweep(home, name) as lease:
@@ -47,10 +55,16 @@ def sweep_lease(home: Home, name: str) -> Iterator[Lease]:
             yield lease
         finally:
             if home.sweep(name) in new and name not in home.names():
-                shutil.rmtree(home.sweep(name), ignore_errors=True)
-                for folder in new[1:]:
-                    with suppress(OSError):
-                        folder.rmdir()
+                with suppress(OSError, UserError):
+                    _discard(home, name, lease, new)
+
+
+def _discard(home: Home, name: str, lease: Lease, new: Sequence[Path]) -> None:
+    """Remove the `new` folders of a sweep, unless another process has come to it."""
+    if FolderLeases(home.sweep(name), option=OPTION).discard(lease):
+        home.log(name).unlink(missing_ok=True)
+        for folder in new:
+            folder.rmdir()
 
 
 def driver_of(home: Home, name: str) -> LeaseInfo | None:

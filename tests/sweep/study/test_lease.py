@@ -1,6 +1,7 @@
 """One driver to a sweep: the second is refused, and one that was taken over is silent."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,10 +16,10 @@ from made_up import Play, point, result_of
 from optuna.trial import TrialState
 
 from noisetune.errors import UserError
-from noisetune.store import Lease, LeaseLost
+from noisetune.store import FolderLeases, Lease, LeaseLost
 from noisetune.store.folder import Folder
 from noisetune.sweep.home import Home
-from noisetune.sweep.study.lease import claim_sweep, own_journal
+from noisetune.sweep.study.lease import claim_sweep, own_journal, sweep_lease
 from noisetune.sweep.study.ledger import Ledger, journal
 from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.tracking import tracker as tracking
@@ -108,9 +109,7 @@ class TakenOver:
         self.play = open_scheduler(storage=own_journal(self.file, self.lease), **SIZES)
 
     def take_over(self) -> Lease:
-        """The lease lapses, as that of a driver does whose host fell asleep."""
-        for held in (self.home.sweep("made-up") / "driver").glob("lease-*"):
-            os.utime(held, (0, 0))
+        _lapse(self.home)
         return claim_sweep(self.home, "made-up")
 
 
@@ -220,6 +219,52 @@ def test_a_lock_that_the_next_driver_has_removed_is_no_error(
         Ledger.create(storage, "made-up", {"a": 1})
     assert removed
     assert Ledger(journal(file), "made-up").definition == {"a": 1}
+
+
+def _lapse(home: Home) -> None:
+    """The lease lapses, as that of a driver does whose host fell asleep."""
+    for held in (home.sweep("made-up") / "driver").glob("lease-*"):
+        os.utime(held, (0, 0))
+
+
+def test_one_that_does_not_come_to_begin_leaves_no_folder(tmp_path: Path) -> None:
+    home = Home(tmp_path / "new")
+    with sweep_lease(home, "made-up"):
+        home.log("made-up").touch()
+    assert not home.root.exists()
+
+
+def test_it_removes_nothing_of_the_one_that_took_over(
+    home: Home, open_scheduler: OpenScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still just before it removed its folder: the other one has run the sweep since."""
+    with sweep_lease(home, "made-up"):
+        _lapse(home)
+        with claim_sweep(home, "made-up") as lease:
+            play = open_scheduler(storage=own_journal(home.ledger_file("made-up"), lease), **SIZES)
+            play.run_all(lambda job: [0.5])
+        kept = sorted(home.root.rglob("*"))
+        monkeypatch.setattr(Home, "names", lambda home: [])
+    assert sorted(home.root.rglob("*")) == kept
+    assert len(Ledger(journal(home.ledger_file("made-up")), "made-up").records([("all", {})])) == 3
+
+
+def test_a_folder_that_was_just_removed_is_made_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims: list[Lease | None] = []
+    claim = FolderLeases.claim
+
+    def interrupted(leases: FolderLeases, name: str) -> Lease | None:
+        if not claims:
+            shutil.rmtree(home.sweep("made-up"))
+        claims.append(None if not claims else claim(leases, name))
+        return claims[-1]
+
+    monkeypatch.setattr(FolderLeases, "claim", interrupted)
+    with claim_sweep(home, "made-up") as lease:
+        assert lease.alive
+    assert claims[0] is None
 
 
 class Told(Receiver):
