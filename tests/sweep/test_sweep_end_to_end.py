@@ -19,6 +19,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from noisetune.records import MetricPoint, Tick, TrialRecord, TrialResult
+from noisetune.sweep.execution.adapters import EndedTrials
 from noisetune.sweep.execution.launch import run_trials
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.config import parse_sweep
@@ -91,6 +92,8 @@ class Swept:
     client: MlflowClient
     notes: Path
     intermediate: dict[str, dict[int, float]]
+    ended: list[Any]
+    """Ray's trials that came to their end, as it keeps them."""
 
     def computed(self, record: TrialRecord) -> list[int]:
         """The epochs that the trial computed."""
@@ -140,14 +143,23 @@ def swept(home: Home, ray_at_hand: None) -> Swept:
     outbox = home.sweep("mishaps") / "outbox.jsonl"
     tracker = open_tracker(home.tracking_uri, "mishaps", outbox, home.artifacts)
     tracker.sweep("running", {})
-    scheduler = run_trials(sweep, ledger, home, [tracker], scripted(notes))
+    ended: list[Any] = []
+    forget = EndedTrials.on_trial_complete
+
+    def forgetting(callback: EndedTrials, *arguments: Any, trial: Any, **more: Any) -> None:
+        ended.append(trial)
+        forget(callback, *arguments, trial=trial, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EndedTrials, "on_trial_complete", forgetting)
+        scheduler = run_trials(sweep, ledger, home, [tracker], scripted(notes))
     assert scheduler.finished
     tracker.sweep("complete", {})
     assert tracker.close()
-    return read_back(home, sweep, notes)
+    return read_back(home, sweep, notes, ended)
 
 
-def read_back(home: Home, sweep: Sweep, notes: Path) -> Swept:
+def read_back(home: Home, sweep: Sweep, notes: Path, ended: list[Any]) -> Swept:
     """The ledger and MLflow, as another process sees them."""
     name = sweep.config.name
     ledger = Ledger(journal(home.ledger_file(name)), name)
@@ -163,7 +175,7 @@ def read_back(home: Home, sweep: Sweep, notes: Path) -> Swept:
         for each in sweep.conditions
         for trial in ledger.study(each.name, "search", ["maximize"], None).get_trials()
     }
-    return Swept(ledger.records(sweep.cells), parents[0], runs, client, notes, intermediate)
+    return Swept(ledger.records(sweep.cells), parents[0], runs, client, notes, intermediate, ended)
 
 
 def test_a_local_ray_listens_on_this_machine_alone() -> None:
@@ -282,6 +294,13 @@ def test_winners_are_repeated_on_a_seed_of_their_own(swept: Swept) -> None:
         ]
         winner = max(search, key=lambda record: record.objective or 0.0)
         assert replicate.config == winner.config | {"replicate": 1}
+
+
+def test_ray_keeps_little_of_the_trials_that_have_ended(swept: Swept) -> None:
+    assert len(swept.ended) >= len(swept.records)
+    for trial in swept.ended:
+        assert trial.last_result["done"] in (True, False)
+        assert len(str(trial.last_result) + trial.experiment_tag) < len(trial.config["job"])
 
 
 def test_a_finished_sweep_has_nothing_left_to_run(home: Home, swept: Swept) -> None:

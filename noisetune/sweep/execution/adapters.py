@@ -1,4 +1,5 @@
-"""What Ray Tune asks for trials and decisions: a searcher and a scheduler, both of our scheduler.
+"""What Ray Tune asks for trials and decisions: a searcher and a scheduler, both of our scheduler;
+and what it may forget of trials that have ended.
 
 Ray's own OptunaSearch never prunes and tells Optuna COMPLETE for what a scheduler stopped; here
 Optuna's pruner decides in the scheduler, and is told PRUNED at once.
@@ -11,13 +12,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from noisetune.errors import fault_of_machine
 from noisetune.leaving import HostLeaves
 from noisetune.predictions import PredictionsFolder
-from noisetune.sweep.execution.message import Message
+from noisetune.sweep.execution.message import KEY, Message
 from noisetune.sweep.execution.slots import Slots
 from noisetune.sweep.spec.conditions import milestones
 from noisetune.sweep.study.job import Job
@@ -225,6 +227,17 @@ class TuneScheduler(FIFOScheduler):
 
     def debug_string(self) -> str:
         return ""
+
+
+class EndedTrials(Callback):
+    """Ray keeps every trial to the end of a sweep, and with it its configuration three times over
+    and what it said last; all of that is in the ledger."""
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """The last that Ray has to say of a trial: scheduler and searcher have heard it."""
+        for name in (KEY, "config", "experiment_tag"):
+            trial.run_metadata.last_result.pop(name, None)
+        trial.experiment_tag = trial.trial_id
 
 
 def last_line(text: str) -> str:

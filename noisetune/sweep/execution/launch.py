@@ -13,7 +13,7 @@ from noisetune.datasets import Datasets
 from noisetune.errors import fault_of_machine
 from noisetune.pipeline import run_trial
 from noisetune.store import Store, parse_size
-from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
+from noisetune.sweep.execution.adapters import EndedTrials, TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.cluster import check_shared, hosts, joined
 from noisetune.sweep.execution.local import local_ray
 from noisetune.sweep.execution.ray_health import dead_process, watched
@@ -151,6 +151,7 @@ def _tuner(sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline)
             name="ray",
             storage_path=str(home.sweep(sweep.config.name).resolve()),
             verbose=0,
+            callbacks=[EndedTrials()],
             # The scheduler says what becomes of a trial whose process or node died: Ray would not
             # begin again one that died while its process was starting.
             failure_config=tune.FailureConfig(max_failures=0),
