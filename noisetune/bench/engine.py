@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,25 +141,28 @@ def measure_engine(
 ) -> dict[str, Any]:
     """Run the sweep at two sizes in one Ray session; of pairs the first is of the smaller one.
 
-    `cost_ratio` is large to small, per trial. Optuna's own part, its calls by the driver with what
-    the ledger writes in them, is apart, and `rest_ratio` is without it. `gap_seconds` is the median
-    time from a trial's end to the next first point in its slot. `point_p99_seconds` is what the
-    driver takes for a point at most in 99 of 100 cases, in the first and the second half of the
-    larger sweep. `driver_kb_per_trial` is how much the driver's memory grows with each of its
-    trials, `bare_kb_per_trial` what it does by stock Ray Tune and Optuna alone. `resume_seconds` is
-    what a resume of the finished sweep takes, `mlflow_page_seconds` a page of 100 of its runs.
+    The smaller one has fewer conditions, of as many trials as the larger one's as far as it has so
+    many: a pruner has as much to compare with in both. `cost_ratio` is large to small, per trial.
+    Optuna's own part, its calls by the driver with what the ledger writes in them, is apart, and
+    `rest_ratio` is without it. `gap_seconds` is the median time from a trial's end to the next
+    first point in its slot. `point_p99_seconds` is what the driver takes for a point at most in 99
+    of 100 cases, in the first and the second half of the larger sweep. `driver_kb_per_trial` is how
+    much the driver's memory grows with each of its trials, `bare_kb_per_trial` what it does by
+    stock Ray Tune and Optuna alone. `resume_seconds` is what a resume of the finished sweep takes,
+    `mlflow_page_seconds` a page of 100 of its runs.
     """
     with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
         bare = bare_growth(min(many, MOST_BARE))
         home = Home(Path(folder), setting.ledger)
+        fewer = replace(setting, conditions=max(1, setting.conditions * few // many))
         with ray_session(Resources()):
-            _run(few, home, setting)
-            small, large = (_run(size, home, setting) for size in (few, many))
+            _run(few, home, fewer)
+            small, large = _run(few, home, fewer), _run(many, home, setting)
     optuna = {name: [each["optuna"][name] for each in (small, large)] for name in OPTUNA}
     rest = [each["per_trial"] - sum(each["optuna"].values()) for each in (small, large)]
     return {
         "trials": [few, many],
-        "conditions": setting.conditions,
+        "conditions": [fewer.conditions, setting.conditions],
         "seconds_per_trial": [small["per_trial"], large["per_trial"]],
         "cost_ratio": large["per_trial"] / small["per_trial"],
         **{f"optuna_{name}_seconds_per_trial": pair for name, pair in optuna.items()},
