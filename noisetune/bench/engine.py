@@ -31,6 +31,7 @@ from noisetune.sweep.spec.resources import Resources
 from noisetune.sweep.spec.space import SearchSpace
 from noisetune.sweep.spec.sweep import Sweep
 from noisetune.sweep.study.ledger import Ledger
+from noisetune.sweep.study.recorded import begun_ledger
 from noisetune.sweep.study.scheduler import Scheduler
 from noisetune.sweep.study.watcher import Watcher
 from noisetune.tracking.outbox import read_messages
@@ -148,7 +149,8 @@ def measure_engine(
     first point in its slot. `point_p99_seconds` is what the driver takes for a point at most in 99
     of 100 cases, in the first and the second half of the larger sweep. `driver_kb_per_trial` is how
     much the driver's memory grows with each of its trials, `bare_kb_per_trial` what it does by
-    stock Ray Tune and Optuna alone. `resume_seconds` is what a resume of the finished sweep takes,
+    stock Ray Tune and Optuna alone. `replay_seconds` is what it takes to read the ledger from its
+    beginning, `resume_seconds` a resume of the finished sweep with all that it looks at,
     `mlflow_page_seconds` a page of 100 of its runs.
     """
     with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
@@ -175,6 +177,7 @@ def measure_engine(
         "bare_kb_per_trial": bare / 1000,
         "pruned": large["pruned"],
         "tracking_seconds_behind": large["behind"],
+        "replay_seconds": large["replay"],
         "resume_seconds": large["resume"],
         "mlflow_page_seconds": large["page"],
     }
@@ -190,8 +193,9 @@ def _run(trials: int, home: Home, setting: Setting) -> dict[str, Any]:
     check_whole(outcome)
     name = sweep.config.name
     points = sum(message["kind"] == "point" for message in read_messages(home.outbox(name)))
-    records = outcome.ledger.records(sweep.cells)
     began = time.monotonic()
+    records = begun_ledger(home, name).records(sweep.cells)
+    replay, began = time.monotonic() - began, time.monotonic()
     drive(sweep, site, resume=True, pipeline=instant_pipeline)
     return {
         # Actors start once; what follows the first end is the engine at work.
@@ -203,6 +207,7 @@ def _run(trials: int, home: Home, setting: Setting) -> dict[str, Any]:
         "kb_per_trial": growth(clock.memory) / 1000,
         "pruned": sum(record.state == "pruned" for record in records),
         "behind": behind,
+        "replay": replay,
         "resume": time.monotonic() - began,
         "page": _page_seconds(site, name),
     }
