@@ -41,6 +41,8 @@ MOST_BARE = 1000
 POINT = "point"
 OPTUNA: dict[str, tuple[type, str]] = {
     "ask": (optuna.Study, "ask"),
+    # A sampler of Optuna's begins with it, not with ask.
+    "suggest": (optuna.Trial, "suggest_float"),
     "report": (optuna.Trial, "report"),
     "should_prune": (optuna.Trial, "should_prune"),
     "tell": (optuna.Study, "tell"),

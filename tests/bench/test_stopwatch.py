@@ -1,9 +1,13 @@
 """What the benchmarks of the engine measure with."""
 
+import time
+from typing import Any
+
+import optuna
 import pytest
 
 from noisetune.bench.bare import growth
-from noisetune.bench.engine import Setting, engine_sweep
+from noisetune.bench.engine import OPTUNA, Setting, engine_sweep
 from noisetune.bench.stopwatch import timed_calls
 
 
@@ -29,6 +33,19 @@ def test_calls_are_timed_one_by_one_and_give_what_they_gave() -> None:
     assert 0 <= calls["inner"][0] <= calls["outer"][0]
     Worker().outer(1)
     assert len(calls["outer"]) == 2
+
+
+class Slow(optuna.samplers.RandomSampler):
+    def sample_relative(self, *given: Any) -> dict[str, Any]:
+        time.sleep(0.05)
+        return {}
+
+
+def test_what_a_sampler_takes_is_of_optunas_part() -> None:
+    study = optuna.create_study(sampler=Slow())
+    with timed_calls(OPTUNA) as calls:
+        study.ask().suggest_float("lr", 0.0, 1.0)
+    assert sum(map(sum, calls.values())) >= 0.05
 
 
 def test_growth_is_the_slope_of_the_second_half() -> None:
