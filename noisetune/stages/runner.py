@@ -13,6 +13,8 @@ CHECKPOINT_SECONDS = 30.0
 WAIT_SECONDS = 0.5
 PUBLISH_SECONDS = 3.0
 """So long before its host is taken away an epoch must end, for its checkpoint to be kept."""
+ATTEMPTS = 5
+"""To publish a checkpoint under one lease after the other."""
 
 
 def run_stage(
@@ -122,15 +124,19 @@ class _Claim:
         """Publish a checkpoint, unless somebody else has taken the key over.
 
         A lease lapses while a machine sleeps. Where nobody has taken the key, a new one will do;
-        where somebody has, the computation goes on for its own trial alone.
+        where somebody has, or the machine falls asleep again and again, the computation goes on for
+        its own trial alone.
         """
-        try:
-            self.store.publish(self.key, checkpoint.step, checkpoint.artifact, self.lease)
-        except LeaseLost:
-            renewed = self.store.lease(self.key)
-            if renewed is not None:
+        for _ in range(ATTEMPTS):
+            try:
+                return self.store.publish(
+                    self.key, checkpoint.step, checkpoint.artifact, self.lease
+                )
+            except LeaseLost:
+                renewed = self.store.lease(self.key)
+                if renewed is None:
+                    return
                 self.lease = renewed
-                self.store.publish(self.key, checkpoint.step, checkpoint.artifact, renewed)
 
     def __enter__(self) -> "_Claim":
         return self

@@ -164,6 +164,29 @@ def test_a_lapsed_lease_that_nobody_took_is_taken_anew(
     assert store.holder(KEY) is None
 
 
+@pytest.mark.parametrize(("lapses", "published"), [(3, [2]), (100, [])])
+def test_a_lease_may_lapse_while_it_is_used_again(
+    store: Store,
+    drive: Drive,
+    leases: list[Lease],
+    monkeypatch: pytest.MonkeyPatch,
+    lapses: int,
+    published: list[int],
+) -> None:
+    """The machine falls asleep in the middle of each attempt, and at last for the trial alone."""
+    commit = store.backend.commit
+
+    def asleep(folder: str, files: Any, check: Callable[[], None]) -> None:
+        if len(leases) <= lapses:
+            leases[-1].release()
+        commit(folder, files, check)
+
+    monkeypatch.setattr(store.backend, "commit", asleep)
+    _, made = drive(run_stage(Counting().stage(2), store))
+    assert made.tensors["step"] == 2
+    assert store.steps(KEY) == published
+
+
 def test_who_lost_its_key_to_another_finishes_for_itself_alone(
     store: Store, drive: Drive, leases: list[Lease]
 ) -> None:
