@@ -1,10 +1,9 @@
 """Leases on plain names, for what is no stage."""
 
-from contextlib import suppress
 from pathlib import Path
 
 from .folder import Folder
-from .lease import TTL_SECONDS, Lease, LeaseInfo, claim, holder
+from .lease import TTL_SECONDS, Lease, LeaseInfo, claim, forget, holder
 
 
 class FolderLeases:
@@ -27,16 +26,9 @@ class FolderLeases:
     def discard(self, lease: Lease) -> bool:
         """Give a lease back, and remove the folder of its name. False: another process has held the
         name since, or holds it now, and the folder stays; however long this one stood still."""
-        lease.release()
-        folder = self.backend.root / lease.folder
-        for file in folder.glob("lease-*.json"):
-            with suppress(FileNotFoundError):
-                # A number is given again once the folder is gone: until then this one is its own.
-                if LeaseInfo.parse(file.read_bytes()).token == lease.owner.token:
-                    file.unlink()
-                    file.with_suffix(".beat").unlink()
+        forget(self.backend, lease)
         try:
-            folder.rmdir()
+            (self.backend.root / lease.folder).rmdir()
         except OSError:
             return False
         self.backend.clear()

@@ -170,6 +170,18 @@ def _begin(backend: Backend, folder: str, number: int) -> bool:
     return True
 
 
+def forget(backend: Backend, lease: Lease) -> None:
+    """Give a lease back, and remove its files; no other's, who may hold the key by then."""
+    lease.release()
+    for number in _numbers(backend, lease.folder):
+        with suppress(FileNotFoundError):
+            path = _path(lease.folder, number)
+            if LeaseInfo.parse(backend.read(path)).token == lease.owner.token:
+                # The beat first: without the other file its number would be given again.
+                backend.remove(_beat_path(lease.folder, number))
+                backend.remove(path)
+
+
 def holder(backend: Backend, folder: str) -> LeaseInfo | None:
     """The owner of the live lease on a key's folder."""
     return _current(backend, folder)[1]

@@ -99,6 +99,12 @@ def test_a_released_sweep_can_be_claimed_again(home: Home) -> None:
             assert lease.alive
 
 
+def _lapse(home: Home) -> None:
+    """The lease lapses, as that of a driver does whose host fell asleep."""
+    for held in (home.sweep("made-up") / "driver").glob("lease-*"):
+        os.utime(held, (0, 0))
+
+
 class TakenOver:
     """A driver, and a way to take its sweep from it."""
 
@@ -219,12 +225,6 @@ def test_a_lock_that_the_next_driver_has_removed_is_no_error(
         Ledger.create(storage, "made-up", {"a": 1})
     assert removed
     assert Ledger(journal(file), "made-up").definition == {"a": 1}
-
-
-def _lapse(home: Home) -> None:
-    """The lease lapses, as that of a driver does whose host fell asleep."""
-    for held in (home.sweep("made-up") / "driver").glob("lease-*"):
-        os.utime(held, (0, 0))
 
 
 def test_one_that_does_not_come_to_begin_leaves_no_folder(tmp_path: Path) -> None:
