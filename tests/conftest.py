@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -166,3 +167,10 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure() -> None:
     gc.unfreeze()
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder for temporary files whose path is short enough for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="", dir="/tmp") as folder:
+        yield Path(folder)

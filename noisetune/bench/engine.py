@@ -156,7 +156,7 @@ def measure_engine(
     `mlflow_page_seconds` a page of 100 of its runs.
     """
     with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
-        bare = bare_growth(min(many, MOST_BARE))
+        bare = bare_growth(min(many, MOST_BARE), Path(folder) / "bare")
         home = Home(Path(folder), setting.ledger)
         fewer = replace(setting, conditions=max(1, setting.conditions * few // many))
         with ray_session(Resources()):

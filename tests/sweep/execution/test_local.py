@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -113,13 +112,6 @@ def test_a_start_that_fails_leaves_nothing(
         pass
     assert started["process"].wait(10) == -signal.SIGKILL
     assert not started["folder"].parent.exists()
-
-
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder for temporary files whose path is short enough for the sockets in it."""
-    with tempfile.TemporaryDirectory(prefix="", dir="/tmp") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
