@@ -12,7 +12,7 @@ from noisetune.bench.rounds import Spent
 
 OTHERS, STEAL = 0.05, 0.02
 """Shares of the processors' time from which a measurement is warned of."""
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 0.5
 IDLE = {"idle", "iowait"}
 COUNTED_TWICE = {"guest", "guest_nice"}  # in user and nice, too
 
@@ -34,26 +34,6 @@ class OwnTime:
             except psutil.Error:
                 continue  # it has ended a moment ago
         return sum(self._seen.values())
-
-
-def spent_by(run: Callable[[], None]) -> Spent:
-    """What `run` takes, with all processes below this one: of one that ends meanwhile, all but its
-    last two seconds."""
-    own, over = OwnTime(), Event()
-    before, began = own.seconds(), time.monotonic()
-
-    def look() -> None:
-        while not over.wait(LOOK_SECONDS):
-            own.seconds()
-
-    looking = Thread(target=look, daemon=True)
-    looking.start()
-    try:
-        run()
-    finally:
-        over.set()
-        looking.join()
-    return Spent(time.monotonic() - began, own.seconds() - before)
 
 
 @dataclass(frozen=True)
@@ -86,12 +66,32 @@ class OtherWork:
 
 class MachineWatch:
     """Looks at the machine from now on. The processors are those of the whole machine, also where
-    a container may use some of them only."""
+    a container may use some of them only. A process that began and ended while nothing was measured
+    with `spent_by` is not known to be ours."""
 
     def __init__(self) -> None:
         self._own = OwnTime()
         self._own_before, self._before = self._own.seconds(), _times()
         self._load = psutil.getloadavg()[0]
+
+    def spent_by(self, run: Callable[[], None]) -> Spent:
+        """What `run` takes, with all processes below this one: of one that ends meanwhile, all but
+        its last half second."""
+        over = Event()
+        before, began = self._own.seconds(), time.monotonic()
+
+        def look() -> None:
+            while not over.wait(LOOK_SECONDS):
+                self._own.seconds()
+
+        looking = Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            run()
+        finally:
+            over.set()
+            looking.join()
+        return Spent(time.monotonic() - began, self._own.seconds() - before)
 
     def so_far(self) -> OtherWork:
         own = self._own.seconds() - self._own_before

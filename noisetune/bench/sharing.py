@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noisetune.bench.other_work import MachineWatch, spent_by
+from noisetune.bench.other_work import MachineWatch
 from noisetune.bench.rounds import Spent, Until, Versus, ratio_figures, take_rounds
 from noisetune.records import GATE, PRETRAIN, MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.execution.launch import ray_session, slots_of
@@ -158,7 +158,7 @@ def measure_sharing(epochs: tuple[int, ...], width: int, until: Until) -> dict[s
 
     def part(watches: list[Stopwatch], stages: bool) -> Spent:
         watches.append(watch := Stopwatch())
-        cpu = spent_by(lambda: _drive(epochs, width, stages, watch)).cpu
+        cpu = machine.spent_by(lambda: _drive(epochs, width, stages, watch)).cpu
         return Spent(watch.wall, cpu)
 
     with ray_session(Resources()):

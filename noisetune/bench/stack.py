@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from noisetune.bench.other_work import MachineWatch, spent_by
+from noisetune.bench.other_work import MachineWatch
 from noisetune.bench.question import (
     LR,
     METHOD,
@@ -109,7 +109,7 @@ def measure_stack(question: Question, until: Until) -> dict[str, Any]:
     def part(name: str) -> Spent:
         with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as folder:
             root, found = Path(folder) / "mlruns", list[tuple[list[Trained], int]]()
-            spent = spent_by(lambda: found.append(ways[name](question, root)))
+            spent = machine.spent_by(lambda: found.append(ways[name](question, root)))
             answers[name].append(Answer(*found[0], rows_in(root / "mlflow.db")))
         return spent
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from collections.abc import Iterator
+from threading import Event
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noisetune.bench import other_work
-from noisetune.bench.other_work import OTHERS, STEAL, MachineWatch, OtherWork, OwnTime, spent_by
+from noisetune.bench.other_work import OTHERS, STEAL, MachineWatch, OtherWork, OwnTime
 
 Times = namedtuple("Times", "user nice system idle iowait steal guest")
 BEFORE = Times(100.0, 10.0, 20.0, 300.0, 5.0, 1.0, 40.0)
@@ -121,7 +122,7 @@ def test_what_is_spent_is_that_of_processes_below_too(monkeypatch: pytest.Monkey
                 pass
             child.communicate(b"\n")
 
-    spent = spent_by(run)
+    spent = MachineWatch().spent_by(run)
     assert os.getpid() in seen
     assert spent.wall > 0
 
@@ -131,4 +132,31 @@ def test_what_fails_is_not_looked_at_any_longer() -> None:
         raise ValueError("so it was")
 
     with pytest.raises(ValueError, match="so it was"):
-        spent_by(run)
+        MachineWatch().spent_by(run)
+
+
+def test_what_ended_while_it_was_measured_was_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Process:
+        def __init__(self, taken: float) -> None:
+            self.taken, self.below, self.looked = taken, list["Process"](), Event()
+
+        def children(self, recursive: bool) -> list["Process"]:
+            return self.below
+
+        def cpu_times(self) -> tuple[float, float]:
+            self.looked.set()
+            return self.taken, 0.0
+
+    me, trial, readings = Process(0.0), Process(50.0), iter([BEFORE, plus(user=50, idle=50)])
+    monkeypatch.setattr(other_work.psutil, "Process", lambda: me)
+    monkeypatch.setattr(other_work.psutil, "cpu_times", lambda: next(readings))
+    monkeypatch.setattr(other_work, "LOOK_SECONDS", 0.001)
+    machine = MachineWatch()
+
+    def run() -> None:
+        me.below = [trial]
+        assert trial.looked.wait(30)
+        me.below = []
+
+    assert machine.spent_by(run).cpu == 50.0
+    assert machine.so_far().others == 0.0
