@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,10 @@ class TakenOver:
 
 
 @pytest.fixture
-def taken(home: Home, open_scheduler: OpenScheduler) -> TakenOver:
-    return TakenOver(home, open_scheduler)
+def taken(home: Home, open_scheduler: OpenScheduler) -> Iterator[TakenOver]:
+    driver = TakenOver(home, open_scheduler)
+    with driver.lease:
+        yield driver
 
 
 def test_the_superseded_drivers_writes_are_refused(taken: TakenOver) -> None:

@@ -165,8 +165,10 @@ class TakenOver:
 
 
 @pytest.fixture
-def taken(home: Home, url: str, open_scheduler: Callable[..., Play]) -> TakenOver:
-    return TakenOver(home, url, open_scheduler)
+def taken(home: Home, url: str, open_scheduler: Callable[..., Play]) -> Iterator[TakenOver]:
+    driver = TakenOver(home, url, open_scheduler)
+    with driver.lease:
+        yield driver
 
 
 def test_a_superseded_driver_writes_nothing(taken: TakenOver) -> None:
