@@ -4,13 +4,14 @@ clock of their own."""
 import heapq
 import itertools
 import math
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from random import Random
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
@@ -19,6 +20,7 @@ from ray.tune.search import Searcher
 from noisetune.sweep.execution.adapters import TuneScheduler, TuneSearcher
 from noisetune.sweep.execution.runner import Runner
 from noisetune.sweep.execution.slots import Host
+from noisetune.sweep.execution.stop import TUNES
 from noisetune.sweep.execution.trainable import Pipeline, make_trainable
 from noisetune.sweep.home import Home
 from noisetune.sweep.spec.sweep import Sweep
@@ -80,8 +82,20 @@ class Cluster(Runner):
     def run(self, sweep: Sweep, home: Home, searcher: TuneSearcher, pipeline: Pipeline) -> None:
         self._searcher, self._scheduler = searcher, TuneScheduler(searcher)
         self._trainable = make_trainable(pipeline)
+        self._stopped = False
+        before = signal.signal(TUNES, self._stop)
+        try:
+            self._serve()
+        finally:
+            signal.signal(TUNES, before)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """At Tune's signal trials end after their step, as they do there."""
+        self._stopped = True
+
+    def _serve(self) -> None:
         self._fill()
-        while self._busy:
+        while self._busy and not self._stopped:
             over, _, slot = heapq.heappop(self._busy)
             self.now = max(self.now, over)
             self._hear(slot)

@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 
 from noisetune.bench.bare import POINTS, bare_growth, growth
 from noisetune.bench.stopwatch import timed_calls
+from noisetune.bench.sweep_watch import SweepWatch
 from noisetune.bench.whole import check_whole
 from noisetune.config import TrialConfig
 from noisetune.pipeline import Options
@@ -67,7 +68,7 @@ def instant_pipeline(
     return TrialResult(config.to_json(), epochs, {}, {}, {FINETUNE: 0.0})
 
 
-class Clock(Watcher):
+class Clock(SweepWatch):
     """Watches the driver: when trials start and end, what it takes, how much memory it holds.
 
     `cpu` is in seconds, `over` the moment when the last trial had ended.
@@ -79,9 +80,6 @@ class Clock(Watcher):
         self.ends: list[float] = []
         self.memory: list[int] = []
         self._seen: set[str] = set()
-
-    def say(self, line: str) -> None:
-        pass
 
     @contextmanager
     def watching(self, sweep: Sweep, ledger: Ledger) -> Iterator[Sequence[Watcher]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from noisetune.bench.engine import Clock
+from noisetune.bench.whole import check_whole
 from noisetune.records import DETECT, FINETUNE, TrialRecord, TrialResult
 from noisetune.sweep.execution.launch import ray_session, slots_of
 from noisetune.sweep.home import Home, Site
@@ -90,15 +91,13 @@ def measure_features(
     with tempfile.TemporaryDirectory(prefix="noisetune-bench-") as name:
         folder = Path(name)
         make_features(folder, rows, width)
-        sweep, home, watch = (
-            features_sweep(folder, trials, epochs, batch),
-            Home(folder),
-            Stopwatch(),
-        )
+        sweep = features_sweep(folder, trials, epochs, batch)
+        home, watch = Home(folder), Stopwatch()
         began = time.monotonic()
         with ray_session(Resources()):
             slots = slots_of(sweep.config)
-            drive(sweep, Site(home, str(home.stages), tracking_uri=home.tracking_uri), watch)
+            site = Site(home, str(home.stages), tracking_uri=home.tracking_uri)
+            check_whole(drive(sweep, site, watch))
     wall = watch.ends[-1] - began
     return {
         "trials": len(watch.ends),

@@ -14,6 +14,8 @@ from typing import Any
 
 from noisetune.bench.other_work import MachineWatch
 from noisetune.bench.rounds import Spent, Until, Versus, ratio_figures, take_rounds
+from noisetune.bench.sweep_watch import SweepWatch
+from noisetune.bench.whole import check_whole
 from noisetune.records import GATE, PRETRAIN, MetricPoint, TrialRecord, TrialResult
 from noisetune.sweep.execution.launch import ray_session, slots_of
 from noisetune.sweep.home import Home, Site
@@ -45,7 +47,7 @@ class Span:
 
 
 @dataclass
-class Stopwatch(Watcher):
+class Stopwatch(SweepWatch):
     """Watches a sweep: which pre-training epochs were really computed, and what stages took.
 
     `wall` is the seconds from its first trial to the end of its last.
@@ -57,9 +59,6 @@ class Stopwatch(Watcher):
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: list[tuple[str, dict[str, float]]] = field(default_factory=list)
     wall: float = 0.0
-
-    def say(self, line: str) -> None:
-        pass
 
     @contextmanager
     def watching(self, sweep: Sweep, ledger: Ledger) -> Iterator[Sequence[Watcher]]:
@@ -191,7 +190,7 @@ def _drive(epochs: tuple[int, ...], width: int, stages: bool, watch: Stopwatch) 
     """The sweep, run in a home of its own, with a store of stages there or none."""
     with _temporary_home() as home:
         site = Site(home, str(home.stages) if stages else None)
-        drive(paper_shaped(epochs, width, "sharing"), site, watch)
+        check_whole(drive(paper_shaped(epochs, width, "sharing"), site, watch))
 
 
 def _bound(alone: Stopwatch, shared: Stopwatch, slots: int) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from noisetune.bench.bare import POINTS
 from noisetune.bench.cluster import Cluster
 from noisetune.bench.engine import Setting, engine_sweep, instant_pipeline
+from noisetune.bench.sweep_watch import SweepWatch
 from noisetune.bench.whole import check_whole
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import drive
@@ -57,7 +58,7 @@ def _run(slots: int, trials: int, seconds: float, setting: Setting) -> tuple[Clu
         tracking = setting.tracking_uri or home.tracking_uri
         # The address of no cluster: that this machine could not run them is no matter.
         site = Site(home, address="simulated", tracking_uri=tracking)
-        outcome = drive(sweep, site, pipeline=instant_pipeline, runner=cluster)
+        outcome = drive(sweep, site, SweepWatch(), pipeline=instant_pipeline, runner=cluster)
     check_whole(outcome)
     records = outcome.ledger.records(outcome.sweep.cells)
     return cluster, sum(record.state == "pruned" for record in records)

@@ -3,8 +3,8 @@
 import sqlite3
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,15 +23,13 @@ from noisetune.bench.question import (
     figures_of,
 )
 from noisetune.bench.rounds import Round, Spent, Until, Versus, ratio_figures, take_rounds
+from noisetune.bench.sweep_watch import SweepWatch
 from noisetune.bench.whole import check_whole
 from noisetune.records import FINETUNE, PRETRAIN, MetricPoint, TrialRecord
 from noisetune.sweep.execution.launch import ray_session, slots_of
 from noisetune.sweep.home import Home, Site
 from noisetune.sweep.run import drive
 from noisetune.sweep.spec.resources import Resources
-from noisetune.sweep.spec.sweep import Sweep
-from noisetune.sweep.study.ledger import Ledger
-from noisetune.sweep.study.watcher import Watcher
 from noisetune.sweep.winners import summaries_of
 
 STOCK, OURS = "stock", "noisetune"
@@ -40,7 +38,7 @@ TABLES = "runs", "params", "metrics"
 Ask = Callable[[Question, Path], tuple[list[Trained], int]]
 
 
-class Curves(Watcher):
+class Curves(SweepWatch):
     """Watches a sweep: the curves of its trials, and the epochs of pre-training that were really
     computed."""
 
@@ -48,13 +46,6 @@ class Curves(Watcher):
         self.trials: dict[str, TrialRecord] = {}
         self.points: dict[str, dict[int, MetricPoint]] = {}
         self.pretrained: set[tuple[float, int]] = set()
-
-    def say(self, line: str) -> None:
-        pass
-
-    @contextmanager
-    def watching(self, sweep: Sweep, ledger: Ledger) -> Iterator[Sequence[Watcher]]:
-        yield [self]
 
     def started(self, trial: TrialRecord) -> None:
         self.trials[trial.name] = trial

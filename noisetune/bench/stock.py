@@ -141,4 +141,6 @@ def _as_ray_has_it() -> Iterator[None]:
     with patch.dict(os.environ):
         for name in [name for name in os.environ if name.startswith("TUNE_")]:
             del os.environ[name]
+        # Ctrl-C ends all of it, not the search that runs alone.
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
         yield

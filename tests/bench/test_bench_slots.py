@@ -1,6 +1,7 @@
 """A simulated cluster: who waits for the driver, and for how long."""
 
 import itertools
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from noisetune.bench.cluster import Cluster
 from noisetune.bench.engine import Setting, engine_sweep, instant_pipeline
 from noisetune.bench.slots import measure_slots
 from noisetune.sweep.execution.launch import run_trials
+from noisetune.sweep.execution.stop import TUNES
 from noisetune.sweep.home import Home
 from noisetune.sweep.study.lease import claim_sweep
 from noisetune.sweep.study.storage import drive_ledger
@@ -77,3 +79,26 @@ def test_what_a_driver_serves_is_measured_with_all_of_it_switched_on() -> None:
     assert 0 < figures["driver_share"] <= 1
     per_trial = figures["driver_seconds_per_trial"]
     assert figures["trials_per_second"] == pytest.approx(1 / per_trial[0])
+
+
+def test_at_tunes_signal_it_ends_after_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, home = engine_sweep(12, Setting(sampler="random", pruner="none")), Home(tmp_path)
+    cluster, before = Cluster(slots=3, gpu=0.25), signal.getsignal(TUNES)
+    hear = cluster._hear
+    heard = list[object]()
+
+    def interrupted(slot: Any) -> None:
+        heard.append(slot)
+        if len(heard) == 5:
+            signal.raise_signal(TUNES)
+        hear(slot)
+
+    monkeypatch.setattr(cluster, "_hear", interrupted)
+    with claim_sweep(home, sweep.config.name) as lease:
+        ledger = drive_ledger(home, sweep, lease)
+        scheduler = run_trials(sweep, ledger, home, [], instant_pipeline, runner=cluster)
+    assert len(heard) == 5
+    assert not scheduler.finished
+    assert signal.getsignal(TUNES) == before
