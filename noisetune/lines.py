@@ -23,7 +23,7 @@ from noisetune.files import refused, sync_folder, write_durably
 Record = dict[str, Any]
 Check = Callable[[], None]
 
-SEAL = re.compile(rb',?"checksum":"([0-9a-f]+)-([0-9a-f]{8})"\}\Z')
+SEAL = re.compile(rb'"checksum":"([0-9a-f]+)-([0-9a-f]{8})"\}\Z')
 # what a damaged seal looks like, by its name, by what it says, or with blanks in the place of its
 # beginning: no line without one ends like that
 LIKE_SEAL = re.compile(rb'"([^"]{8}":"[^"]*|[^"]*([0-9a-f]-[0-9a-f]{8}| {14,}[0-9a-f-]*))"\}\Z')
@@ -203,8 +203,12 @@ def _encoded(record: Mapping[str, Any]) -> bytes:
 
 def _sealed(record: Mapping[str, Any], place: int) -> bytes:
     body = _encoded(record)
-    comma = b"," if record else b""
-    return body[:-1] + comma + b'"checksum":"%x-%08x"}\n' % (place, _checksum(body, place))
+    return _opened(body) + b'"checksum":"%x-%08x"}\n' % (place, _checksum(body, place))
+
+
+def _opened(body: bytes) -> bytes:
+    """An object up to where one more key goes."""
+    return body[:-1] if body == b"{}" else body[:-1] + b","
 
 
 def _checksum(body: bytes, place: int) -> int:
@@ -213,11 +217,16 @@ def _checksum(body: bytes, place: int) -> int:
 
 def _unsealed(line: bytes) -> tuple[Record | None, int | None]:
     """The record of a line (None: it is damaged), and where it says that it stands."""
-    seal = SEAL.search(line, endpos=len(line) - 1)
-    body = line[: seal.start()] + b"}" if seal else line[:-1]
-    stated = int(seal[1], 16) if seal else None
-    if not line.endswith(b"\n") or (seal and int(seal[2], 16) != _checksum(body, stated or 0)):
+    if not line.endswith(b"\n"):
         return None, None
+    seal = SEAL.search(line, endpos=len(line) - 1)
+    if seal:
+        opened, stated = line[: seal.start()], int(seal[1], 16)
+        body = opened.removesuffix(b",") + b"}"
+        if opened != _opened(body) or int(seal[2], 16) != _checksum(body, stated):
+            return None, None
+    else:
+        body, stated = line[:-1], None
     try:
         record = json.loads(body.decode("ascii"))
     except (ValueError, RecursionError):

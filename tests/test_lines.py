@@ -68,6 +68,19 @@ def test_a_seal_whose_name_and_beginning_are_damaged_is_no_content(
     assert read(tmp_path / "lines")[0] == []
 
 
+@pytest.mark.parametrize("record", [{}, {"key": "value", "": 0}])
+def test_a_byte_too_few_or_a_comma_too_many_is_damage(tmp_path: Path, record: Any) -> None:
+    """The comma before the seal is in no checksum."""
+    file = tmp_path / "lines"
+    append_lines(file, [record])
+    whole = file.read_bytes()
+    fewer = [whole[:place] + whole[place + 1 :] for place in range(len(whole))]
+    more = [whole[:place] + b"," + whole[place:] for place in range(len(whole))]
+    for damage in fewer + more:
+        file.write_bytes(damage)
+        assert read(file)[0] == [], damage
+
+
 @settings(max_examples=150)
 @given(records, st.data())
 def test_damage_anywhere_is_seen(content: Records, data: st.DataObject) -> None:
