@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,10 +56,11 @@ def files(run: Run) -> dict[str, Path]:
 
 @pytest.fixture
 def registry(results: SweepResults) -> Iterator[MlflowClient]:
-    before = mlflow.get_tracking_uri()
+    """MLflow keeps an address in the environment, too: commands of later tests would take it."""
     mlflow.set_tracking_uri(results.home.tracking_uri)
     yield MlflowClient()
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)
+    assert "MLFLOW_TRACKING_URI" not in os.environ
 
 
 def test_the_description_of_the_sweep_is_its_best_table(results: SweepResults) -> None:
