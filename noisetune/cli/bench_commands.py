@@ -218,7 +218,7 @@ def stack(
     """Ask one question by stock Ray Tune (OptunaSearch, ASHA, MLflow) and by noisetune.
 
     Two noise rates and three methods on digits: a fine-tuning rate is searched for each, and the
-    winners run again. About ten minutes on two cores.
+    winners run again. Three to ten minutes on two cores.
     """
     from noisetune.bench.question import Question
     from noisetune.bench.rounds import Until
