@@ -95,6 +95,7 @@ class Clock(SweepWatch):
             self.first_points.append(time.monotonic())
 
     def ended(self, trial: TrialRecord) -> None:
+        super().ended(trial)
         self.ends.append(time.monotonic())
         self.memory.append(psutil.Process().memory_info().rss)
 

@@ -85,8 +85,7 @@ class Stopwatch(SweepWatch):
         self.seconds.append((self.spans[trial.name].method, result.seconds))
 
     def ended(self, trial: TrialRecord) -> None:
-        if trial.state != "complete":
-            raise RuntimeError(f"{trial.name} ended without a result: {trial.reason}")
+        super().ended(trial)
         self.spans[trial.name].over = time.time()
 
     def idle_share(self, slots: int) -> float:

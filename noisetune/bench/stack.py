@@ -57,10 +57,6 @@ class Curves(SweepWatch):
         elif point.stage == FINETUNE:
             self.points.setdefault(trial.name, {})[point.step] = point
 
-    def ended(self, trial: TrialRecord) -> None:
-        if trial.state == "failed":
-            raise RuntimeError(f"{trial.name} failed: {trial.reason}")
-
     def trained(self, winners: set[str]) -> list[Trained]:
         return [
             Trained(
